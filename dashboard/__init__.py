@@ -1,0 +1,1 @@
+"""The Streamlit dashboard: reads what was computed upstream, computes nothing itself."""

@@ -1,0 +1,36 @@
+"""The store's client: one way to connect, for server, cluster and the one-machine warehouse alike."""
+
+from __future__ import annotations
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
+
+from movers.errors import TransientError, UserError
+from movers.settings import ClickHouseSettings
+
+
+def connect(settings: ClickHouseSettings, *, client_name: str, database: str | None = None) -> Client:
+    """A client on our database (or another one). One client per thread: it keeps no session between queries.
+
+    Raises:
+        TransientError: nothing answers there yet.
+        UserError: something answers and refuses (wrong password, unknown database).
+    """
+    where = f"{settings.clickhouse_host}:{settings.clickhouse_port}"
+    try:
+        return clickhouse_connect.get_client(
+            host=settings.clickhouse_host,
+            port=settings.clickhouse_port,
+            username=settings.clickhouse_user,
+            password=settings.clickhouse_password.get_secret_value(),
+            database=settings.clickhouse_database if database is None else database,
+            client_name=f"movers-{client_name}",
+            autogenerate_session_id=False,
+            connect_timeout=5,
+            send_receive_timeout=120,
+        )
+    except OperationalError as error:
+        raise TransientError(f"ClickHouse at {where} does not answer: {error}") from error
+    except DatabaseError as error:
+        raise UserError(f"ClickHouse at {where} refuses: {str(error).splitlines()[0]}") from error

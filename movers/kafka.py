@@ -1,0 +1,199 @@
+"""Kafka as we use it: client settings in one place, a publisher that loses nothing, topic creation, plain readers.
+
+Facts: librdkafka's idempotence covers broker retries only; after `delivery.timeout.ms` a message is gone and only the
+delivery report says so (confluent-kafka 2.12). Quix partitions by murmur2 while librdkafka's default is CRC32, so the
+partitioner is set here for every producer of ours.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from movers.errors import TransientError
+from movers.logs import get_logger
+from schemas.topics import CATALOGUE, Topic
+
+log = get_logger(__name__)
+
+Headers = Sequence[tuple[str, bytes]]
+OnUndelivered = Callable[[Message, KafkaError], None]
+OnDelivered = Callable[[Message], None]
+
+PRODUCER_CONFIG: Mapping[str, Any] = {
+    "enable.idempotence": True,
+    "partitioner": "murmur2_random",
+    "compression.type": "zstd",
+    "linger.ms": 5,
+    "delivery.timeout.ms": 120_000,
+    "queue.buffering.max.messages": 200_000,
+    "queue.buffering.max.kbytes": 262_144,
+    "message.max.bytes": 16 * 1024 * 1024,
+}
+
+
+class Publisher:
+    """Publishes bytes and accounts for each: delivered, or handed to `on_undelivered` with the reason.
+
+    Args:
+        bootstrap: host:port list.
+        client_id: shown in the broker's logs and metrics.
+        on_undelivered: called from `poll`/`flush` for each message Kafka did not take within the delivery timeout.
+        overrides: librdkafka settings on top of `PRODUCER_CONFIG`.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        client_id: str,
+        on_undelivered: OnUndelivered,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> None:
+        config = {**PRODUCER_CONFIG, **(overrides or {}), "bootstrap.servers": bootstrap, "client.id": client_id}
+        self._producer = Producer(config)
+        self._on_undelivered = on_undelivered
+
+    def publish(
+        self,
+        topic: str,
+        key: bytes,
+        value: bytes,
+        headers: Headers = (),
+        *,
+        on_delivered: OnDelivered | None = None,
+        queue_timeout_s: float = 30.0,
+    ) -> None:
+        """Queues a message. When the queue is full, waits for room up to `queue_timeout_s`.
+
+        Raises:
+            TransientError: no room in time: the broker takes nothing.
+        """
+
+        def report(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                self._on_undelivered(message, error)
+            elif on_delivered is not None:
+                on_delivered(message)
+
+        deadline = time.monotonic() + queue_timeout_s
+        while True:
+            try:
+                self._producer.produce(topic, value, key, headers=list(headers), on_delivery=report)
+            except BufferError as error:
+                if time.monotonic() > deadline:
+                    raise TransientError(f"Kafka takes no message since {queue_timeout_s:.0f} s") from error
+                self._producer.poll(0.1)
+            else:
+                self._producer.poll(0)
+                return
+
+    def poll(self, timeout_s: float = 0.0) -> int:
+        """Serves delivery reports; returns how many."""
+        return int(self._producer.poll(timeout_s))
+
+    def flush(self, timeout_s: float) -> int:
+        """Waits until everything queued is reported or the time is over; returns how many are still open."""
+        return int(self._producer.flush(timeout_s))
+
+    def pending(self) -> int:
+        """Messages queued or in flight."""
+        return len(self._producer)
+
+
+def create_topics(
+    bootstrap: str, partitions: int, replication: int, topics: Sequence[Topic] = CATALOGUE, timeout_s: float = 30.0
+) -> list[str]:
+    """Creates the topics that are missing; returns their names. Existing ones are left as they are.
+
+    Raises:
+        TransientError: the broker does not answer or refuses.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    try:
+        existing = admin.list_topics(timeout=timeout_s).topics
+        missing = [
+            NewTopic(t.name, num_partitions=partitions, replication_factor=replication, config=dict(t.config))
+            for t in topics
+            if t.name not in existing
+        ]
+        if missing:
+            for future in admin.create_topics(missing, operation_timeout=timeout_s).values():
+                future.result(timeout_s)
+    except KafkaException as error:
+        raise TransientError(f"Kafka at {bootstrap}: {error.args[0].str()}") from error
+    return [topic.topic for topic in missing]
+
+
+def consumer(bootstrap: str, group: str, *, from_start: bool, overrides: Mapping[str, Any] | None = None) -> Consumer:
+    """A plain consumer of ours: offsets are committed by hand, aborted transactions are hidden."""
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest" if from_start else "latest",
+            **(overrides or {}),
+        }
+    )
+
+
+def read_messages(reader: Consumer, stop: Callable[[], bool], *, batch: int = 500) -> Iterator[Message]:
+    """Yields good messages until `stop()`; broker errors that pass by themselves are logged and waited out.
+
+    Raises:
+        KafkaException: an error that will not pass.
+    """
+    while not stop():
+        for message in reader.consume(batch, timeout=0.5):
+            error = message.error()
+            if error is None:
+                yield message
+            elif error.fatal():
+                raise KafkaException(error)
+            else:
+                log.warning("kafka_error", code=error.name(), detail=error.str())
+
+
+def read_to_end(bootstrap: str, topic: str, timeout_s: float = 30.0) -> Iterator[Message]:
+    """Yields every message now in a topic, partition by partition order not guaranteed across partitions.
+
+    Raises:
+        TransientError: the end was not reached in time.
+    """
+    reader = consumer(bootstrap, f"read-to-end-{topic}", from_start=True)
+    try:
+        open_ends = _open_ends(reader, topic, timeout_s)
+        reader.assign([TopicPartition(topic, partition, start) for partition, (start, _) in open_ends.items()])
+        deadline = time.monotonic() + timeout_s
+        while open_ends:
+            if time.monotonic() > deadline:
+                raise TransientError(f"{topic}: end not reached within {timeout_s:.0f} s")
+            for message in reader.consume(1000, timeout=0.2):
+                if message.error() is None:
+                    yield message
+            for position in reader.position([TopicPartition(topic, p) for p in open_ends]):
+                if position.offset >= open_ends[position.partition][1]:
+                    del open_ends[position.partition]
+    finally:
+        reader.close()
+
+
+def watermarks(bootstrap: str, topic: str, timeout_s: float = 10.0) -> dict[int, tuple[int, int]]:
+    """First and next offset of each partition. Empty when the topic does not exist."""
+    reader = consumer(bootstrap, "watermarks", from_start=True)
+    try:
+        partitions = reader.list_topics(topic, timeout=timeout_s).topics[topic].partitions
+        return {p: tuple(reader.get_watermark_offsets(TopicPartition(topic, p), timeout=timeout_s)) for p in partitions}
+    finally:
+        reader.close()
+
+
+def _open_ends(reader: Consumer, topic: str, timeout_s: float) -> dict[int, tuple[int, int]]:
+    partitions = reader.list_topics(topic, timeout=timeout_s).topics[topic].partitions
+    ends = {p: reader.get_watermark_offsets(TopicPartition(topic, p), timeout=timeout_s) for p in partitions}
+    return {p: (low, high) for p, (low, high) in ends.items() if high > low}

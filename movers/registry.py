@@ -1,0 +1,69 @@
+"""Client of the schema registry's REST: register once at set-up, look ids up afterwards. Auto-registration is off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import httpx
+
+from movers.errors import TransientError, UserError
+from schemas.codec import schema_text
+from schemas.topics import Topic
+
+COMPATIBILITY = "FULL_TRANSITIVE"
+"""New versions of a subject must read all old ones and be read by them."""
+
+
+class SchemaRegistry:
+    """The registry of the running stack (our loopback one, Redpanda's, Confluent's). Satisfies `SchemaStore`."""
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.Client(base_url=url.rstrip("/"), timeout=10, trust_env=False)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    def id_of(self, subject: str, schema: str) -> int:
+        """Id under which exactly this schema is registered.
+
+        Raises:
+            UserError: it is not registered (`movers schemas register` was not run).
+            TransientError: the registry does not answer.
+        """
+        answer = self._call("POST", f"/subjects/{subject}", {"schema": schema})
+        if answer.status_code == 404:
+            raise UserError(f"schema of {subject} is not registered; run `movers schemas register`")
+        answer.raise_for_status()
+        return int(answer.json()["id"])
+
+    def by_id(self, schema_id: int) -> str:
+        """Schema text of an id. Raises LookupError when unknown, TransientError when the registry is away."""
+        answer = self._call("GET", f"/schemas/ids/{schema_id}")
+        if answer.status_code == 404:
+            raise LookupError(schema_id)
+        answer.raise_for_status()
+        return str(answer.json()["schema"])
+
+    def register(self, topics: Sequence[Topic]) -> dict[str, int]:
+        """Registers each topic's schema under its subject; idempotent. Returns subject to id.
+
+        Raises:
+            UserError: a schema is not compatible with what is registered.
+        """
+        ids: dict[str, int] = {}
+        for topic in topics:
+            self._call("PUT", f"/config/{topic.subject}", {"compatibility": COMPATIBILITY}).raise_for_status()
+            body = {"schema": schema_text(topic.subject_file)}
+            answer = self._call("POST", f"/subjects/{topic.subject}/versions", body)
+            if answer.status_code == 409:
+                raise UserError(f"schema of {topic.subject} is not {COMPATIBILITY} with what is registered")
+            answer.raise_for_status()
+            ids[topic.subject] = int(answer.json()["id"])
+        return ids
+
+    def _call(self, method: str, path: str, body: dict[str, str] | None = None) -> httpx.Response:
+        try:
+            return self._http.request(method, path, json=body)
+        except httpx.TransportError as error:
+            raise TransientError(f"schema registry {self._http.base_url} does not answer: {error}") from error

@@ -1,0 +1,1 @@
+"""Stream processors on Quix Streams over the pure functions in `processors.analytics`."""

@@ -1,0 +1,1 @@
+"""Collectors: one folder a venue, each publishing raw answers and normalised markets and ticks."""

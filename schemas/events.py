@@ -1,0 +1,210 @@
+"""The events that cross the wire, as frozen dataclasses.
+
+The `.avsc` files beside this module are the truth; `tests/schemas/test_events_match_avro.py` holds names, order,
+types, nullability and defaults equal. Units stand in the names: `_us` microseconds UTC, `_ppm` probability in parts
+per million (1_000_000 = certain), `_pp` percentage points, `_usd` US dollars.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawMessage:
+    """One answer or frame of a venue, the bytes as received."""
+
+    event_id: str
+    venue: str
+    kind: str
+    channel: str
+    connection_id: str
+    sequence: int
+    ts_event_us: int | None = None
+    ts_received_us: int
+    http_status: int | None = None
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Market:
+    """Everything slow about one market. The newest message of a key is the truth (compacted topic)."""
+
+    event_id: str
+    venue: str
+    market_id: str
+    venue_market_id: str
+    token_ids: tuple[str, ...]
+    outcomes: tuple[str, ...]
+    title: str
+    event_key: str
+    event_title: str
+    mutually_exclusive: bool
+    category: str
+    venue_category: str
+    tags: tuple[str, ...]
+    status: str
+    result: str | None = None
+    open_ts_us: int | None = None
+    close_ts_us: int | None = None
+    url: str
+    ts_event_us: int
+    ts_received_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """Everything fast about one market: the quote of outcome 0 (YES) at one moment."""
+
+    event_id: str
+    venue: str
+    market_id: str
+    token_id: str
+    ts_event_us: int
+    ts_received_us: int
+    ts_event_basis: str
+    source: str
+    bid_ppm: int | None = None
+    ask_ppm: int | None = None
+    last_ppm: int | None = None
+    price_ppm: int | None = None
+    price_basis: str
+    bid_size_contracts: float | None = None
+    ask_size_contracts: float | None = None
+    volume_24h_usd: float | None = None
+    volume_total_usd: float | None = None
+    volume_total_contracts: float | None = None
+    trades: int | None = None
+    market_status: str
+    close_ts_us: int | None = None
+    heartbeat_s: int
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowMove:
+    """The move over one window."""
+
+    window_s: int
+    price_then_ppm: int | None = None
+    ts_then_us: int | None = None
+    move_pp: float | None = None
+    score: float | None = None
+    coverage_s: int
+    volume_usd: float | None = None
+    trades: int | None = None
+    computed_across_gap: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One market at one moment: how far its probability has moved over each window."""
+
+    event_id: str
+    venue: str
+    market_id: str
+    token_id: str
+    ts_event_us: int
+    ts_received_us: int
+    price_ppm: int | None = None
+    price_basis: str
+    spread_ppm: int | None = None
+    volume_24h_usd: float | None = None
+    market_status: str
+    seconds_to_close: int | None = None
+    step_pp: float | None = None
+    is_settling: bool
+    windows: tuple[WindowMove, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One-minute open, high, low, close of one token."""
+
+    event_id: str
+    venue: str
+    market_id: str
+    token_id: str
+    ts_event_us: int
+    ts_received_us: int
+    bar_start_us: int
+    bar_s: int
+    open_ppm: int
+    high_ppm: int
+    low_ppm: int
+    close_ppm: int
+    volume_usd: float | None = None
+    trades: int | None = None
+    ticks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """A change of state of one alert episode."""
+
+    event_id: str
+    alert_id: str
+    state: str
+    kind: str
+    venue: str
+    market_id: str
+    token_id: str
+    ts_event_us: int
+    ts_received_us: int
+    title: str
+    category: str
+    url: str
+    window_s: int
+    direction: str
+    opened_at_us: int
+    price_ppm: int | None = None
+    price_then_ppm: int | None = None
+    move_pp: float | None = None
+    peak_move_pp: float
+    threshold_pp: float
+    score: float | None = None
+    volume_24h_usd: float | None = None
+    spread_ppm: int | None = None
+    seconds_to_close: int | None = None
+    computed_across_gap: bool
+    close_reason: str | None = None
+    rule_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedStatus:
+    """State of one collector's feed."""
+
+    event_id: str
+    venue: str
+    shard: str
+    state: str
+    ts_event_us: int
+    ts_received_us: int
+    detail: str
+    markets_tracked: int
+    markets_stale: int
+    ticks_published: int
+    bad_messages: int
+    gap_started_us: int | None = None
+    clock_skew_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """Something that could not be used, with the reason."""
+
+    event_id: str
+    venue: str
+    stage: str
+    reason: str
+    detail: str
+    channel: str
+    partition: int | None = None
+    offset: int | None = None
+    ts_received_us: int
+    body: bytes
+
+
+Event = RawMessage | Market | Tick | Move | Bar | Alert | FeedStatus | DeadLetter

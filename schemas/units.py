@@ -1,0 +1,70 @@
+"""Units at the border: probabilities as integer parts per million, instants as integer microseconds UTC."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+
+PPM = 1_000_000
+"""One whole (a certain outcome) in parts per million."""
+
+PPM_PER_PP = 10_000
+"""Parts per million in one percentage point."""
+
+US_PER_S = 1_000_000
+"""Microseconds in a second."""
+
+
+def ppm_from_venue(value: str | int | float) -> int:
+    """Probability in parts per million from a venue's price: a decimal string, or a JSON number, 0..1.
+
+    Exact for steps of 1e-6 and larger; finer prices are rounded half to even. Values outside 0..1 come back as they
+    are (negative or above `PPM`): whether that is an error is the caller's decision.
+
+    Raises:
+        ValueError: the value is not a finite decimal number.
+    """
+    try:
+        scaled = Decimal(str(value)) * PPM
+        return int(scaled.to_integral_value(rounding=ROUND_HALF_EVEN))
+    except (InvalidOperation, ValueError, OverflowError) as error:
+        raise ValueError(f"not a decimal number: {value!r}") from error
+
+
+def decimal_from_ppm(ppm: int) -> Decimal:
+    """Probability 0..1, exact to six places, from parts per million."""
+    return Decimal(ppm).scaleb(-6)
+
+
+def micros_from_datetime(instant: datetime) -> int:
+    """Microseconds since the epoch, UTC.
+
+    Raises:
+        ValueError: the datetime is naive, so the instant is unknown.
+    """
+    if instant.tzinfo is None:
+        raise ValueError(f"naive datetime: {instant!r}")
+    delta = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * US_PER_S + delta.microseconds
+
+
+def micros_from_iso(text: str) -> int:
+    """Microseconds since the epoch from an ISO 8601 instant with an offset: `Z`, `+00`, `+00:00`; `T` or a space.
+
+    Raises:
+        ValueError: not an instant, or without an offset.
+    """
+    return micros_from_datetime(datetime.fromisoformat(text.strip()))
+
+
+def datetime_from_micros(micros: int) -> datetime:
+    """Aware UTC datetime, exact to the microsecond."""
+    seconds, rest = divmod(micros, US_PER_S)
+    return datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=rest)
+
+
+def event_id(*parts: str | int) -> str:
+    """Deterministic id of a fact, 24 hex digits: the same parts give the same id in every process and run."""
+    text = "\x1f".join(str(part) for part in parts)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

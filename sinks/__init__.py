@@ -1,0 +1,1 @@
+"""Where events end: the ClickHouse sink and, later, notifiers."""

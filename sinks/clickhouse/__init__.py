@@ -1,0 +1,1 @@
+"""The ClickHouse sink: migrations, rows, batches fenced by offset."""
