@@ -22,13 +22,13 @@ def question_id(condition: str) -> str:
 
 
 def token_ids(condition: str) -> tuple[str, str]:
-    """The two CLOB token ids of a condition: decimal strings of 76 to 78 digits, as the real 256-bit numbers have."""
+    """The two CLOB token ids of a condition: decimal strings of 77 digits (real ones have 76 to 78)."""
     return _token(condition, "0"), _token(condition, "1")
 
 
 def _token(condition: str, outcome: str) -> str:
     number = int.from_bytes(_digest("token", condition, outcome), "big")
-    return str(number).zfill(77).replace("0", "7", 1) if number < 10**75 else str(number)
+    return str(10**76 + number % (9 * 10**76))
 
 
 def gamma_id(name: str, *, digits: int = 7) -> str:

@@ -10,8 +10,8 @@ then, in order of `ts_us` (integer microseconds UTC; equal stamps allowed), line
         A market's slow facts; see `Market` for all keys. Must come before the market's first quote. With `ts_us` the
         market is listed from then on, without it from its first quote.
     {"kind": "quote", "ts_us": …, "market": "…", "bid": 0.45, "ask": 0.46, "last": 0.45, …}
-        The top of the book of outcome 0 (YES), replacing the one before. An absent or null `bid`/`ask` is an empty side;
-        an absent `last`, `volume` or `volume_24h` keeps its value. Prices are probabilities 0..1, on a 1e-6 grid.
+        The top of the book of outcome 0 (YES), replacing the one before. An absent or null `bid`/`ask` is an empty
+        side; an absent `last`, `volume` or `volume_24h` keeps its value. Prices are probabilities 0..1, on a 1e-6 grid.
         Optional: `bid_size`, `ask_size` (contracts), `volume`, `volume_24h` (what the venue counts: US dollars on
         Polymarket, contracts on Kalshi), `trade`: {"price": 0.45, "size": 12.5, "side": "buy"|"sell"} of outcome 0.
     {"kind": "close", "ts_us": …, "market": "…"}
@@ -29,7 +29,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import IO, Any, Final, Protocol
+from typing import IO, Any, Final, Protocol, cast
 
 import orjson
 
@@ -177,7 +177,7 @@ def read_tape(path: Path) -> RecordedTape:
 def _open(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if zipped else path.open("rb")
+    return cast("IO[bytes]", gzip.open(path, "rb")) if zipped else path.open("rb")
 
 
 def _header(path: Path, line: bytes) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def _header(path: Path, line: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         good = False
     if not good:
-        raise UserError(f"{path}, line 1: not a tape, expected a header with \"format\": \"{FORMAT}\"")
+        raise UserError(f'{path}, line 1: not a tape, expected a header with "format": "{FORMAT}"')
     return dict(header)
 
 
