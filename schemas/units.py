@@ -15,6 +15,8 @@ PPM_PER_PP = 10_000
 US_PER_S = 1_000_000
 """Microseconds in a second."""
 
+_WINDOW_LABELS = {300: "5m", 900: "15m", 3600: "1h", 86_400: "24h"}
+
 
 def ppm_from_venue(value: str | int | float) -> int:
     """Probability in parts per million from a venue's price: a decimal string, or a JSON number, 0..1.
@@ -68,3 +70,8 @@ def event_id(*parts: str | int) -> str:
     """Deterministic id of a fact, 24 hex digits: the same parts give the same id in every process and run."""
     text = "\x1f".join(str(part) for part in parts)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def window_label(window_s: int) -> str:
+    """Name of a window as stored and shown: `5m`, `15m`, `1h`, `24h`; seconds and an `s` for any other."""
+    return _WINDOW_LABELS.get(window_s, f"{window_s}s")

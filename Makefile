@@ -1,0 +1,44 @@
+# Few words: demo, test, check, bench. Each sets up what it needs. Works from a path with a space: all paths are relative.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: demo up test check bench setup lock clean
+
+demo: $(READY)
+	@$(BIN)/python -m movers demo $(ARGS)
+
+up: $(READY)
+	@$(BIN)/python -m movers up $(ARGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+bench: $(READY)
+	@$(BIN)/python -m bench $(ARGS)
+
+setup: $(READY)
+
+$(READY): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	  || { echo "movers needs Python 3.11 to 3.13; name one with PYTHON=python3.12 make …" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+# Needs uv. Hashes, no index addresses.
+lock:
+	uv pip compile pyproject.toml --extra local --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o constraints.txt
+
+clean:
+	rm -rf $(VENV) .movers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

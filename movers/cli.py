@@ -1,0 +1,308 @@
+"""The command line: composes settings and parts, and turns a user's mistake into one clear line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from movers import logs, settings
+from movers.errors import MoversError, TransientError, UserError
+
+app = typer.Typer(
+    name="movers",
+    help="Which prediction-market probabilities are moving, how much, over which window, and whether it is real.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+sink_app = typer.Typer(help="Store what the topics carry.", no_args_is_help=True)
+topics_app = typer.Typer(help="Manage the topics.", no_args_is_help=True)
+schemas_app = typer.Typer(help="Manage the schemas.", no_args_is_help=True)
+alerts_app = typer.Typer(help="Follow the alerts.", no_args_is_help=True)
+app.add_typer(sink_app, name="sink")
+app.add_typer(topics_app, name="topics")
+app.add_typer(schemas_app, name="schemas")
+app.add_typer(alerts_app, name="alerts")
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+ForOption = Annotated[float | None, typer.Option("--for", metavar="SECONDS", help="Stop by itself after so long.")]
+ReportOption = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write a report of the run.")]
+VerboseFlag = Annotated[bool, typer.Option("--verbose", help="Show every log line, not only warnings.")]
+PortOption = Annotated[int | None, typer.Option("--port", help="Port of the dashboard.")]
+
+
+@app.command(epilog="Example: movers demo --markets 500 --speed 120")
+def demo(
+    markets: Annotated[int, typer.Option(min=2, max=20_000, help="Markets on the house tape.")] = 500,
+    seed: Annotated[int, typer.Option(help="Seed of the house tape.")] = 1,
+    since: Annotated[str, typer.Option(help="How far in the past the tape starts, e.g. 2h or 45m.")] = "2h",
+    speed: Annotated[float, typer.Option(help="How much faster than real time until the present is reached.")] = 120.0,
+    tape: Annotated[Path | None, typer.Option(help="Play this tape instead of the house tape.")] = None,
+    lockstep: Annotated[
+        bool, typer.Option("--lockstep", help="The tape waits for each full sweep, so that none misses a moment.")
+    ] = False,
+    truth: Annotated[Path | None, typer.Option(help="Write the jumps put into the house tape here.")] = None,
+    run_for: ForOption = None,
+    report: ReportOption = None,
+    port: PortOption = None,
+    verbose: VerboseFlag = False,
+) -> None:
+    """Run everything on this machine with simulated venues."""
+    arguments = ["--seed", str(seed), "--markets", str(markets), "--since", since, "--speed", str(speed)]
+    if tape is not None:
+        arguments = ["--tape", str(tape), "--speed", str(speed)]
+    arguments += ["--lockstep"] if lockstep else []
+    arguments += ["--truth", str(truth)] if truth is not None else []
+    environment = {"COLLECTOR_MARKETS_INTERVAL": "300"}
+    if lockstep:
+        environment |= {"COLLECTOR_HOT_MARKETS": "0", "COLLECTOR_MIN_PAUSE": "0"}
+    _run_stack("demo", arguments, run_for, report, port, verbose, environment)
+
+
+@app.command(epilog="Example: movers up --for 3600 --report hour.json")
+def up(
+    run_for: ForOption = None, report: ReportOption = None, port: PortOption = None, verbose: VerboseFlag = False
+) -> None:
+    """Run everything on this machine with the live venues."""
+    _run_stack("up", None, run_for, report, port, verbose, {})
+
+
+@app.command(
+    epilog="Example: movers simulate --port 18090 --markets 100 --speed 60",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def simulate(context: typer.Context) -> None:
+    """Serve simulated venues, or `simulate convert` a recording to a tape."""
+    from producers.simulated.server import main as serve
+
+    logs.configure(_settings().process.log_level, process="simulator")
+    raise typer.Exit(serve(context.args))
+
+
+@app.command(epilog="Example: movers produce kalshi")
+def produce(venue: Annotated[str, typer.Argument(help="polymarket or kalshi")]) -> None:
+    """Collect one venue's markets and prices."""
+    from producers.registry import VENUES
+    from producers.runner import run
+
+    if venue not in VENUES:
+        raise UserError(f"unknown venue {venue}; known: {', '.join(VENUES)}")
+    tree = _process_settings(f"produce-{venue}")
+    run(tree, venue)
+
+
+@app.command(epilog="Example: movers process moves")
+def process(name: Annotated[str, typer.Argument(metavar="APP", help="moves, bars or alerts")]) -> None:
+    """Run one stream processor."""
+    from processors import alerts_app as alerts_processor
+    from processors import bars_app, moves_app
+
+    runs: dict[str, Callable[[settings.Settings], None]] = {
+        "moves": moves_app.run,
+        "bars": bars_app.run,
+        "alerts": alerts_processor.run,
+    }
+    if name not in runs:
+        raise UserError(f"unknown processor {name}; known: {', '.join(runs)}")
+    runs[name](_process_settings(f"process-{name}"))
+
+
+@sink_app.command("clickhouse", epilog="Example: movers sink clickhouse")
+def sink_clickhouse() -> None:
+    """Write markets, ticks, bars, moves and alerts to ClickHouse."""
+    from sinks.clickhouse.sink import run
+
+    run(_process_settings("sink-clickhouse"))
+
+
+@app.command(epilog="Example: movers dashboard --port 8501")
+def dashboard(port: PortOption = None) -> None:
+    """Serve the dashboard."""
+    from dashboard import launch
+
+    if port is not None:
+        os.environ["DASHBOARD_PORT"] = str(port)
+    command = launch.argv(_settings())
+    os.execv(command[0], command)  # noqa: S606  our own interpreter with our own arguments
+
+
+@app.command(epilog="Example: movers migrate")
+def migrate() -> None:
+    """Bring ClickHouse's tables up to date."""
+    from sinks.clickhouse.migrate import migrate as apply
+
+    applied = apply(_settings().clickhouse)
+    typer.echo(f"applied {', '.join(applied)}" if applied else "nothing to apply")
+
+
+@topics_app.command("create", epilog="Example: movers topics create")
+def topics_create() -> None:
+    """Create the topics that are missing."""
+    from movers.kafka import create_topics
+
+    kafka = _settings().kafka
+    made = create_topics(kafka.kafka_bootstrap_servers, kafka.kafka_partitions, kafka.kafka_replication)
+    typer.echo(f"created {', '.join(made)}" if made else "all topics exist")
+
+
+@schemas_app.command("register", epilog="Example: movers schemas register")
+def schemas_register() -> None:
+    """Register the schemas of all topics."""
+    from movers.registry import SchemaRegistry
+    from schemas.topics import CATALOGUE
+
+    ids = SchemaRegistry(_settings().kafka.schema_registry_url).register(CATALOGUE)
+    for subject, number in ids.items():
+        typer.echo(f"{subject}\t{number}")
+
+
+@app.command(epilog="Example: movers top --window 15m --limit 20 --json")
+def top(
+    window: Annotated[str, typer.Option(help="5m, 15m, 1h or 24h.")] = "5m",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Rows.")] = 20,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the top movers now."""
+    from movers import console
+
+    console.print_rows(console.top_movers(_settings(), window, limit), as_json=as_json)
+
+
+@alerts_app.command("tail", epilog="Example: movers alerts tail --json | jq .title")
+def alerts_tail(
+    as_json: JsonFlag = False,
+    from_start: Annotated[bool, typer.Option("--from-start", help="Also the alerts already there.")] = False,
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
+) -> None:
+    """Print alerts as they come."""
+    from movers import console
+
+    console.tail_alerts(_settings(), as_json=as_json, from_start=from_start, count=count)
+
+
+@app.command(epilog='Example: movers sql "SELECT venue, count() FROM snapshots GROUP BY venue"')
+def sql(query: Annotated[str, typer.Argument(help="One ClickHouse statement.")], as_json: JsonFlag = False) -> None:
+    """Ask ClickHouse."""
+    from movers import console
+
+    console.print_rows(console.query(_settings(), query), as_json=as_json)
+
+
+@app.command(epilog="Example: movers status --json")
+def status(as_json: JsonFlag = False) -> None:
+    """Show each process of the running stack: health, address, restarts, memory."""
+    from movers import console
+    from movers.stack import running
+
+    state = running(_settings().process.movers_home)
+    if state is None:
+        raise UserError("no stack is running here; start one with `movers demo` or `movers up`")
+    rows: list[dict[str, Any]] = state["processes"]
+    console.print_rows(rows, as_json=as_json)
+    if not all(row["healthy"] for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: movers config --json")
+def config(as_json: JsonFlag = False) -> None:
+    """Show every setting, its value and what it is for. Secrets are masked."""
+    from movers import console
+
+    console.print_rows(console.settings_rows(_settings()), as_json=as_json)
+
+
+@app.command(epilog="Example: movers doctor")
+def doctor() -> None:
+    """Check what this machine and the running parts can do; exit 1 when something is wrong."""
+    from movers.doctor import examine
+
+    findings = examine(_settings())
+    for finding in findings:
+        typer.echo(f"{'ok ' if finding.ok else 'BAD'}  {finding.subject:<18} {finding.detail}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def _run_stack(
+    profile: str,
+    simulator_args: list[str] | None,
+    run_for_s: float | None,
+    report: Path | None,
+    port: int | None,
+    verbose: bool,
+    environment: dict[str, str],
+) -> None:
+    from movers.stack import StackOptions, run
+
+    if run_for_s is not None and run_for_s <= 0:
+        raise UserError("--for wants a positive number of seconds")
+    if port is not None:
+        os.environ["DASHBOARD_PORT"] = str(port)
+    tree = settings.load()
+    logs.configure(tree.process.log_level, process="supervisor")
+    options = StackOptions(
+        profile=profile,
+        simulator_args=simulator_args,
+        run_for_s=run_for_s,
+        report_path=report,
+        verbose=verbose,
+        env=environment,
+    )
+    raise typer.Exit(run(tree, options, lambda text: typer.echo(text, err=True)))
+
+
+def _settings() -> settings.Settings:
+    """The settings; where the environment is silent, those of the stack running under MOVERS_HOME."""
+    from movers.stack import running
+
+    state = running(settings.load().process.movers_home)
+    if state is not None:
+        for name, value in state["env"].items():
+            os.environ.setdefault(name, value)
+    return settings.load()
+
+
+def _process_settings(name: str) -> settings.Settings:
+    tree = _settings()
+    logs.configure(tree.process.log_level, process=name)
+    return tree
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app(standalone_mode=True)
+    except UserError as error:
+        _fail(str(error), 2)
+    except TransientError as error:
+        _fail(f"{error} (is the stack running? `movers doctor` looks)", 1)
+    except MoversError as error:
+        _fail(str(error), 1)
+    except BrokenPipeError:
+        os._exit(0)  # `movers … | head`: the reader has what it wanted
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(text: str, code: int) -> None:
+    if sys.stderr.isatty() or not _logs_as_json():
+        typer.echo(f"movers: {text}", err=True)
+    else:
+        typer.echo(json.dumps({"level": "error", "event": "failed", "detail": text}), err=True)
+    sys.exit(code)
+
+
+def _logs_as_json() -> bool:
+    """Inside the stack a failure must be a log line like the others, so that the supervisor shows it."""
+    return "METRICS_PORT" in os.environ
+
+
+__all__ = ["app", "main"]

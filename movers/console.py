@@ -1,0 +1,162 @@
+"""What the commands print: rows as a table or as JSON lines, the top movers, the alerts as they come."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from movers.clickhouse import connect
+from movers.errors import UserError
+from movers.kafka import consumer, read_messages
+from movers.registry import SchemaRegistry
+from movers.settings import Settings
+from schemas.codec import Codec, UndecodableError
+from schemas.events import Alert
+from schemas.topics import ALERTS
+from schemas.units import PPM_PER_PP, datetime_from_micros, window_label
+
+Row = Mapping[str, Any]
+
+_TOP_SQL = """
+SELECT
+    m.title AS market, l.venue AS venue, l.price_now AS price, round(l.move_pp, 2) AS move_pp,
+    round(l.score, 1) AS score, round(l.volume_24h_usd) AS volume_24h_usd, l.ts AS ts, l.market_id AS market_id
+FROM (SELECT * FROM movers_latest FINAL WHERE window = {window:String}) AS l
+LEFT JOIN (SELECT market_id, title FROM markets FINAL) AS m USING (market_id)
+WHERE l.move_pp IS NOT NULL AND l.market_status = 'open' AND NOT l.is_settling
+  AND l.volume_24h_usd >= {min_volume:Float64} AND l.spread <= {max_spread:Float64}
+ORDER BY l.score DESC, l.market_id
+LIMIT {limit:UInt32}
+"""
+
+
+def print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
+    """Prints rows on stdout: an aligned table, or one JSON object a line."""
+    if as_json:
+        for row in rows:
+            sys.stdout.write(json.dumps(row, default=_plain) + "\n")
+        return
+    if not rows:
+        sys.stderr.write("no rows\n")
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    # Piped output is for programs: never cut to a terminal's width.
+    Console(width=None if sys.stdout.isatty() else 10_000, highlight=False).print(table)
+
+
+def query(settings: Settings, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+    """Rows of one statement.
+
+    Raises:
+        UserError: ClickHouse refuses the statement; the text is its own first line.
+    """
+    client = connect(settings.clickhouse, client_name="cli")
+    try:
+        result = client.query(sql, parameters=dict(parameters or {}))
+    except ClickHouseError as error:
+        raise UserError(f"ClickHouse: {' '.join(str(error).split())[:500]}") from error
+    finally:
+        client.close()
+    return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
+
+
+def top_movers(settings: Settings, window: str, limit: int) -> list[Row]:
+    """The board of a window as the dashboard ranks it, best first.
+
+    Raises:
+        UserError: no such window.
+    """
+    known = [window_label(window_s) for window_s in settings.rules.windows]
+    if window not in known:
+        raise UserError(f"unknown window {window}; known: {', '.join(known)}")
+    return query(
+        settings,
+        _TOP_SQL,
+        {
+            "window": window,
+            "limit": limit,
+            "min_volume": settings.rules.min_volume_24h,
+            "max_spread": settings.rules.max_spread_pp / 100,
+        },
+    )
+
+
+def tail_alerts(settings: Settings, *, as_json: bool, from_start: bool, count: int | None) -> None:
+    """Prints alerts until interrupted, or until `count` of them."""
+    codec = Codec(ALERTS, SchemaRegistry(settings.kafka.schema_registry_url), Alert)
+    reader = consumer(settings.kafka.kafka_bootstrap_servers, f"tail-{uuid.uuid4()}", from_start=from_start)
+    reader.subscribe([ALERTS.name])
+    printed = 0
+    try:
+        for message in read_messages(reader, lambda: False, batch=1):
+            try:
+                alert = codec.decode(message.value())
+            except UndecodableError as error:
+                sys.stderr.write(f"movers: offset {message.offset()}: {error}\n")
+                continue
+            sys.stdout.write(_alert_line(alert, as_json=as_json) + "\n")
+            sys.stdout.flush()
+            printed += 1
+            if printed == count:
+                return
+    finally:
+        reader.close()
+
+
+def settings_rows(settings: Settings) -> list[Row]:
+    """Every setting: name in the environment, value in force, meaning. Secrets are masked."""
+    return [
+        {"name": name.upper(), "value": _setting(getattr(group, name)), "meaning": info.description}
+        for group in settings.groups()
+        for name, info in type(group).model_fields.items()
+    ]
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return "********" if value.get_secret_value() else ""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _alert_line(alert: Alert, *, as_json: bool) -> str:
+    if as_json:
+        return json.dumps(dataclasses.asdict(alert))
+    at = datetime_from_micros(alert.ts_event_us).strftime("%H:%M:%S")
+    price = "–" if alert.price_ppm is None else f"{alert.price_ppm / PPM_PER_PP:.1f} %"
+    move = alert.peak_move_pp if alert.move_pp is None else alert.move_pp
+    label = " (settlement)" if alert.kind == "settlement" else ""
+    title = alert.title or alert.market_id
+    return f"{at}  {alert.state:<9} {move:+6.1f} pp in {window_label(alert.window_s):<4} to {price:>7}  {title}{label}"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    return str(value)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return list(value)
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,0 +1,104 @@
+"""Looks at this machine and at the running parts, and says what is wrong and what to do."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from movers.clickhouse import connect
+from movers.errors import MoversError
+from movers.kafka import watermarks
+from movers.local.java import find_java
+from movers.registry import SchemaRegistry
+from movers.settings import Settings
+from schemas.codec import schema_text
+from schemas.topics import CATALOGUE
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    subject: str
+    ok: bool
+    detail: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """All findings, the machine first, then the running parts. Takes seconds where a part does not answer."""
+    checks: list[tuple[str, Callable[[Settings], str]]] = [
+        ("python", _python),
+        ("java", lambda _: f"{find_java()}"),
+        ("disk", _disk),
+        ("kafka", _kafka),
+        ("schema registry", _registry),
+        ("clickhouse", _clickhouse),
+        ("data", _freshness),
+    ]
+    return [_finding(subject, check, settings) for subject, check in checks]
+
+
+def _finding(subject: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+    try:
+        return Finding(subject, ok=True, detail=check(settings))
+    except Exception as error:  # a doctor reports whatever it meets
+        return Finding(subject, ok=False, detail=" ".join(str(error).split())[:300] or repr(error))
+
+
+def _python(_: Settings) -> str:
+    if not (3, 11) <= sys.version_info < (3, 14):
+        raise MoversError(f"Python {sys.version.split()[0]}; 3.11 to 3.13 is needed")
+    return sys.version.split()[0]
+
+
+def _disk(settings: Settings) -> str:
+    home = settings.process.movers_home.absolute()
+    existing = next(path for path in (home, *home.parents) if path.exists())
+    free_gb = shutil.disk_usage(existing).free / 1e9
+    if free_gb < 1:
+        raise MoversError(f"{free_gb:.1f} GB free at {existing}; free at least 1 GB")
+    return f"{free_gb:.0f} GB free at {existing}"
+
+
+def _kafka(settings: Settings) -> str:
+    servers = settings.kafka.kafka_bootstrap_servers
+    missing = []
+    for topic in CATALOGUE:
+        try:
+            if not watermarks(servers, topic.name, timeout_s=5):
+                missing.append(topic.name)
+        except KeyError:
+            missing.append(topic.name)
+    if missing:
+        raise MoversError(f"{servers}: no topic {', '.join(missing)}; run `movers topics create`")
+    return f"{servers}: all {len(CATALOGUE)} topics exist"
+
+
+def _registry(settings: Settings) -> str:
+    registry = SchemaRegistry(settings.kafka.schema_registry_url)
+    for topic in CATALOGUE:
+        registry.id_of(topic.subject, schema_text(topic.subject_file))
+    return f"{settings.kafka.schema_registry_url}: all subjects registered"
+
+
+def _clickhouse(settings: Settings) -> str:
+    client = connect(settings.clickhouse, client_name="doctor")
+    applied = client.query("SELECT count() FROM schema_migrations").result_rows[0][0]
+    return f"{settings.clickhouse.clickhouse_host}:{settings.clickhouse.clickhouse_port}: {applied} migrations applied"
+
+
+def _freshness(settings: Settings) -> str:
+    client = connect(settings.clickhouse, client_name="doctor")
+    rows = client.query(
+        "SELECT venue, toUnixTimestamp64Micro(max(ts_received)) FROM snapshots GROUP BY venue ORDER BY venue"
+    ).result_rows
+    if not rows:
+        raise MoversError("no tick is stored yet; is a producer running?")
+    ages = {venue: time.time() - newest / 1e6 for venue, newest in rows}
+    text = ", ".join(f"{venue} {age:.0f} s ago" for venue, age in ages.items())
+    if max(ages.values()) > 2 * settings.collector.collector_price_interval:
+        raise MoversError(f"newest tick: {text}")
+    return f"newest tick: {text}"

@@ -1,0 +1,433 @@
+"""The whole product on one machine: which processes, in which order, with which addresses. Behind `demo` and `up`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from sinks.clickhouse.migrate import migrate
+
+from dashboard import launch
+from movers import kafka, registry, report
+from movers.errors import MoversError, TransientError, UserError
+from movers.local.kafka import LocalKafka
+from movers.local.ports import free_port, require_free
+from movers.logs import get_logger
+from movers.settings import Settings, load
+from movers.supervisor import ChildSpec, Supervisor
+from schemas.topics import CATALOGUE, VENUES
+
+log = get_logger(__name__)
+
+Say = Callable[[str], None]
+RUNNING_FILE = "running.json"
+MIN_FREE_BYTES = 500 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackOptions:
+    """What to run.
+
+    Args:
+        profile: folder under `movers_home` for the data: "demo" is wiped at each start, "up" is kept.
+        simulator_args: arguments of the simulated venues; None for the live ones.
+        run_for_s: stop by itself after so many seconds of running; None for until told.
+        report_path: where the report of the run goes; None for nowhere.
+        env: settings that differ from the environment's.
+    """
+
+    profile: str
+    simulator_args: Sequence[str] | None = None
+    run_for_s: float | None = None
+    report_path: Path | None = None
+    verbose: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Ports of one run. All on loopback."""
+
+    kafka: int
+    kafka_controller: int
+    registry: int
+    warehouse: int
+    simulator: int
+    dashboard: int
+    metrics: Mapping[str, int]
+
+    def environment(self) -> dict[str, str]:
+        """Settings that lead any process of ours, and the commands of a user, to this run."""
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self.kafka}",
+            "SCHEMA_REGISTRY_URL": f"http://127.0.0.1:{self.registry}",
+            "CLICKHOUSE_HOST": "127.0.0.1",
+            "CLICKHOUSE_PORT": str(self.warehouse),
+            "DASHBOARD_HOST": "127.0.0.1",
+            "DASHBOARD_PORT": str(self.dashboard),
+        }
+
+    def simulated_venues(self) -> dict[str, str]:
+        """Settings that lead the producers to the simulator."""
+        http, ws = f"http://127.0.0.1:{self.simulator}", f"ws://127.0.0.1:{self.simulator}"
+        return {
+            "POLYMARKET_GAMMA_URL": f"{http}/gamma",
+            "POLYMARKET_CLOB_URL": f"{http}/clob",
+            "POLYMARKET_WS_URL": f"{ws}/poly-ws/ws/market",
+            "POLYMARKET_REQUESTS_PER_S": "500",
+            "KALSHI_API_URL": f"{http}/kalshi/trade-api/v2",
+            "KALSHI_WS_URL": f"{ws}/kalshi/trade-api/ws/v2",
+            "KALSHI_REQUESTS_PER_S": "500",
+        }
+
+
+PROCESSES = (
+    *(f"process-{name}" for name in ("moves", "bars", "alerts")),
+    "sink-clickhouse",
+    *(f"produce-{venue}" for venue in VENUES),
+)
+"""Processes of ours with a metrics port."""
+
+
+def choose_addresses(settings: Settings) -> Addresses:
+    """Free ports: the configured ones where free, others where somebody else has them.
+
+    Raises:
+        UserError: the user asked for a dashboard port by name and it is taken.
+    """
+    if "DASHBOARD_PORT" in os.environ:
+        require_free(settings.process.dashboard_port, "dashboard")
+    taken: set[int] = set()
+
+    def pick(preferred: int) -> int:
+        port = preferred if preferred not in taken and _is_free(preferred) else free_port()
+        while port in taken:
+            port = free_port()
+        taken.add(port)
+        return port
+
+    return Addresses(
+        kafka=pick(19092),
+        kafka_controller=pick(19093),
+        registry=pick(18081),
+        warehouse=pick(18123),
+        simulator=pick(18090),
+        dashboard=pick(settings.process.dashboard_port),
+        metrics={name: pick(19500 + i) for i, name in enumerate(PROCESSES)},
+    )
+
+
+class Stack:
+    """One run of the one-machine stack. Use `run()`; everything else serves it."""
+
+    def __init__(self, settings: Settings, options: StackOptions, say: Say) -> None:
+        self._options = options
+        self._say = say
+        self._home = settings.process.movers_home.absolute()
+        self._data = self._home / options.profile
+        self._prepare_folders()
+        self._addresses = choose_addresses(settings)
+        self._environment = {**self._addresses.environment(), **self._folders(), **options.env}
+        if options.simulator_args is not None:
+            self._environment |= self._addresses.simulated_venues()
+        os.environ.update(self._environment)
+        self._settings = load()
+        self._kafka = LocalKafka(
+            data_dir=self._data / "kafka",
+            cache_dir=self._home / "cache",
+            port=self._addresses.kafka,
+            controller_port=self._addresses.kafka_controller,
+        )
+        self._supervisor = Supervisor(self._data / "logs", screen=sys.stderr, verbose=options.verbose)
+        self._began_s = time.monotonic()
+
+    async def run(self) -> int:
+        """Starts everything, runs until told or until the time is over, stops everything. Returns the exit code.
+
+        Raises:
+            MoversError: it could not be started; whatever was started is stopped again.
+        """
+        told = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signum, told.set)
+        try:
+            if not await _unless(told, self._start()):
+                return 130
+            with self._announced():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stay(told), self._options.run_for_s)
+                return await self._report()
+        finally:
+            self._say("Stopping …")
+            await self._supervisor.stop()
+            self._say(f"Stopped. Logs: {self._data / 'logs'}")
+
+    async def _start(self) -> None:
+        self._step("preparing Kafka (the first time this downloads about 50 MB)")
+        await asyncio.to_thread(self._kafka.prepare, self._say)
+        self._step("starting Kafka, schema registry and the ClickHouse engine")
+        await self._supervisor.start(self._infrastructure())
+        self._step("creating topics, schemas and tables")
+        await asyncio.to_thread(self._set_up)
+        self._step("starting processors, sink and dashboard")
+        await self._supervisor.start([*self._venues(), *self._workers(), self._dashboard()])
+        self._step("starting producers")
+        await self._supervisor.start(self._producers())
+        self._say(
+            f"\n  Dashboard   {self._dashboard_url()}\n  Stop with Ctrl-C; `movers status` in another terminal.\n"
+        )
+
+    async def _stay(self, told: asyncio.Event) -> None:
+        """Says how the tape's catch-up goes, then waits."""
+        if self._options.simulator_args is not None:
+            await _unless(told, self._follow_catch_up())
+        await told.wait()
+
+    async def _follow_catch_up(self) -> None:
+        url = f"http://127.0.0.1:{self._addresses.simulator}/simulator/status"
+        async with httpx.AsyncClient(trust_env=False, timeout=5) as http:
+            while True:
+                with contextlib.suppress(httpx.HTTPError, ValueError):
+                    status = (await http.get(url)).json()
+                    if status["caught_up"] or status["finished"]:
+                        self._say("The tape has reached the present." if status["caught_up"] else "The tape is over.")
+                        return
+                    behind_s = max(0.0, time.time() - status["now_us"] / 1e6)
+                    self._say(f"Catching up: the tape is {behind_s / 60:.0f} min behind the present.")
+                await asyncio.sleep(10)
+
+    async def _report(self) -> int:
+        if self._options.report_path is None:
+            return 0
+        processes = [report.Process(status, self._metrics_url(status["name"])) for status in self._supervisor.status()]
+        extra = {"ran_s": round(time.monotonic() - self._began_s, 1), "profile": self._options.profile}
+        result = await asyncio.to_thread(report.collect, self._settings, processes, extra)
+        report.write(result, self._options.report_path)
+        self._say(f"Report: {self._options.report_path} ({'ok' if result['ok'] else '; '.join(result['missing'])})")
+        return 0 if result["ok"] else 1
+
+    def _set_up(self) -> None:
+        kafka.create_topics(
+            self._settings.kafka.kafka_bootstrap_servers,
+            self._settings.kafka.kafka_partitions,
+            self._settings.kafka.kafka_replication,
+        )
+        schemas = registry.SchemaRegistry(self._settings.kafka.schema_registry_url)
+        schemas.register(CATALOGUE)
+        schemas.close()
+        migrate(self._settings.clickhouse)
+
+    def _infrastructure(self) -> list[ChildSpec]:
+        a = self._addresses
+        return [
+            ChildSpec(
+                name="kafka",
+                argv=self._kafka.argv(),
+                env=self._kafka.env(),
+                ready=_KafkaReady(self._kafka, a.kafka),
+                address=self._kafka.bootstrap,
+            ),
+            ChildSpec(
+                name="registry",
+                argv=_python("movers.local.registry", "--port", a.registry, "--data", self._data / "registry"),
+                ready=_answers(f"http://127.0.0.1:{a.registry}/subjects"),
+                address=f"http://127.0.0.1:{a.registry}",
+            ),
+            ChildSpec(
+                name="warehouse",
+                argv=_python("movers.local.warehouse", "--port", a.warehouse, "--data", self._data / "warehouse"),
+                ready=_answers(f"http://127.0.0.1:{a.warehouse}/ping"),
+                address=f"http://127.0.0.1:{a.warehouse}",
+            ),
+        ]
+
+    def _venues(self) -> list[ChildSpec]:
+        if self._options.simulator_args is None:
+            return []
+        url = f"http://127.0.0.1:{self._addresses.simulator}"
+        args = ("--port", self._addresses.simulator, *self._options.simulator_args)
+        return [
+            ChildSpec(
+                name="simulator",
+                argv=_python("movers", "simulate", *args),
+                ready=_answers(f"{url}/simulator/status"),
+                address=url,
+            )
+        ]
+
+    def _workers(self) -> list[ChildSpec]:
+        return [
+            *(self._ours(f"process-{app}", "process", app) for app in ("moves", "bars", "alerts")),
+            self._ours("sink-clickhouse", "sink", "clickhouse"),
+        ]
+
+    def _producers(self) -> list[ChildSpec]:
+        return [self._ours(f"produce-{venue}", "produce", venue) for venue in VENUES]
+
+    def _dashboard(self) -> ChildSpec:
+        return ChildSpec(
+            name="dashboard",
+            argv=launch.argv(self._settings),
+            ready=_answers(f"{self._dashboard_url()}/_stcore/health"),
+            address=self._dashboard_url(),
+        )
+
+    def _ours(self, name: str, *command: str) -> ChildSpec:
+        return ChildSpec(
+            name=name,
+            argv=_python("movers", *command),
+            env={"METRICS_PORT": str(self._addresses.metrics[name])},
+            ready=_answers(f"{self._metrics_url(name)}/health"),
+            address=self._metrics_url(name) or "",
+        )
+
+    def _dashboard_url(self) -> str:
+        return f"http://127.0.0.1:{self._addresses.dashboard}"
+
+    def _metrics_url(self, name: str) -> str | None:
+        port = self._addresses.metrics.get(name)
+        return None if port is None else f"http://127.0.0.1:{port}"
+
+    def _folders(self) -> dict[str, str]:
+        return {
+            "MOVERS_HOME": str(self._home),
+            "STATE_DIR": str(self._data / "state"),
+            "SPILL_DIR": str(self._data / "spill"),
+        }
+
+    def _prepare_folders(self) -> None:
+        """One run per home; the demo's data are made anew, since its tape starts in the past each time."""
+        other = running(self._home)
+        if other is not None:
+            raise UserError(f"a stack is running already (pid {other['pid']}); stop it first, or set MOVERS_HOME")
+        try:
+            if self._options.profile == "demo" and self._data.exists():
+                shutil.rmtree(self._data)
+            self._data.mkdir(parents=True, exist_ok=True)
+            probe = self._data / ".writable"
+            probe.write_bytes(b"x" * 4096)
+            probe.unlink()
+        except OSError as error:
+            raise UserError(f"data folder {self._data} cannot be written: {error.strerror}") from error
+        free = shutil.disk_usage(self._data).free
+        if free < MIN_FREE_BYTES:
+            raise UserError(f"data folder {self._data}: {free / 1e6:.0f} MB free, {MIN_FREE_BYTES / 1e6:.0f} MB needed")
+
+    @contextlib.contextmanager
+    def _announced(self) -> Iterator[None]:
+        """While running, `movers status` and the other commands find the run by a file; it is refreshed as we go."""
+        path = self._home / RUNNING_FILE
+        refresher = asyncio.get_running_loop().create_task(self._refresh(path))
+        try:
+            yield
+        finally:
+            refresher.cancel()
+            path.unlink(missing_ok=True)
+
+    async def _refresh(self, path: Path) -> None:
+        me = psutil.Process()
+        while True:
+            state = {
+                "pid": me.pid,
+                "created": me.create_time(),
+                "profile": self._options.profile,
+                "env": self._environment,
+                "processes": self._supervisor.status(),
+            }
+            draft = path.with_suffix(".tmp")
+            draft.write_text(json.dumps(state, indent=1), "utf-8")
+            draft.replace(path)
+            await asyncio.sleep(2)
+
+    def _step(self, text: str) -> None:
+        self._say(f"[{time.monotonic() - self._began_s:5.1f} s] {text}")
+
+
+def running(home: Path) -> dict[str, Any] | None:
+    """The run announced under this home, if its supervisor is alive."""
+    try:
+        state: dict[str, Any] = json.loads((home / RUNNING_FILE).read_text("utf-8"))
+        alive = psutil.Process(state["pid"]).create_time() == state["created"]
+    except (OSError, ValueError, KeyError, psutil.Error):
+        return None
+    return state if alive else None
+
+
+class _KafkaReady:
+    """The first time a consumer group and a transaction must work; afterwards an open port is enough."""
+
+    def __init__(self, broker: LocalKafka, port: int) -> None:
+        self._broker = broker
+        self._port = port
+        self._proved = False
+
+    def __call__(self) -> bool:
+        if self._proved:
+            return not _is_free(self._port)
+        try:
+            self._broker.wait_ready(timeout_s=60)
+        except MoversError:
+            return False
+        self._proved = True
+        return True
+
+
+def _python(module: str, *args: object) -> list[str]:
+    return [sys.executable, "-m", module, *(str(arg) for arg in args)]
+
+
+def _answers(url: str) -> Callable[[], bool]:
+    def check() -> bool:
+        try:
+            return httpx.get(url, timeout=5, trust_env=False).is_success
+        except httpx.HTTPError:
+            return False
+
+    return check
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+async def _unless(told: asyncio.Event, work: Any) -> bool:
+    """Runs `work` until it ends (True) or until told to stop (False, and it is cancelled)."""
+    task = asyncio.ensure_future(work)
+    stop = asyncio.ensure_future(told.wait())
+    await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if task.done():
+        task.result()
+        return True
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    return False
+
+
+def run(settings: Settings, options: StackOptions, say: Say) -> int:
+    """Runs the stack to its end and returns the exit code.
+
+    Raises:
+        UserError, TransientError: it could not be started.
+    """
+    return asyncio.run(Stack(settings, options, say).run())
+
+
+__all__ = ["RUNNING_FILE", "Stack", "StackOptions", "TransientError", "run", "running"]

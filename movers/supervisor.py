@@ -1,0 +1,279 @@
+"""Starts our processes in order, watches them, restarts what dies with backoff, stops them all, leaves none behind.
+
+A child runs in a process group of its own, so that Ctrl-C reaches only the supervisor, which then stops the children
+in reverse order. On Linux the kernel also ends a child whose supervisor was killed outright (PR_SET_PDEATHSIG).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import psutil
+
+from movers.errors import MoversError
+from movers.logs import get_logger
+
+log = get_logger(__name__)
+
+BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+STEADY_AFTER_S = 60.0
+"""A child that ran so long starts its backoff anew."""
+
+SAMPLE_EVERY_S = 1.0
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)  # loaded here: nothing may be imported between fork and exec
+
+
+class StartFailedError(MoversError):
+    """A child did not become healthy in time, or died again and again while starting."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildSpec:
+    """One process to run.
+
+    Args:
+        ready: blocking check, True once the child does its work; called repeatedly from a worker thread.
+        address: what people would open or connect to; shown by status.
+        ready_timeout_s: how long the first start may take.
+        stop_timeout_s: how long SIGTERM may take before SIGKILL.
+    """
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=dict)
+    ready: Callable[[], bool]
+    address: str = ""
+    ready_timeout_s: float = 90.0
+    stop_timeout_s: float = 20.0
+
+
+class Child:
+    """A running spec and what is known of it."""
+
+    def __init__(self, spec: ChildSpec) -> None:
+        self.spec = spec
+        self.process: asyncio.subprocess.Process | None = None
+        self.healthy = False
+        self.restarts = 0
+        self.rss_bytes = 0
+        self.peak_rss_bytes = 0
+        self.cpu_s = 0.0
+        self.last_lines: deque[str] = deque(maxlen=8)
+        self.started_s = 0.0
+        self._cpu_before_s = 0.0
+        self._cpu_run_s = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+        return self.process.pid if self.process and self.process.returncode is None else None
+
+    def sample(self) -> None:
+        """Reads memory and CPU of the child and its own children."""
+        if self.pid is None:
+            return
+        with contextlib.suppress(psutil.Error):
+            root = psutil.Process(self.pid)
+            family = [root, *root.children(recursive=True)]
+            self.rss_bytes = sum(p.memory_info().rss for p in family)
+            self.peak_rss_bytes = max(self.peak_rss_bytes, self.rss_bytes)
+            self._cpu_run_s = sum(t.user + t.system for t in (p.cpu_times() for p in family))
+            self.cpu_s = self._cpu_before_s + self._cpu_run_s
+
+    def run_ended(self) -> None:
+        """Keeps the CPU time of a run that is over."""
+        self._cpu_before_s += self._cpu_run_s
+        self._cpu_run_s = 0.0
+        self.healthy = False
+
+    def status(self) -> dict[str, Any]:
+        """What `movers status` shows."""
+        return {
+            "name": self.spec.name,
+            "pid": self.pid,
+            "healthy": self.healthy,
+            "address": self.spec.address,
+            "restarts": self.restarts,
+            "rss_mb": round(self.rss_bytes / 1e6, 1),
+            "peak_rss_mb": round(self.peak_rss_bytes / 1e6, 1),
+            "cpu_s": round(self.cpu_s, 1),
+        }
+
+
+class Supervisor:
+    """Runs children. Call everything from one event loop.
+
+    Args:
+        log_dir: each child's output goes to `<log_dir>/<name>.log`.
+        screen: where prefixed warnings (with `verbose` every line) appear; None for nowhere.
+    """
+
+    def __init__(self, log_dir: Path, *, screen: TextIO | None = sys.stderr, verbose: bool = False) -> None:
+        log_dir.mkdir(parents=True, exist_ok=True)
+        self._log_dir = log_dir
+        self._screen = screen
+        self._verbose = verbose
+        self._stopping = False
+        self._watchers: list[asyncio.Task[None]] = []
+        self.children: dict[str, Child] = {}
+
+    async def start(self, specs: Sequence[ChildSpec]) -> None:
+        """Starts the children of one stage side by side and waits until all are healthy.
+
+        Raises:
+            StartFailedError: one did not get there; its last lines are in the message.
+        """
+        fresh = [Child(spec) for spec in specs]
+        for child in fresh:
+            self.children[child.spec.name] = child
+            await self._spawn(child)
+            self._watchers.append(asyncio.create_task(self._watch(child), name=child.spec.name))
+        if len(self._watchers) == len(fresh):
+            self._watchers.append(asyncio.create_task(self._sample(), name="sampler"))
+        await asyncio.gather(*(self._wait_ready(child) for child in fresh))
+
+    async def stop(self) -> None:
+        """Stops all children, last started first; after their time-out with SIGKILL."""
+        self._stopping = True
+        for child in reversed(self.children.values()):
+            await self._terminate(child)
+        for watcher in self._watchers:
+            watcher.cancel()
+        await asyncio.gather(*self._watchers, return_exceptions=True)
+        for child in self.children.values():  # one that was just being restarted
+            await self._terminate(child)
+
+    def status(self) -> list[dict[str, Any]]:
+        """Status of each child, in start order."""
+        return [child.status() for child in self.children.values()]
+
+    async def _spawn(self, child: Child) -> None:
+        log_file = (self._log_dir / f"{child.spec.name}.log").open("a", encoding="utf-8")
+        child.process = await asyncio.create_subprocess_exec(
+            *child.spec.argv,
+            env={**os.environ, **child.spec.env},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=1024 * 1024,
+            start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+        child.started_s = time.monotonic()
+        pump = asyncio.create_task(self._pump(child, child.process, log_file))
+        pump.add_done_callback(lambda _: log_file.close())
+
+    async def _pump(self, child: Child, process: asyncio.subprocess.Process, log_file: TextIO) -> None:
+        """Copies the child's output to its log file and, where it matters, to the screen with its name in front."""
+        assert process.stdout is not None  # noqa: S101  asked for with PIPE above
+        while True:
+            try:
+                raw = await process.stdout.readline()
+            except ValueError:  # a line over the limit; the reader has dropped it
+                continue
+            if not raw:
+                return
+            line = raw.decode("utf-8", "replace").rstrip("\n")
+            child.last_lines.append(line)
+            log_file.write(line + "\n")
+            log_file.flush()
+            if self._screen is not None and (self._verbose or _is_warning(line)):
+                print(f"{child.spec.name:>12} │ {line}", file=self._screen, flush=True)
+
+    async def _watch(self, child: Child) -> None:
+        """Restarts the child whenever it ends, with backoff."""
+        failures = 0
+        while not self._stopping:
+            process = child.process
+            if process is None:
+                return
+            code = await process.wait()
+            child.run_ended()
+            if self._stopping:
+                return
+            if time.monotonic() - child.started_s > STEADY_AFTER_S:
+                failures = 0
+            pause_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
+            failures += 1
+            log.warning("child_ended", child=child.spec.name, exit_code=code, restart_in_s=pause_s)
+            await asyncio.sleep(pause_s)
+            if self._stopping:
+                return
+            child.restarts += 1
+            await self._spawn(child)
+
+    async def _wait_ready(self, child: Child) -> None:
+        deadline = time.monotonic() + child.spec.ready_timeout_s
+        while not await asyncio.to_thread(child.spec.ready):
+            if time.monotonic() > deadline or child.restarts >= 3:
+                tail = "\n".join(f"    {line}" for line in child.last_lines)
+                raise StartFailedError(
+                    f"{child.spec.name} did not become ready in {child.spec.ready_timeout_s:.0f} s "
+                    f"(log: {self._log_dir / child.spec.name}.log); its last lines:\n{tail}"
+                )
+            await asyncio.sleep(0.1)
+        child.healthy = True
+
+    async def _sample(self) -> None:
+        """Memory every second; health of everybody now and then."""
+        turn = 0
+        while not self._stopping:
+            for child in list(self.children.values()):
+                child.sample()
+            if turn % 5 == 0:
+                started = [c for c in self.children.values() if c.pid is not None]
+                states = await asyncio.gather(*(asyncio.to_thread(c.spec.ready) for c in started))
+                for child, state in zip(started, states, strict=True):
+                    child.healthy = state
+            turn += 1
+            await asyncio.sleep(SAMPLE_EVERY_S)
+
+    async def _terminate(self, child: Child) -> None:
+        process = child.process
+        if process is None or process.returncode is not None:
+            return
+        child.sample()
+        _signal_group(process.pid, signal.SIGTERM, only_leader=True)
+        try:
+            await asyncio.wait_for(process.wait(), child.spec.stop_timeout_s)
+        except TimeoutError:
+            log.warning("child_killed", child=child.spec.name, after_s=child.spec.stop_timeout_s)
+        # Whatever the child itself started and left behind goes with it.
+        _signal_group(process.pid, signal.SIGKILL)
+        await process.wait()
+        child.run_ended()
+
+
+def _signal_group(pid: int, signum: signal.Signals, *, only_leader: bool = False) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if only_leader:
+            os.kill(pid, signum)
+        else:
+            os.killpg(pid, signum)
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _is_warning(line: str) -> bool:
+    """Whether a line of a child's log is worth a person's look: a JSON event at warning or above."""
+    if not line.startswith("{"):
+        return False
+    try:
+        return json.loads(line).get("level") in {"warning", "error", "critical"}
+    except ValueError:
+        return False

@@ -1,0 +1,37 @@
+"""Quantiles read off a histogram."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from movers.metrics import LAG_BUCKETS_S
+from movers.report import quantile
+
+INF = float("inf")
+
+
+def test_no_observation_has_no_quantile() -> None:
+    assert quantile([], 0.5) is None
+    assert quantile([(1.0, 0.0), (INF, 0.0)], 0.5) is None
+
+
+def test_inside_a_bucket_it_is_linear() -> None:
+    assert quantile([(1.0, 0.0), (2.0, 10.0), (INF, 10.0)], 0.5) == pytest.approx(1.5)
+
+
+def test_beyond_the_last_bound_the_bound_is_said() -> None:
+    assert quantile([(1.0, 1.0), (INF, 100.0)], 0.99) == 1.0
+
+
+@given(st.lists(st.floats(0.0015, 50), min_size=1, max_size=300), st.sampled_from([0.5, 0.9, 0.99]))
+def test_it_is_within_a_bucket_of_the_true_quantile(values: list[float], q: float) -> None:
+    bounds = [*LAG_BUCKETS_S, INF]
+    buckets = [(bound, float(sum(v <= bound for v in values))) for bound in bounds]
+    true = sorted(values)[max(0, -(-int(q * len(values) * 1000) // 1000) - 1)]
+
+    estimate = quantile(buckets, q)
+
+    assert estimate is not None
+    assert true / 1.21 <= estimate <= true * 1.21

@@ -1,0 +1,31 @@
+"""The catalogue is whole: each topic has a schema of its event, and names are unique."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+
+from schemas.codec import schema_text
+from schemas.topics import BY_NAME, CATALOGUE
+
+
+def test_each_topic_names_a_schema_of_its_event() -> None:
+    for topic in CATALOGUE:
+        assert json.loads(schema_text(topic.subject_file))["name"] == topic.event.__name__
+
+
+def test_no_schema_file_is_left_without_a_topic() -> None:
+    names = {path.name for path in files("schemas").joinpath("avro").iterdir()}
+
+    assert names == {f"{topic.subject_file}.v1.avsc" for topic in CATALOGUE}
+
+
+def test_names_are_unique_and_subjects_follow_the_topic() -> None:
+    assert len(BY_NAME) == len(CATALOGUE)
+    assert all(topic.subject == f"{topic.name}-value" for topic in CATALOGUE)
+
+
+def test_every_topic_says_how_it_is_cleaned_up() -> None:
+    for topic in CATALOGUE:
+        policy = topic.config["cleanup.policy"]
+        assert policy == "compact" or int(topic.config["retention.ms"]) > 0, topic.name
