@@ -35,10 +35,13 @@ $(READY): constraints.txt pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
 
-# Needs uv. Hashes, no index addresses.
+# Needs uv. Hashes, no index addresses. The image gets only what runs in production.
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-annotate --no-header
 lock:
-	uv pip compile pyproject.toml --extra local --group dev --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o constraints.txt
+	$(LOCK) --extra local --group dev -o constraints.txt
+	sed -e 's/ \\$$//' -e '/^    --hash/d' constraints.txt > .venv/pins.txt
+	$(LOCK) --constraint .venv/pins.txt -o constraints-image.txt
 
 clean:
 	rm -rf $(VENV) .movers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
