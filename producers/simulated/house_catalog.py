@@ -14,109 +14,38 @@ from schemas.units import US_PER_S, datetime_from_micros
 
 HOUR_US: Final = 3_600 * US_PER_S
 
-CITIES = [
-    "New York",
-    "Chicago",
-    "Miami",
-    "Austin",
-    "Denver",
-    "Los Angeles",
-    "Philadelphia",
-    "Boston",
-    "Seattle",
-    "Houston",
-    "Atlanta",
-    "Detroit",
-    "Dallas",
-    "Phoenix",
-    "Toronto",
-    "London",
-    "Paris",
-    "Madrid",
-    "Milan",
-    "Munich",
-    "Lisbon",
-    "Istanbul",
-    "Seoul",
-    "Tokyo",
-    "Sydney",
-]
-COUNTRIES = [
-    "France",
-    "Germany",
-    "Japan",
-    "Brazil",
-    "Canada",
-    "Poland",
-    "Spain",
-    "Italy",
-    "Chile",
-    "Kenya",
-    "Norway",
-    "Peru",
-    "Turkey",
-    "Australia",
-]
-COINS = [
-    "Bitcoin:BTC:96000",
-    "Ethereum:ETH:3400",
-    "Solana:SOL:185",
-    "XRP:XRP:2.4",
-    "Dogecoin:DOGE:0.21",
+CITIES = (
+    "New York", "Chicago", "Miami", "Austin", "Denver", "Los Angeles", "Philadelphia", "Boston", "Seattle",
+    "Houston", "Atlanta", "Detroit", "Dallas", "Phoenix", "Toronto", "London", "Paris", "Madrid", "Milan",
+    "Munich", "Lisbon", "Istanbul", "Seoul", "Tokyo", "Sydney",
+)  # fmt: skip
+COUNTRIES = (
+    "France", "Germany", "Japan", "Brazil", "Canada", "Poland", "Spain", "Italy", "Chile", "Kenya", "Norway",
+    "Peru", "Turkey", "Australia",
+)  # fmt: skip
+COINS = (
+    "Bitcoin:BTC:96000", "Ethereum:ETH:3400", "Solana:SOL:185", "XRP:XRP:2.4", "Dogecoin:DOGE:0.21",
     "Cardano:ADA:0.8",
-]
-COMPANIES = [
-    "Apple",
-    "Nvidia",
-    "Microsoft",
-    "Tesla",
-    "Alphabet",
-    "Amazon",
-    "Meta",
-    "Netflix",
-    "Boeing",
-    "Intel",
-    "Oracle",
-    "Palantir",
-]
-LABS = ["OpenAI", "Google", "Anthropic", "xAI", "Meta", "Mistral", "DeepSeek"]
-FILMS = [
-    "The Long Harbour",
-    "Paper Moons",
-    "Iron Orchard",
-    "Nightglass",
-    "The Cartographer",
-    "Second Winter",
+)  # fmt: skip
+COMPANIES = (
+    "Apple", "Nvidia", "Microsoft", "Tesla", "Alphabet", "Amazon", "Meta", "Netflix", "Boeing", "Intel",
+    "Oracle", "Palantir",
+)  # fmt: skip
+LABS = (
+    "OpenAI", "Google", "Anthropic", "xAI", "Meta", "Mistral", "DeepSeek",
+)  # fmt: skip
+FILMS = (
+    "The Long Harbour", "Paper Moons", "Iron Orchard", "Nightglass", "The Cartographer", "Second Winter",
     "Salt Road",
-]
-SINGERS = ["Mara Venn", "Dario Lux", "The Halfways", "Ines Calder", "North Arcade", "Juno Pratt"]
-PEOPLE = [
-    "Alvarez",
-    "Bennett",
-    "Chowdhury",
-    "Delgado",
-    "Eriksen",
-    "Fontaine",
-    "Grady",
-    "Haddad",
-    "Ivanova",
-    "Jansen",
-    "Kowalski",
-    "Lindqvist",
-    "Marchetti",
-    "Novak",
-    "Okafor",
-    "Petrov",
-    "Quinn",
-    "Rossi",
-    "Sato",
-    "Tanaka",
-    "Ueda",
-    "Vargas",
-    "Whitlock",
-    "Yilmaz",
-    "Zimmermann",
-]
+)  # fmt: skip
+SINGERS = (
+    "Mara Venn", "Dario Lux", "The Halfways", "Ines Calder", "North Arcade", "Juno Pratt",
+)  # fmt: skip
+PEOPLE = (
+    "Alvarez", "Bennett", "Chowdhury", "Delgado", "Eriksen", "Fontaine", "Grady", "Haddad", "Ivanova", "Jansen",
+    "Kowalski", "Lindqvist", "Marchetti", "Novak", "Okafor", "Petrov", "Quinn", "Rossi", "Sato", "Tanaka",
+    "Ueda", "Vargas", "Whitlock", "Yilmaz", "Zimmermann",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +132,9 @@ TEMPLATES: Final = (
     T("Transportation", "Business|Travel", "KXFLIGHTS", "Flights", "ladder", "{city} flight delays on {date}?",
       "Will more than {o} flights be delayed in {city} on {date}?", "delays", (10, 72), 0.15),
 )  # fmt: skip
-TOPICS = ["Border", "Budget", "Climate", "Crypto", "Energy", "Housing", "Health", "Steel", "Trade", "Water"]
+TOPICS = (
+    "Border", "Budget", "Climate", "Crypto", "Energy", "Housing", "Health", "Steel", "Trade", "Water",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -330,7 +261,14 @@ _LADDERS: Final = {  # middle, relative step
     "posts": (240.0, 0.12),
     "delays": (120.0, 0.15),
 }
-_POOLS: Final = {"people": PEOPLE, "cities": CITIES, "labs": LABS, "films": FILMS, "singers": SINGERS, "topics": TOPICS}
+_POOLS: Final[dict[str, tuple[str, ...]]] = {
+    "people": PEOPLE,
+    "cities": CITIES,
+    "labs": LABS,
+    "films": FILMS,
+    "singers": SINGERS,
+    "topics": TOPICS,
+}
 
 
 def _options(t: Template, rng: Random, names: dict[str, str], closes: datetime) -> list[str]:

@@ -11,9 +11,10 @@ then, in order of `ts_us` (integer microseconds UTC; equal stamps allowed), line
         market is listed from then on, without it from its first quote.
     {"kind": "quote", "ts_us": …, "market": "…", "bid": 0.45, "ask": 0.46, "last": 0.45, …}
         The top of the book of outcome 0 (YES), replacing the one before. An absent or null `bid`/`ask` is an empty
-        side; an absent `last`, `volume` or `volume_24h` keeps its value. Prices are probabilities 0..1, on a 1e-6 grid.
-        Optional: `bid_size`, `ask_size` (contracts), `volume`, `volume_24h` (what the venue counts: US dollars on
-        Polymarket, contracts on Kalshi), `trade`: {"price": 0.45, "size": 12.5, "side": "buy"|"sell"} of outcome 0.
+        side; a crossed book is played as it stands; an absent `last`, `volume` or `volume_24h` keeps its value.
+        Prices are probabilities 0..1, on a 1e-6 grid. Optional: `bid_size`, `ask_size` (contracts), `volume`,
+        `volume_24h` (what the venue counts: US dollars on Polymarket, contracts on Kalshi),
+        `trade`: {"price": 0.45, "size": 12.5, "side": "buy"|"sell"} of outcome 0.
     {"kind": "close", "ts_us": …, "market": "…"}
         Trading has ended, the result is open.
     {"kind": "settle", "ts_us": …, "market": "…", "winner": 0}
@@ -259,8 +260,6 @@ def _quote(row: dict[str, Any]) -> Quote:
     get = row.get
     trade = get("trade")
     bid, ask = _ppm(get("bid")), _ppm(get("ask"))
-    if bid is not None and ask is not None and bid >= ask:
-        raise ValueError(f"bid {get('bid')} is not below ask {get('ask')}")
     return Quote(
         _instant(row),
         row["market"],
