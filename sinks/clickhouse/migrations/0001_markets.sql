@@ -1,5 +1,5 @@
 -- Everything slow: one row a market, the newest message wins. Read with FINAL.
-CREATE TABLE markets
+CREATE TABLE IF NOT EXISTS markets
 (
     market_id          String,
     venue              LowCardinality(String),
@@ -24,7 +24,7 @@ ENGINE = ReplacingMergeTree(ts_received)
 ORDER BY market_id;
 
 -- One row an outcome token. outcome_index 0 is YES or the first side: the token that ticks, bars and moves speak of.
-CREATE TABLE market_tokens
+CREATE TABLE IF NOT EXISTS market_tokens
 (
     token_id      String,
     market_id     String,

@@ -1,6 +1,6 @@
 -- Append-only ticks: each (token, moment) once. Prices are probabilities, 0 to 1, exact to 1e-6.
 -- Retention counts from ts_stored, so that a replayed recording of last year is not deleted while it is being read.
-CREATE TABLE snapshots
+CREATE TABLE IF NOT EXISTS snapshots
 (
     ts                     DateTime64(6, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
     token_id               String CODEC(ZSTD(1)),

@@ -1,5 +1,5 @@
 -- One-minute bars. A corrected bar replaces the earlier one (newest ts_received wins). Read with FINAL.
-CREATE TABLE ohlcv_1m
+CREATE TABLE IF NOT EXISTS ohlcv_1m
 (
     ts          DateTime64(6, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
     token_id    String CODEC(ZSTD(1)),
@@ -22,7 +22,7 @@ TTL toDateTime(ts_stored) + INTERVAL 365 DAY
 SETTINGS non_replicated_deduplication_window = 1000;
 
 -- Five-minute bars are the one-minute bars put together when read: never out of step with them.
-CREATE VIEW ohlcv_5m AS
+CREATE VIEW IF NOT EXISTS ohlcv_5m AS
 SELECT
     toStartOfInterval(bar.ts, INTERVAL 5 MINUTE) AS ts,
     bar.token_id AS token_id,

@@ -1,5 +1,5 @@
 -- The newest move of each token and window. Read with FINAL. `window` is 5m, 15m, 1h, 24h (seconds + 's' for others).
-CREATE TABLE movers_latest
+CREATE TABLE IF NOT EXISTS movers_latest
 (
     window              LowCardinality(String),
     token_id            String,
@@ -30,7 +30,7 @@ ENGINE = ReplacingMergeTree(ts)
 ORDER BY (window, token_id);
 
 -- The top rows of each window at each minute of venue time: what the board showed then. Read with FINAL.
-CREATE TABLE movers_cache
+CREATE TABLE IF NOT EXISTS movers_cache
 (
     as_of_ts            DateTime64(6, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
     window              LowCardinality(String),

@@ -1,5 +1,5 @@
 -- Every change of state of every alert episode, once (event_id). Read with FINAL.
-CREATE TABLE alerts
+CREATE TABLE IF NOT EXISTS alerts
 (
     alert_id            FixedString(24),
     event_id            FixedString(24),
@@ -34,14 +34,14 @@ ENGINE = ReplacingMergeTree(ts_stored)
 ORDER BY (alert_id, event_id);
 
 -- One row an episode: its newest state.
-CREATE VIEW alert_episodes AS
+CREATE VIEW IF NOT EXISTS alert_episodes AS
 SELECT *
 FROM alerts FINAL
 ORDER BY ts DESC, state = 'closed' DESC
 LIMIT 1 BY alert_id;
 
 -- Who has seen which alert, and a note. Written by the dashboard.
-CREATE TABLE alert_acks
+CREATE TABLE IF NOT EXISTS alert_acks
 (
     alert_id FixedString(24),
     acked_at DateTime64(6, 'UTC') DEFAULT now64(6),

@@ -1,5 +1,5 @@
 -- What the collectors said of their feeds.
-CREATE TABLE feed_status
+CREATE TABLE IF NOT EXISTS feed_status
 (
     venue             LowCardinality(String),
     shard             LowCardinality(String),
@@ -21,7 +21,7 @@ ORDER BY (venue, shard, ts_received, event_id)
 TTL toDateTime(ts_stored) + INTERVAL 30 DAY;
 
 -- The fence: highest offset stored of each topic-partition and topic epoch. Read with FINAL.
-CREATE TABLE ingest_offsets
+CREATE TABLE IF NOT EXISTS ingest_offsets
 (
     topic       LowCardinality(String),
     partition   UInt16,

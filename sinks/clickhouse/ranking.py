@@ -1,0 +1,84 @@
+"""The board as it was: each venue minute, the top rows of each window go to `movers_cache`."""
+
+from __future__ import annotations
+
+from movers.settings import RuleSettings
+from schemas.units import US_PER_S, window_label
+from sinks.clickhouse.store import Store
+
+TOP = 100
+"""Rows of each window."""
+
+MINUTE_US = 60 * US_PER_S
+MAX_AHEAD_US = 60 * US_PER_S
+"""A move stamped further ahead of its receipt than this does not turn the minute: its clock is wrong."""
+
+_NEWEST = "SELECT toUnixTimestamp64Micro(max(as_of_ts)) FROM movers_cache"
+
+_RANK = """
+INSERT INTO movers_cache
+    (as_of_ts, window, rank, token_id, market_id, venue, ts, price_now, price_then, move_pp, abs_move_pp, score,
+     volume_24h_usd, spread, computed_across_gap)
+WITH
+    fromUnixTimestamp64Micro(toInt64(%(as_of)s)) AS as_of,
+    transform(window, %(labels)s, %(lengths)s, 0) AS window_s
+SELECT
+    as_of, window,
+    row_number() OVER (PARTITION BY window ORDER BY score DESC, abs_move_pp DESC, token_id ASC) AS rank,
+    token_id, market_id, venue, ts, assumeNotNull(price_now), assumeNotNull(price_then), assumeNotNull(move_pp),
+    assumeNotNull(abs_move_pp), assumeNotNull(score), volume_24h_usd, spread, computed_across_gap
+FROM movers_latest FINAL
+WHERE window_s > 0
+  AND isNotNull(price_now) AND isNotNull(price_then) AND isNotNull(move_pp) AND isNotNull(score)
+  AND coverage_s >= window_s
+  AND market_status = 'open' AND NOT is_settling
+  AND volume_24h_usd >= %(min_volume)s
+  AND spread <= toDecimal64(%(max_spread)s, 6)
+  AND ts >= as_of - toIntervalSecond(900 + intDiv(window_s, 24))
+QUALIFY rank <= %(top)s
+"""
+
+
+class Ranking:
+    """Writes one board per venue minute, when the stored moves reach it.
+
+    As of minute M the board is what `movers_latest` held when the first move of M or later was stored. A row is on it
+    when its window is fully covered and it has a move and a score, the market is open and not settling, traded at
+    least MIN_VOLUME_24H, its spread is known and at most MAX_SPREAD_PP, and its move was computed at most 15 minutes
+    (the slowest sweep) plus a 24th of the window before M. Ranked by score, then by size of the move, then by
+    token_id; from 1. When one batch of moves spans several minutes, only the last is written: the boards between were
+    never seen by anybody.
+    """
+
+    def __init__(self, store: Store, rules: RuleSettings) -> None:
+        self._store = store
+        self._rules = rules
+        self._written_us: int | None = None
+
+    def advance(self, newest_move_us: int) -> bool:
+        """Writes the board of the minute of `newest_move_us` unless it, or a later one, is there. True when written.
+
+        Raises:
+            TransientError: the store is away; call again.
+        """
+        minute_us = newest_move_us - newest_move_us % MINUTE_US
+        if self._written_us is None:
+            # Also after a failure: an insert whose answer was lost may be there, and it is there whole or not at all.
+            self._written_us = self._store.rows(_NEWEST)[0][0]
+        if minute_us <= self._written_us:
+            return False
+        written_us, self._written_us = self._written_us, None
+        self._store.command(_RANK, self._parameters(minute_us))
+        self._written_us = max(written_us, minute_us)
+        return True
+
+    def _parameters(self, minute_us: int) -> dict[str, object]:
+        windows = self._rules.windows
+        return {
+            "as_of": minute_us,
+            "labels": [window_label(window_s) for window_s in windows],
+            "lengths": list(windows),
+            "min_volume": self._rules.min_volume_24h,
+            "max_spread": f"{self._rules.max_spread_pp / 100:.6f}",
+            "top": TOP,
+        }

@@ -1,0 +1,279 @@
+"""The sink: Kafka to ClickHouse, in batches, each event stored once.
+
+One turn of the loop: take what Kafka has (up to `BATCH_MESSAGES`, at most `BATCH_WAIT_S`), decode it, insert it table
+by table, record the offsets in the store's fence, commit them to Kafka. Nothing is kept between turns, so a crash at
+any point means: read on after the fence. What was inserted after the last fence comes again and is recognised, ticks by
+`SeenTicks`, all else by the tables' own replacing keys.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from movers.errors import TransientError
+from movers.kafka import consumer
+from movers.logs import configure, get_logger
+from movers.metrics import LAG, MESSAGES, NEWEST_EVENT, ROWS, Heartbeat, serve
+from movers.registry import SchemaRegistry
+from movers.settings import Settings
+from schemas.events import Tick
+from schemas.topics import ALERTS, BARS, FEED_STATUS, MARKETS, MOVES, TICKS
+from schemas.units import US_PER_S
+from sinks.clickhouse import rows as to
+from sinks.clickhouse.batch import Batch, Reader
+from sinks.clickhouse.fence import starting_offsets, topic_epochs
+from sinks.clickhouse.ranking import MAX_AHEAD_US, Ranking
+from sinks.clickhouse.rejects import Rejects
+from sinks.clickhouse.seen import SeenTicks
+from sinks.clickhouse.store import Store
+
+log = get_logger(__name__)
+
+GROUP = "clickhouse-sink"
+TOPICS = (MARKETS, TICKS, MOVES, BARS, ALERTS, FEED_STATUS)
+
+BATCH_MESSAGES = 10_000
+BATCH_WAIT_S = 0.5
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 10.0
+
+_CONSUMER_CONFIG: Mapping[str, Any] = {
+    # A sink that was killed keeps its partitions until its session ends: the restarted one waits that long.
+    "session.timeout.ms": 10_000,
+    "heartbeat.interval.ms": 2_000,
+    # What librdkafka fetches ahead while a batch is being stored.
+    "queued.max.messages.kbytes": 32_768,
+    "queued.min.messages": 20_000,
+}
+
+T = TypeVar("T")
+
+
+class _Stopped(Exception):
+    """The process is to end: the batch at hand is dropped, it will be read again."""
+
+
+class _Reassigned(Exception):
+    """The partitions changed while a batch waited: it may belong to another sink now, so it is dropped."""
+
+
+def run(settings: Settings) -> None:
+    """Stores until SIGTERM or SIGINT; returns after the batch at hand is stored and its offsets are committed.
+
+    Raises:
+        UserError: the tables are missing, a password is wrong, a topic was made anew.
+        TooMuchBadInputError: most messages cannot be used.
+    """
+    configure(settings.process.log_level, process="sink-clickhouse")
+    stop = threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+    sink = Sink(settings, stop)
+    server = serve(settings.process.metrics_port, sink.health)
+    try:
+        sink.run()
+    finally:
+        if server is not None:
+            server.shutdown()
+
+
+class Sink:
+    """The loop and what it holds. One thread; `health` may be asked from another."""
+
+    def __init__(self, settings: Settings, stop: threading.Event) -> None:
+        self._bootstrap = settings.kafka.kafka_bootstrap_servers
+        self._stop = stop
+        self._store = Store(settings.clickhouse)
+        self._registry = SchemaRegistry(settings.kafka.schema_registry_url)
+        self._rejects = Rejects(self._bootstrap, self._registry)
+        self._reader = Reader(self._registry, TOPICS)
+        self._ranking = Ranking(self._store, settings.rules)
+        self._seen = SeenTicks()
+        self._heartbeat = Heartbeat()
+        self._consumer: Consumer = consumer(self._bootstrap, GROUP, from_start=True, overrides=_CONSUMER_CONFIG)
+        self._epochs: dict[str, str] = {}
+        self._positions: dict[tuple[str, int], int] = {}
+        self._reassigned = False
+        self._waiting_for = ""
+
+    def health(self) -> Mapping[str, Any]:
+        """ok while the loop turns and nothing it needs is away; `waiting_for` says what is."""
+        state = dict(self._heartbeat.health())
+        return {**state, "ok": state["ok"] and not self._waiting_for, "waiting_for": self._waiting_for}
+
+    def run(self) -> None:
+        """Turns the loop until stopped."""
+        self._consumer.subscribe([t.name for t in TOPICS], on_assign=self._on_assign, on_revoke=self._on_revoke)
+        log.info("sink_started", topics=[t.name for t in TOPICS])
+        try:
+            while not self._stop.is_set():
+                try:
+                    self._turn()
+                except _Reassigned:
+                    log.info("batch_dropped", reason="partitions changed")
+        except _Stopped:
+            log.info("batch_dropped", reason="stopping while waiting", waiting_for=self._waiting_for)
+        finally:
+            self._close()
+
+    def _turn(self) -> None:
+        messages = self._consumer.consume(BATCH_MESSAGES, timeout=BATCH_WAIT_S)
+        if self._reassigned:
+            # Whatever came in this call may belong to positions that no longer hold; it is read again.
+            self._until_done(self._take_positions)
+            return
+        self._heartbeat.beat()
+        batch = self._until_done(lambda: self._reader.read(self._expected(messages)))
+        if batch.offsets:
+            self._store_batch(batch)
+
+    def _expected(self, messages: list[Message]) -> list[Message]:
+        good = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                position = self._positions.get((message.topic(), message.partition()))
+                if position is not None and message.offset() >= position:
+                    good.append(message)
+            elif error.fatal():
+                raise KafkaException(error)
+            else:
+                log.warning("kafka_error", code=error.name(), detail=error.str())
+        return good
+
+    def _store_batch(self, batch: Batch) -> None:
+        started_s = time.monotonic()
+        if batch.rejected:
+            self._until_done(lambda: self._rejects.publish(batch.rejected))
+        # Only the question is repeated: `new_ones` itself must see each batch once.
+        fresh = self._seen.new_ones(batch.ticks, lambda late: self._until_done(lambda: self._store.stored_ticks(late)))
+        self._insert(to.MARKETS, [to.market_row(m) for m in batch.markets], batch)
+        self._insert(to.MARKET_TOKENS, [row for m in batch.markets for row in to.market_token_rows(m)], batch)
+        ticks = zip(batch.ticks, batch.tick_places, fresh, strict=True)
+        self._insert(to.SNAPSHOTS, [to.tick_row(tick, *place) for tick, place, is_fresh in ticks if is_fresh], batch)
+        self._measure_lag(tick for tick, is_fresh in zip(batch.ticks, fresh, strict=True) if is_fresh)
+        self._insert(to.OHLCV_1M, [to.bar_row(bar) for bar in batch.bars], batch)
+        self._insert(to.MOVERS_LATEST, to.newest_move_rows(batch.moves), batch)
+        self._insert(to.ALERTS, [to.alert_row(alert) for alert in batch.alerts], batch)
+        self._insert(to.FEED_STATUS, [to.feed_status_row(status) for status in batch.statuses], batch)
+        self._turn_minute(batch)
+        self._until_done(lambda: self._store.store_fences(batch.offsets, self._epochs))
+        self._commit(batch)
+        log.debug(
+            "batch_stored",
+            messages=batch.messages,
+            ticks=len(batch.ticks),
+            known_ticks=fresh.count(False),
+            rejected=len(batch.rejected),
+            duration_ms=round((time.monotonic() - started_s) * 1000),
+        )
+        self._rejects.check_share(batch.messages, len(batch.rejected))
+
+    def _insert(self, table: to.Table, rows: list[to.Row], batch: Batch) -> None:
+        if rows:
+            token = f"{table.name}:{len(rows)}:{batch.token(self._epochs)}"
+            self._until_done(lambda: self._store.insert(table, rows, token))
+            ROWS.labels(table.name).inc(len(rows))
+
+    def _measure_lag(self, ticks: Iterable[Tick]) -> None:
+        now_us = time.time_ns() // 1_000
+        newest: dict[str, int] = {}
+        for tick in ticks:
+            LAG.labels("store", tick.venue).observe((now_us - tick.ts_received_us) / US_PER_S)
+            newest[tick.venue] = max(newest.get(tick.venue, 0), tick.ts_event_us)
+        for venue, ts_us in newest.items():
+            NEWEST_EVENT.labels("store", venue).set(ts_us / US_PER_S)
+
+    def _turn_minute(self, batch: Batch) -> None:
+        stamps = [m.ts_event_us for m in batch.moves if m.ts_event_us <= m.ts_received_us + MAX_AHEAD_US]
+        if stamps:
+            self._until_done(lambda: self._ranking.advance(max(stamps)))
+
+    def _commit(self, batch: Batch) -> None:
+        for (topic, partition), offset in batch.offsets.items():
+            self._positions[topic, partition] = offset + 1
+        for topic, count in batch.counts.items():
+            MESSAGES.labels("store", topic).inc(count)
+        # Kafka's copy of the position is for lag displays only; the store's decides. So its loss is not an error.
+        done = [TopicPartition(topic, partition, offset + 1) for (topic, partition), offset in batch.offsets.items()]
+        try:
+            self._consumer.commit(offsets=done, asynchronous=not self._stop.is_set())
+        except KafkaException as error:
+            log.warning("commit_failed", detail=str(error))
+
+    def _on_assign(self, reader: Consumer, partitions: list[TopicPartition]) -> None:
+        # Only noted here: the positions come from the store, and waiting for it inside this callback would block Kafka.
+        reader.assign(partitions)
+        if partitions:
+            reader.pause(partitions)
+        self._reassigned = True
+
+    def _on_revoke(self, _reader: Consumer, _partitions: list[TopicPartition]) -> None:
+        self._positions = {}
+        self._reassigned = True
+
+    def _take_positions(self) -> None:
+        partitions = self._consumer.assignment()
+        if not partitions:
+            self._reassigned = False
+            return
+        self._epochs = topic_epochs(self._bootstrap, [t.name for t in TOPICS])
+        fences = self._store.fences(self._epochs)
+        positions = starting_offsets(self._consumer, partitions, fences)
+        self._seen.restart(self._store.newest_ticks())
+        self._reassigned = False
+        self._positions = positions
+        places = [TopicPartition(topic, partition, offset) for (topic, partition), offset in positions.items()]
+        self._consumer.assign(places)
+        self._consumer.resume(places)
+        log.info("positions_taken", partitions=len(places), fenced=sum(1 for key in positions if key in fences))
+
+    def _until_done(self, step: Callable[[], T]) -> T:
+        """Repeats a step while what it needs is away. Kafka is polled meanwhile, paused: memory stays bounded."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                result = step()
+            except TransientError as error:
+                if not self._waiting_for:
+                    log.warning("waiting", detail=str(error))
+                self._waiting_for = str(error)
+                self._wait(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            else:
+                if self._waiting_for:
+                    log.info("waiting_over")
+                    self._waiting_for = ""
+                    self._consumer.resume(self._consumer.assignment())
+                return result
+
+    def _wait(self, pause_s: float) -> None:
+        was_reassigned = self._reassigned
+        assigned = self._consumer.assignment()
+        if assigned:
+            self._consumer.pause(assigned)
+        deadline_s = time.monotonic() + pause_s
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            if self._stop.is_set():
+                raise _Stopped
+            message = self._consumer.poll(min(left_s, 0.2))
+            if message is not None and message.error() is None:
+                # Fetched before the pause took hold: go back to it.
+                self._consumer.seek(TopicPartition(message.topic(), message.partition(), message.offset()))
+            self._heartbeat.beat()
+        if self._reassigned and not was_reassigned:
+            raise _Reassigned
+
+    def _close(self) -> None:
+        self._consumer.close()
+        self._rejects.close()
+        self._registry.close()
+        self._store.close()
+        log.info("sink_stopped")

@@ -1,0 +1,156 @@
+"""The store as the sink sees it: inserts with a deduplication token, the fence, and the questions the sink asks.
+
+Every call may raise `TransientError` (try the same again later) or `UserError` (somebody must act). The caller repeats
+a failed insert with the identical rows and token before anything else, so an answer that got lost doubles nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError, DataError, OperationalError
+
+from movers.clickhouse import connect
+from movers.errors import TransientError, UserError
+from movers.settings import ClickHouseSettings
+from schemas.units import US_PER_S
+from sinks.clickhouse.rows import INGEST_OFFSETS, TABLES, Row, Table, as_columns
+
+# ClickHouse error numbers that no waiting mends: unknown names, wrong types, syntax, rights, login.
+_LASTING_CODES = frozenset({16, 46, 47, 53, 60, 62, 81, 115, 192, 193, 497, 516})
+
+_INSERT_SETTINGS: Mapping[str, Any] = {
+    # On by default since ClickHouse 26.2; we batch ourselves and want the answer to mean "stored".
+    "async_insert": 0,
+    # A replay of a long recording touches many days at once; the limit would refuse it for ever.
+    "max_partitions_per_insert_block": 0,
+}
+
+_HORIZON_US = 86_400 * US_PER_S
+_PAIRS_PER_QUERY = 2_000
+
+_COLUMN_TYPES = "SELECT table, name, type FROM system.columns WHERE database = currentDatabase()"
+_FENCES = (
+    "SELECT topic, partition, max(last_offset) FROM ingest_offsets WHERE (topic, epoch) IN %(epochs)s GROUP BY ALL"
+)
+# One stamp from a clock that runs ahead must not push the floor above everything else.
+_NEWEST_TS = "SELECT toUnixTimestamp64Micro(maxIf(ts, ts <= now64(6) + INTERVAL 1 HOUR)) FROM snapshots"
+_NEWEST_TICKS = """
+SELECT token_id, toUnixTimestamp64Micro(max(ts)) FROM snapshots
+WHERE ts >= fromUnixTimestamp64Micro(toInt64(%(floor)s)) GROUP BY token_id
+"""
+# The range of ts selects partitions and hours, the list of tokens selects granules within an hour.
+_STORED_TICKS = """
+SELECT token_id, toUnixTimestamp64Micro(ts) FROM snapshots
+WHERE ts >= fromUnixTimestamp64Micro(toInt64(%(first)s)) AND ts <= fromUnixTimestamp64Micro(toInt64(%(last)s))
+  AND token_id IN %(tokens)s AND toUnixTimestamp64Micro(ts) IN %(times)s
+"""
+
+
+class NewestTicks(NamedTuple):
+    """Newest stored venue time of each token, microseconds. Complete for tokens with a tick at or after `floor_us`."""
+
+    by_token: dict[str, int]
+    floor_us: int
+
+
+class Store:
+    """One client of the store; not thread-safe. Connects when first needed and anew after a failure."""
+
+    def __init__(self, settings: ClickHouseSettings) -> None:
+        self._settings = settings
+        self._client: Client | None = None
+        self._types: dict[tuple[str, str], str] = {}
+
+    def close(self) -> None:
+        """Closes the connection, if there is one."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def insert(self, table: Table, rows: Sequence[Row], token: str) -> None:
+        """Stores rows; done when it returns. A table that keeps tokens stores no token twice."""
+        with self._connected() as client:
+            client.insert(
+                table.name,
+                as_columns(rows),
+                table.columns,
+                column_type_names=[self._types[table.name, column] for column in table.columns],
+                column_oriented=True,
+                settings={**_INSERT_SETTINGS, "insert_deduplication_token": token},
+            )
+
+    def command(self, sql: str, parameters: Mapping[str, Any]) -> None:
+        """Runs a statement that answers nothing; `%(name)s` in it are bound."""
+        with self._connected() as client:
+            client.command(sql, parameters=dict(parameters), settings=dict(_INSERT_SETTINGS))
+
+    def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+        """Rows of a query; `%(name)s` in it are bound."""
+        with self._connected() as client:
+            return client.query(
+                sql, parameters=dict(parameters or {}), settings={"max_query_size": 16 << 20}
+            ).result_rows
+
+    def fences(self, epochs: Mapping[str, str]) -> dict[tuple[str, int], int]:
+        """Highest stored offset by (topic, partition), for the given epoch of each topic."""
+        if not epochs:
+            return {}
+        found = self.rows(_FENCES, {"epochs": tuple(epochs.items())})
+        return {(topic, partition): offset for topic, partition, offset in found}
+
+    def store_fences(self, offsets: Mapping[tuple[str, int], int], epochs: Mapping[str, str]) -> None:
+        """Records the highest stored offset by (topic, partition). Only after all rows up to it are stored."""
+        rows = [(topic, part, epochs[topic], offset) for (topic, part), offset in sorted(offsets.items())]
+        self.insert(INGEST_OFFSETS, rows, token=repr(rows))
+
+    def newest_ticks(self) -> NewestTicks:
+        """What `SeenTicks` starts from: the newest tick of every token of the last day of stored venue time."""
+        newest_us = self.rows(_NEWEST_TS)[0][0]
+        floor_us = max(0, newest_us - _HORIZON_US)
+        return NewestTicks({token: ts for token, ts in self.rows(_NEWEST_TICKS, {"floor": floor_us})}, floor_us)  # noqa: C416
+
+    def stored_ticks(self, ticks: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Which of these (token, venue time in microseconds) are stored."""
+        found: set[tuple[str, int]] = set()
+        for start in range(0, len(ticks), _PAIRS_PER_QUERY):
+            part = ticks[start : start + _PAIRS_PER_QUERY]
+            times = sorted({ts for _, ts in part})
+            bound = {"first": times[0], "last": times[-1], "tokens": tuple({t for t, _ in part}), "times": tuple(times)}
+            found.update((token, ts) for token, ts in self.rows(_STORED_TICKS, bound))
+        return found.intersection(ticks)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Client]:
+        try:
+            if self._client is None:
+                self._client = connect(self._settings, client_name="sink")
+            if not self._types:
+                self._types = {
+                    (table, name): type_ for table, name, type_ in self._client.query(_COLUMN_TYPES).result_rows
+                }
+                self._require_tables()
+            yield self._client
+        except DataError:
+            raise  # a value the client cannot encode: a bug of ours, see checks.py
+        except OperationalError as error:
+            self.close()
+            raise TransientError(f"ClickHouse does not answer: {_first_line(error)}") from error
+        except DatabaseError as error:
+            if error.code in _LASTING_CODES:
+                raise UserError(f"ClickHouse refuses: {_first_line(error)}") from error
+            raise TransientError(f"ClickHouse cannot now: {_first_line(error)}") from error
+
+    def _require_tables(self) -> None:
+        for table in TABLES:
+            missing = [column for column in table.columns if (table.name, column) not in self._types]
+            if missing:
+                self._types = {}
+                raise UserError(f"ClickHouse has no {table.name}.{missing[0]}: run `movers migrate` first")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [repr(error)])[0][:300]
