@@ -13,8 +13,8 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Protocol
 
-import lz4.block
-import lz4.frame
+import lz4.block  # type: ignore[import-untyped]
+import lz4.frame  # type: ignore[import-untyped]
 
 from movers.local.cityhash import cityhash128
 
@@ -102,7 +102,7 @@ class BlockEncoder:
 
     @staticmethod
     def _block(plain: bytes) -> bytes:
-        packed = lz4.block.compress(plain, store_size=False)
+        packed: bytes = lz4.block.compress(plain, store_size=False)
         block = _HEADER.pack(_LZ4, len(packed) + _HEADER.size, len(plain)) + packed
         return cityhash128(block) + block
 

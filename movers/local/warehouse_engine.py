@@ -101,7 +101,7 @@ class Command:
 
 
 class Rest:
-    """The blocks of a long result that did not fit the head. Take them all or call `close`, from one thread at a time."""
+    """The blocks of a long result that did not fit the head. Take them all or call `close`; one thread at a time."""
 
     def __init__(self, stream: Any, version: str) -> None:
         self._stream = stream

