@@ -150,6 +150,9 @@ class LocalKafka:
             "num.recovery.threads.per.data.dir": 2,
             "log.cleaner.threads": 1,
             "metadata.max.idle.interval.ms": 5000,
+            # A killed node may register again only when its former session has ended: 9 s by default.
+            "broker.session.timeout.ms": 5000,
+            "broker.heartbeat.interval.ms": 1000,
         }
 
     def _refuse_orphan(self) -> None:

@@ -18,7 +18,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
-from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
@@ -29,12 +28,12 @@ from starlette.routing import Route
 from movers import logs
 from movers.errors import UserError
 from movers.local import ports
+from movers.local.same_site import is_from_here
 from movers.local.warehouse_codec import BlockEncoder, Encoder, encoder
 from movers.local.warehouse_engine import Engine, EngineError, Rest
 from movers.local.warehouse_http import Answer, error_headers, http_status, late_error, read_request, result_headers
 
 WORKERS = 16  # statements at once; further ones wait
-_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1", "", "testserver"})
 
 log = logs.get_logger("movers.local.warehouse")
 
@@ -65,7 +64,7 @@ class Service:
     def _guarded(handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         async def guarded(request: Request) -> Response:
             # A web page of another site can make a browser post here; its Origin or Host tells.
-            if not _is_local(request):
+            if not is_from_here(request.headers.get("host", ""), request.headers.get("origin")):
                 return PlainTextResponse("Requests from other sites are refused\n", 403)
             return await handle(request)
 
@@ -133,12 +132,6 @@ class _Server(uvicorn.Server):
 
 async def _ok(_request: Request) -> Response:
     return Response("Ok.\n", media_type="text/html; charset=UTF-8")
-
-
-def _is_local(request: Request) -> bool:
-    host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    origin = request.headers.get("origin")
-    return host in _LOOPBACK_HOSTS and (origin is None or (urlsplit(origin).hostname or "null") in _LOOPBACK_HOSTS)
 
 
 def _packer(answer: Answer) -> Encoder | None:
