@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from movers.clickhouse import connect
+from movers.errors import TransientError, UserError
+from movers.settings import ClickHouseSettings
+from sinks.clickhouse.migrate import Migration, apply, in_order, migrate, packaged_migrations, statements
+
+
+@pytest.fixture
+def client(empty_database: ClickHouseSettings) -> Iterator[Client]:
+    with connect(empty_database, client_name="test", database="default") as default:
+        default.command(f"CREATE DATABASE {empty_database.clickhouse_database} ENGINE = Atomic")
+    with connect(empty_database, client_name="test") as client:
+        yield client
+
+
+@pytest.mark.stack
+def test_a_second_run_applies_nothing_and_changes_nothing(empty_database: ClickHouseSettings) -> None:
+    first = migrate(empty_database)
+
+    assert first == [migration.name for migration in packaged_migrations()]
+    before = _definitions(empty_database)
+    assert migrate(empty_database) == []
+    assert _definitions(empty_database) == before
+
+
+@pytest.mark.stack
+def test_several_at_once_end_with_one_record_per_file(empty_database: ClickHouseSettings) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: migrate(empty_database), range(4)))
+
+    with connect(empty_database, client_name="test") as client:
+        names = [row[0] for row in client.query("SELECT name FROM schema_migrations FINAL ORDER BY number").result_rows]
+    assert names == [migration.name for migration in packaged_migrations()]
+
+
+@pytest.mark.stack
+def test_an_applied_file_that_was_edited_is_refused(client: Client) -> None:
+    sql = "CREATE TABLE IF NOT EXISTS a (x UInt8) ENGINE = Memory"
+    apply(client, [Migration(1, "0001_a.sql", sql)])
+
+    with pytest.raises(UserError, match=r"0001_a\.sql was edited after it had been applied") as refusal:
+        apply(client, [Migration(1, "0001_a.sql", sql + " -- a word more")])
+
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.stack
+def test_a_store_newer_than_the_code_is_refused(client: Client) -> None:
+    apply(client, [Migration(7, "0007_later.sql", "CREATE TABLE IF NOT EXISTS a (x UInt8) ENGINE = Memory")])
+
+    with pytest.raises(UserError, match=r"0007_later\.sql, which this version does not know"):
+        apply(client, [])
+
+
+@pytest.mark.stack
+def test_a_file_cut_off_half_way_is_completed_by_the_next_run(client: Client) -> None:
+    good = "CREATE TABLE IF NOT EXISTS a (x UInt8) ENGINE = Memory;"
+    with pytest.raises(UserError, match=r"migration 0001_a\.sql fails: "):
+        apply(client, [Migration(1, "0001_a.sql", good + "CREATE TABLE b (x NoSuchType) ENGINE = Memory;")])
+
+    fixed = good + "CREATE TABLE IF NOT EXISTS b (x UInt8) ENGINE = Memory;"
+    assert apply(client, [Migration(1, "0001_a.sql", fixed)]) == ["0001_a.sql"]
+    assert client.query("SELECT count() FROM b").result_rows == [(0,)]
+
+
+@pytest.mark.stack
+def test_retention_follows_the_settings_and_is_changed_only_when_different(database: ClickHouseSettings) -> None:
+    shorter = database.model_copy(
+        update={"snapshots_retention_days": 3, "bars_retention_days": 40, "movers_cache_retention_days": 5}
+    )
+    migrate(shorter)
+
+    definitions = _definitions(database)
+    for table, days in (("snapshots", 3), ("ohlcv_1m", 40), ("movers_cache", 5)):
+        assert f"TTL toDateTime(ts_stored) + toIntervalDay({days})" in definitions[table]
+    modified = _modified_at(database)
+    migrate(shorter)
+    assert _modified_at(database) == modified
+
+
+def test_two_files_with_one_number_are_refused() -> None:
+    with pytest.raises(UserError, match=r"0002_a\.sql and 0002_b\.sql have the same number"):
+        in_order([("0002_b.sql", ""), ("0002_a.sql", "")])
+
+
+def test_a_file_whose_name_has_no_number_is_refused() -> None:
+    with pytest.raises(UserError, match=r"migration fix\.sql"):
+        in_order([("fix.sql", "")])
+
+
+def test_packaged_files_are_numbered_without_holes() -> None:
+    migrations = packaged_migrations()
+
+    assert [migration.number for migration in migrations] == list(range(1, len(migrations) + 1))
+
+
+def test_every_packaged_statement_can_be_repeated() -> None:
+    for migration in packaged_migrations():
+        for statement in statements(migration.sql):
+            assert "IF NOT EXISTS" in statement or "OR REPLACE" in statement, statement[:60]
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("", []),
+        (" ; ;\n", []),
+        ("SELECT 1", ["SELECT 1"]),
+        ("SELECT 1;SELECT 2;", ["SELECT 1", "SELECT 2"]),
+        ("SELECT ';--'; SELECT 2", ["SELECT ';--'", "SELECT 2"]),
+        ("SELECT 'it''s; so'; SELECT 2", ["SELECT 'it''s; so'", "SELECT 2"]),
+        (r"SELECT 'a\';b'; SELECT 2", [r"SELECT 'a\';b'", "SELECT 2"]),
+        ('SELECT `a;b`, "c;d"', ['SELECT `a;b`, "c;d"']),
+        ("-- no; statement\nSELECT 1 /* nor; here */ + 1", ["SELECT 1   + 1"]),
+        ("# no; statement\nSELECT 1", ["SELECT 1"]),
+    ],
+)
+def test_statements_end_only_at_their_own_semicolons(sql: str, expected: list[str]) -> None:
+    assert list(statements(sql)) == expected
+
+
+def test_a_store_that_does_not_answer_may_come_back() -> None:
+    with pytest.raises(TransientError, match="does not answer"):
+        migrate(ClickHouseSettings(clickhouse_port=1))
+
+
+def _definitions(settings: ClickHouseSettings) -> dict[str, str]:
+    sql = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
+    with connect(settings, client_name="test") as client:
+        return {name: query for name, query in client.query(sql).result_rows}  # noqa: C416
+
+
+def _modified_at(settings: ClickHouseSettings) -> list[object]:
+    sql = "SELECT name, metadata_modification_time FROM system.tables WHERE database = currentDatabase() ORDER BY name"
+    with connect(settings, client_name="test") as client:
+        return list(client.query(sql).result_rows)
