@@ -18,23 +18,24 @@ from typing import Any
 
 import httpx
 import psutil
-from sinks.clickhouse.migrate import migrate
 
 from dashboard import launch
 from movers import kafka, registry, report
-from movers.errors import MoversError, TransientError, UserError
+from movers.errors import UserError
+from movers.local.folders import prepare_folder
 from movers.local.kafka import LocalKafka
 from movers.local.ports import free_port, require_free
 from movers.logs import get_logger
 from movers.settings import Settings, load
 from movers.supervisor import ChildSpec, Supervisor
 from schemas.topics import CATALOGUE, VENUES
+from sinks.clickhouse.migrate import migrate
 
 log = get_logger(__name__)
 
 Say = Callable[[str], None]
 RUNNING_FILE = "running.json"
-MIN_FREE_BYTES = 500 * 1024 * 1024
+MIN_FREE_MIB = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +175,7 @@ class Stack:
         finally:
             self._say("Stopping …")
             await self._supervisor.stop()
+            self._kafka.release()
             self._say(f"Stopped. Logs: {self._data / 'logs'}")
 
     async def _start(self) -> None:
@@ -314,18 +316,12 @@ class Stack:
         other = running(self._home)
         if other is not None:
             raise UserError(f"a stack is running already (pid {other['pid']}); stop it first, or set MOVERS_HOME")
-        try:
-            if self._options.profile == "demo" and self._data.exists():
+        if self._options.profile == "demo" and self._data.exists():
+            try:
                 shutil.rmtree(self._data)
-            self._data.mkdir(parents=True, exist_ok=True)
-            probe = self._data / ".writable"
-            probe.write_bytes(b"x" * 4096)
-            probe.unlink()
-        except OSError as error:
-            raise UserError(f"data folder {self._data} cannot be written: {error.strerror}") from error
-        free = shutil.disk_usage(self._data).free
-        if free < MIN_FREE_BYTES:
-            raise UserError(f"data folder {self._data}: {free / 1e6:.0f} MB free, {MIN_FREE_BYTES / 1e6:.0f} MB needed")
+            except OSError as error:
+                raise UserError(f"data folder {self._data} cannot be emptied: {error.strerror}") from error
+        prepare_folder(self._data, "the stack", MIN_FREE_MIB)
 
     @contextlib.contextmanager
     def _announced(self) -> Iterator[None]:
@@ -380,7 +376,7 @@ class _KafkaReady:
             return not _is_free(self._port)
         try:
             self._broker.wait_ready(timeout_s=60)
-        except MoversError:
+        except TimeoutError:
             return False
         self._proved = True
         return True
@@ -428,6 +424,3 @@ def run(settings: Settings, options: StackOptions, say: Say) -> int:
         UserError, TransientError: it could not be started.
     """
     return asyncio.run(Stack(settings, options, say).run())
-
-
-__all__ = ["RUNNING_FILE", "Stack", "StackOptions", "TransientError", "run", "running"]
