@@ -56,11 +56,15 @@ def demo(
     verbose: VerboseFlag = False,
 ) -> None:
     """Run everything on this machine with simulated venues."""
+    from producers.simulated import server
+
     arguments = ["--seed", str(seed), "--markets", str(markets), "--since", since, "--speed", str(speed)]
     if tape is not None:
         arguments = ["--tape", str(tape), "--speed", str(speed)]
     arguments += ["--lockstep"] if lockstep else []
     arguments += ["--truth", str(truth)] if truth is not None else []
+    # A wrong argument or an unreadable tape is said now, not by a process that dies later.
+    server.open_tape(server.options(["--port", "0", *arguments]))
     environment = {"COLLECTOR_MARKETS_INTERVAL": "300"}
     if lockstep:
         environment |= {"COLLECTOR_HOT_MARKETS": "0", "COLLECTOR_MIN_PAUSE": "0"}

@@ -68,7 +68,7 @@ def replay(shared_dir: Path, repo_dir: Path, tmp_path_factory: pytest.TempPathFa
     ]
     write_tape(tape, lines, note="both recordings")
     rule = {"ALERT_THRESHOLD_PP": "6", "ALERT_COOLDOWN_S": "900", "MIN_VOLUME_24H": "1000", "MAX_SPREAD_PP": "5"}
-    arguments = ("--tape", str(tape), "--lockstep", "--port", "0")
+    arguments = ("--tape", str(tape), "--lockstep")
     with Demo(home, repo_dir / ".movers" / "cache", *arguments, env=rule) as demo:
         demo.wait_started()
         _kill_in_the_middle(demo)

@@ -1,0 +1,72 @@
+"""The house tape through the whole product, as `make demo` plays it: every stage carries data, nothing is left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.e2e.demo import Demo
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def finished(repo_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """One run that stops by itself: its report, its exit code, and the processes it had."""
+    home = tmp_path_factory.mktemp("house run") / "home with a space"
+    report = home.with_name("report.json")
+    arguments = ("--for", "45", "--speed", "120", "--markets", "120", "--report", str(report))
+    with Demo(home, repo_dir / ".movers" / "cache", *arguments) as demo:
+        demo.wait_started()
+        pids = [child["pid"] for child in demo.state["processes"]]
+        page = httpx.get(f"http://127.0.0.1:{demo.env['DASHBOARD_PORT']}/", trust_env=False)
+        code = demo.process.wait(180)
+    return {"code": code, "pids": pids, "page": page, "home": home, **json.loads(report.read_text())}
+
+
+def test_the_run_says_ok_and_exits_zero(finished: dict[str, Any]) -> None:
+    assert finished["missing"] == []
+    assert finished["ok"] is True
+    assert finished["code"] == 0
+
+
+def test_every_topic_and_table_has_data(finished: dict[str, Any]) -> None:
+    assert all(n > 0 for topic, n in finished["messages_per_topic"].items() if topic not in {"dead.letters", "alerts"})
+    assert all(n > 0 for table, n in finished["rows_per_table"].items() if table != "alerts")
+
+
+def test_what_was_published_was_stored(finished: dict[str, Any]) -> None:
+    # The run stops while data flow, so the newest may be on the way; nothing may be more than that.
+    assert finished["rows_per_table"]["snapshots"] <= finished["messages_per_topic"]["ticks"]
+    assert finished["rows_per_table"]["snapshots"] > 0.9 * finished["messages_per_topic"]["ticks"]
+
+
+def test_the_news_put_into_the_tape_made_alerts(finished: dict[str, Any]) -> None:
+    assert finished["messages_per_topic"]["alerts"] > 0
+    assert finished["rows_per_table"]["alerts"] > 0
+
+
+def test_each_stage_says_how_late_it_was(finished: dict[str, Any]) -> None:
+    for stage in ("producer", "moves", "bars", "alerts", "store"):
+        assert finished["lag_s_per_stage"][stage]["p50"] > 0
+        assert finished["lag_s_per_stage"][stage]["p99"] >= finished["lag_s_per_stage"][stage]["p50"]
+
+
+def test_nothing_was_refused_and_nothing_had_to_be_restarted(finished: dict[str, Any]) -> None:
+    assert finished["dead_letters"] == 0
+    assert set(finished["restarts"].values()) == {0}
+
+
+def test_the_dashboard_answered(finished: dict[str, Any]) -> None:
+    assert finished["page"].status_code == 200
+    assert finished["dashboard_http_status"] == 200
+
+
+def test_no_process_is_left_behind(finished: dict[str, Any]) -> None:
+    assert [pid for pid in finished["pids"] if psutil.pid_exists(pid)] == []
+    assert not (finished["home"] / "running.json").exists()
