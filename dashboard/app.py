@@ -1,0 +1,75 @@
+"""The dashboard's entry: four pages, and on each the strip with freshness and pop-ups. `streamlit run` executes it."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import streamlit as st
+
+from dashboard import live
+from dashboard.context import context, remember_detail_page
+from dashboard.views import alerts, category_trends, market_detail, top_movers
+from movers.errors import UserError
+
+# Streamlit leaves a hand's breadth of air around; a board wants it for rows.
+_STYLE = """<style>
+.stMainBlockContainer {padding: 3.4rem clamp(1rem, 2.3vw, 3rem) 2rem}
+.stMainBlockContainer h2 {font-size: 1.6rem; padding-top: 0}
+[data-testid="stMetricValue"] {font-size: 1.45rem}
+</style>"""
+
+
+# Ours, since Streamlit would fetch a Material icon or emoji for the tab from somebody else's server.
+_ICON = str(files("dashboard").joinpath("icon.svg"))
+
+
+def _top_movers() -> None:
+    top_movers.render(context())
+
+
+def _category_trends() -> None:
+    category_trends.render(context())
+
+
+def _market_detail() -> None:
+    market_detail.render(context())
+
+
+def _alerts() -> None:
+    alerts.render(context())
+
+
+def main() -> None:
+    """Draws the page that the reader is on."""
+    st.set_page_config(page_title="Prediction Movers", page_icon=_ICON, layout="wide")
+    st.html(_STYLE)
+    detail = st.Page(
+        _market_detail, title="Market Detail", url_path="market_detail", icon=":material/candlestick_chart:"
+    )
+    page = st.navigation(
+        [
+            st.Page(
+                _top_movers, title="Top Movers", url_path="top_movers", icon=":material/trending_up:", default=True
+            ),
+            st.Page(
+                _category_trends,
+                title="Category Trends",
+                url_path="category_trends",
+                icon=":material/stacked_bar_chart:",
+            ),
+            detail,
+            st.Page(_alerts, title="Alerts", url_path="alerts", icon=":material/notifications:"),
+        ],
+        position="top",
+    )
+    remember_detail_page(detail)
+    try:
+        shared = context()
+    except UserError as error:
+        st.error(str(error), icon=":material/settings:")
+        st.stop()
+    live.strip(shared)
+    page.run()
+
+
+main()

@@ -1,0 +1,219 @@
+"""The questions the pages ask, as typed functions. Answers are shared by all sessions for a moment (`st.cache_data`),
+
+so that twenty viewers cost as much as one. Prices are probabilities 0..1, moves percentage points, money US dollars,
+times UTC. Each raises `StoreUnavailableError` when the store cannot answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ParamSpec, TypeVar
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.columns import COLUMNS
+from dashboard.store import Store
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+BOARD_MAX_AGE_S = 300
+"""A market not heard of for so long (or for the window, when longer) is not on the board."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoardFilters:
+    """What a reader wants on the board. Empty venues or categories mean all; a spread of 100 pp means any."""
+
+    venues: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    min_volume_usd: float = 0.0
+    max_spread_pp: float = 100.0
+    hide_settling: bool = True
+    limit: int = 25
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFilters:
+    """Which episodes a reader wants. Empty means all."""
+
+    venues: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    windows: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    hide_acked: bool = False
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a window can speak of: its longest history in seconds, markets known, markets with a full window."""
+
+    coverage_s: int
+    markets: int
+    covered: int
+
+
+def _shared(ttl_s: float) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Caches per store and arguments; one session computes while the others wait for it."""
+    return st.cache_data(ttl=ttl_s, max_entries=200, show_spinner=False, hash_funcs={Store: lambda s: s.address})
+
+
+def _ask(store: Store, query: str, **parameters: Any) -> pd.DataFrame:
+    return store.rows(query, COLUMNS[query], **parameters)
+
+
+@_shared(1.5)
+def board(store: Store, window: str, window_s: int, filters: BoardFilters) -> pd.DataFrame:
+    """The ranked board of a window now."""
+    age_s = max(window_s, BOARD_MAX_AGE_S)
+    return _ask(store, "board", window=window, max_age_s=age_s, **_board_parameters(filters))
+
+
+@_shared(60)
+def board_as_of(store: Store, window: str, as_of: datetime, filters: BoardFilters) -> pd.DataFrame:
+    """The ranked board of a window as it was at a minute."""
+    parameters = _board_parameters(filters)
+    parameters.pop("hide_settling")  # the cache does not know which moves were settlements
+    return _ask(store, "board_as_of", window=window, as_of=as_of, **parameters)
+
+
+def _board_parameters(filters: BoardFilters) -> dict[str, Any]:
+    return {
+        "venues": list(filters.venues),
+        "categories": list(filters.categories),
+        "min_volume_usd": filters.min_volume_usd,
+        "max_spread_pp": filters.max_spread_pp,
+        "hide_settling": filters.hide_settling,
+        "limit": filters.limit,
+    }
+
+
+@_shared(10)
+def cache_span(store: Store, window: str) -> tuple[datetime, datetime] | None:
+    """First and last minute for which boards are kept; None when there are none."""
+    frame = _ask(store, "cache_span", window=window)
+    if frame.empty or pd.isna(frame["first_ts"].iloc[0]):
+        return None
+    return frame["first_ts"].iloc[0].to_pydatetime(), frame["last_ts"].iloc[0].to_pydatetime()
+
+
+@_shared(4)
+def coverage(store: Store) -> Mapping[str, Coverage]:
+    """How far back each window's history reaches, by window."""
+    frame = _ask(store, "coverage")[["window", "coverage_s", "markets", "covered"]]
+    return {name: Coverage(*counts) for name, *counts in frame.itertuples(index=False, name=None)}
+
+
+@_shared(10)
+def sparklines(
+    store: Store, token_ids: tuple[str, ...], until: datetime, span_s: int, step_s: int
+) -> Mapping[str, list[float]]:
+    """Closing prices of tokens in even steps, by token."""
+    if not token_ids:
+        return {}
+    frame = _ask(store, "sparklines", token_ids=list(token_ids), until=until, span_s=span_s, step_s=step_s)
+    return {str(token): list(prices) for token, prices in zip(frame["token_id"], frame["prices"], strict=True)}
+
+
+@_shared(3)
+def feed(store: Store) -> pd.DataFrame:
+    """The state of each venue's feed."""
+    return _ask(store, "feed")
+
+
+@_shared(30)
+def filter_choices(store: Store) -> pd.DataFrame:
+    """Venues and categories with open markets."""
+    return _ask(store, "filters")
+
+
+@_shared(4)
+def categories(store: Store, threshold_pp: float, min_volume_usd: float) -> pd.DataFrame:
+    """Each category in each window."""
+    return _ask(store, "categories", threshold_pp=threshold_pp, min_volume_usd=min_volume_usd)
+
+
+@_shared(10)
+def category_history(store: Store, window: str, span_s: int, step_s: int, min_volume_usd: float) -> pd.DataFrame:
+    """Mean size of the ranked moves of each category over time."""
+    parameters = {"window": window, "span_s": span_s, "step_s": step_s, "min_volume_usd": min_volume_usd}
+    return _ask(store, "category_history", **parameters)
+
+
+@_shared(10)
+def search(store: Store, text: str, window: str, limit: int = 50) -> pd.DataFrame:
+    """Markets whose title, event or id contains a text, largest first."""
+    return _ask(store, "search", text=text, window=window, limit=limit)
+
+
+@_shared(4)
+def market(store: Store, market_id: str) -> Any:
+    """Everything slow about one market, a row; None when unknown."""
+    frame = _ask(store, "market", market_id=market_id)
+    return None if frame.empty else frame.iloc[0]
+
+
+@_shared(1.5)
+def market_moves(store: Store, token_id: str) -> pd.DataFrame:
+    """One market's newest move over every window."""
+    return _ask(store, "market_moves", token_id=token_id)
+
+
+@_shared(4)
+def market_bars(store: Store, token_id: str, until: datetime, span_s: int, step_s: int) -> pd.DataFrame:
+    """One token's bars."""
+    return _ask(store, "market_bars", token_id=token_id, until=until, span_s=span_s, step_s=step_s)
+
+
+@_shared(4)
+def market_band(store: Store, token_id: str, until: datetime, span_s: int, step_s: int) -> pd.DataFrame:
+    """One token's best bid and ask over time."""
+    return _ask(store, "market_band", token_id=token_id, until=until, span_s=span_s, step_s=step_s)
+
+
+@_shared(2)
+def market_ticks(store: Store, token_id: str, until: datetime, limit: int = 30) -> pd.DataFrame:
+    """The last ticks of one token, newest first."""
+    return _ask(store, "market_ticks", token_id=token_id, until=until, limit=limit)
+
+
+@_shared(4)
+def market_alerts(store: Store, market_id: str, until: datetime, span_s: int) -> pd.DataFrame:
+    """One market's alert episodes inside a span."""
+    return _ask(store, "market_alerts", market_id=market_id, until=until, span_s=span_s)
+
+
+@_shared(10)
+def feed_gaps(store: Store, venue: str, until: datetime, span_s: int) -> pd.DataFrame:
+    """Gaps of one venue's feed inside a span; `ended_at` is NaT while open."""
+    return _ask(store, "feed_gaps", venue=venue, until=until, span_s=span_s)
+
+
+@_shared(4)
+def siblings(store: Store, event_key: str, window: str, limit: int = 60) -> pd.DataFrame:
+    """All markets of one event, likeliest first."""
+    return _ask(store, "siblings", event_key=event_key, window=window, limit=limit)
+
+
+@_shared(2)
+def episodes(store: Store, filters: AlertFilters) -> pd.DataFrame:
+    """Alert episodes, open ones on top."""
+    parameters = {
+        "venues": list(filters.venues),
+        "categories": list(filters.categories),
+        "windows": list(filters.windows),
+        "kinds": list(filters.kinds),
+        "hide_acked": filters.hide_acked,
+        "limit": filters.limit,
+    }
+    return _ask(store, "episodes", **parameters)
+
+
+def acknowledge(store: Store, alert_id: str, who: str, note: str) -> None:
+    """Marks an episode as seen, for everybody."""
+    store.insert("alert_acks", {"alert_id": alert_id, "acked_by": who, "note": note})
+    episodes.clear()  # type: ignore[attr-defined]

@@ -1,0 +1,122 @@
+"""Numbers and times as people read them: 62.5 %, +7.3 pp, $1.2M, in 3 d. Unknown values read as a dash."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import SupportsFloat
+
+import pandas as pd
+
+DASH = "–"
+
+CATEGORY_NAMES = {"science_tech": "Science & tech"}
+VENUE_NAMES = {"polymarket": "Polymarket", "kalshi": "Kalshi"}
+
+
+def is_missing(value: object) -> bool:
+    """True for None, NaN and NaT."""
+    return value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
+
+
+def percent(price: SupportsFloat | None) -> str:
+    """A probability 0..1 as 62.5 %; finer when it is near an end, where it matters."""
+    if price is None or is_missing(price):
+        return DASH
+    value = float(price) * 100
+    near_end = 0 < value < 1 or 99 < value < 100
+    return f"{value:.2f} %" if near_end else f"{value:.1f} %"
+
+
+def points(move_pp: SupportsFloat | None) -> str:
+    """A move in percentage points with its sign: +7.3 pp."""
+    if move_pp is None or is_missing(move_pp):
+        return DASH
+    return f"{float(move_pp):+.1f} pp".replace("-", "−")
+
+
+def arrow(move_pp: SupportsFloat | None) -> str:
+    """The move with an arrow before it, so that colour is not the only sign: ▲ +7.3 pp."""
+    if move_pp is None or is_missing(move_pp):
+        return DASH
+    value = float(move_pp)
+    sign = "▲" if value > 0 else "▼" if value < 0 else "■"
+    return f"{sign} {points(value)}"
+
+
+def spread(spread_pp: SupportsFloat | None) -> str:
+    """A spread in percentage points, no sign: 1.0 pp."""
+    if spread_pp is None or is_missing(spread_pp):
+        return DASH
+    return f"{float(spread_pp):.1f} pp"
+
+
+def money(usd: SupportsFloat | None) -> str:
+    """US dollars in three digits: $950, $56.0k, $1.23M."""
+    if usd is None or is_missing(usd):
+        return DASH
+    value = float(usd)
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            short = value / size
+            return f"${short:.0f}{letter}" if short >= 100 else f"${short:.1f}{letter}"
+    return f"${value:.0f}"
+
+
+def span(seconds: SupportsFloat) -> str:
+    """A length of time: 12 s, 4 min, 2 h 05 m, 3 d."""
+    total = max(0, round(float(seconds)))
+    if total < 60:
+        return f"{total} s"
+    if total < 3600:
+        return f"{total // 60} min"
+    if total < 48 * 3600:
+        hours, minutes = total // 3600, total % 3600 // 60
+        return f"{hours} h {minutes:02d} m" if minutes else f"{hours} h"
+    days = total // 86_400
+    return f"{days} d" if days < 365 else f"{days / 365:.1f} y"
+
+
+def ends_in(seconds: SupportsFloat | None) -> str:
+    """Time until a market ends: in 3 d; past when its expected end has gone by."""
+    if seconds is None or is_missing(seconds):
+        return DASH
+    value = float(seconds)
+    if value <= 0:
+        return "past"
+    return f"in {span(value - value % 3600)}" if value >= 6 * 3600 else f"in {span(value)}"
+
+
+def ago(moment: datetime | None, now: datetime) -> str:
+    """How long ago a moment was: 4 min ago."""
+    if moment is None or is_missing(moment):
+        return DASH
+    return f"{span((now - moment).total_seconds())} ago"
+
+
+def clock(moment: datetime | None, *, date: bool = False) -> str:
+    """A moment in UTC: 18:42, or 23 Nov 18:42."""
+    if moment is None or is_missing(moment):
+        return DASH
+    return moment.astimezone(UTC).strftime("%d %b %H:%M" if date else "%H:%M")
+
+
+def venue(name: str) -> str:
+    """A venue's name as it writes itself; an unknown one as we know it."""
+    return VENUE_NAMES.get(name, name.replace("_", " ").capitalize())
+
+
+def category(name: str) -> str:
+    """A category as a word."""
+    return CATEGORY_NAMES.get(name, name.replace("_", " ").capitalize()) if name else "Not known yet"
+
+
+def window(seconds: int) -> str:
+    """A window's name in the store: 5m, 15m, 1h, 24h; seconds and 's' for others."""
+    known = {300: "5m", 900: "15m", 3600: "1h", 86_400: "24h"}
+    return known.get(seconds, f"{seconds}s")
+
+
+def escape(text: str) -> str:
+    """A venue's text made safe for Markdown: titles hold dollar signs, stars and brackets."""
+    return "".join(f"\\{letter}" if letter in r"\`*_{}[]()<>#$|~:!" else letter for letter in text)

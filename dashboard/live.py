@@ -1,0 +1,101 @@
+"""The strip that every page carries: how fresh each venue's data is, and pop-ups for new alerts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import data, formats, toasts
+from dashboard.context import Context, calm
+from schemas.units import datetime_from_micros
+
+_SEEN, _SHOWN = "alerts_seen", "alerts_shown"
+_CATCHING_UP_S = 180
+_OLD_NEWS_S = 600
+
+
+@dataclass(frozen=True, slots=True)
+class VenueLine:
+    """One venue in the strip: a colour (green, orange, red, gray) and a few words."""
+
+    colour: str
+    text: str
+
+
+def venue_line(row: pd.Series, now: datetime, sweep_interval_s: float) -> VenueLine:
+    """What to say of one venue's feed. Age counts from when we received the newest tick."""
+    if formats.is_missing(row["newest_received"]):
+        return VenueLine("gray", "no data yet")
+    age_s = (now - row["newest_received"]).total_seconds()
+    behind_s = (now - row["newest_ts"]).total_seconds()
+    age = f"{max(0.0, age_s):.0f} s old" if age_s < 60 else f"{formats.span(age_s)} old"
+    if row["in_gap"]:
+        since = formats.clock(row["gap_started"])
+        return VenueLine("red", f"feed gap since {since} UTC, newest data {age}")
+    if row["state"] == "disconnected":
+        return VenueLine("red", f"disconnected, newest data {age}")
+    if age_s > max(2 * sweep_interval_s + 30, 90):
+        return VenueLine("red", f"silent, newest data {age}")
+    if row["state"] == "degraded":
+        return VenueLine("orange", f"degraded ({row['detail']}), newest data {age}")
+    if behind_s - age_s > _CATCHING_UP_S:
+        return VenueLine(
+            "orange", f"catching up, at {formats.clock(row['newest_ts'])} UTC ({formats.span(behind_s)} back)"
+        )
+    stale = int(row["markets_stale"])
+    extra = f", {stale} of {int(row['markets_tracked'])} markets stale" if stale else ""
+    return VenueLine("orange" if stale else "green", f"{age}{extra}")
+
+
+@st.fragment(run_every=2)
+def strip(context: Context) -> None:
+    """Draws the strip and pops up what is new."""
+    with calm():
+        _status(context)
+    _pop_up(context)
+
+
+def _status(context: Context) -> None:
+    now = datetime.now(tz=UTC)
+    feed = data.feed(context.store)
+    parts = []
+    for _, row in feed.iterrows():
+        line = venue_line(row, now, context.sweep_interval_s)
+        parts.append(f":{line.colour}[●] **{formats.venue(row['venue'])}** {formats.escape(line.text)}")
+    if not parts:
+        parts.append(":gray[●] Waiting for the first data")
+    if context.alerts.state == "away":
+        parts.append(":orange[●] **Alerts** pop-ups paused, Kafka does not answer")
+    st.markdown("&emsp;".join(parts))
+
+
+def _pop_up(context: Context) -> None:
+    start = st.session_state.setdefault(_SEEN, context.alerts.newest())
+    alerts, st.session_state[_SEEN] = context.alerts.since(start)
+    if not alerts:
+        return
+    now = datetime.now(tz=UTC)
+    newest_s = (now - datetime_from_micros(max(alert.ts_event_us for alert in alerts))).total_seconds()
+    # While a demo or a backlog catches up, hours pass in a minute: one pop-up at a time is enough.
+    limit = 1 if newest_s > _OLD_NEWS_S else 3
+    plan = toasts.plan(alerts, st.session_state.setdefault(_SHOWN, {}), limit)
+    for toast in plan.toasts:
+        st.toast(_words(toast, plan.hidden if toast is plan.toasts[-1] else 0), icon=_icon(toast), duration="long")
+
+
+def _icon(toast: toasts.Toast) -> str:
+    return ":material/trending_up:" if toast.alert.direction == "up" else ":material/trending_down:"
+
+
+def _words(toast: toasts.Toast, hidden: int) -> str:
+    alert = toast.alert
+    price = formats.percent(None if alert.price_ppm is None else alert.price_ppm / 1e6)
+    move = formats.points(alert.peak_move_pp if alert.move_pp is None else alert.move_pp)
+    title = formats.escape(alert.title or alert.market_id)
+    grew = ", still growing" if alert.state == "escalated" else ""
+    windows = f" (and {toast.more_windows} longer)" if toast.more_windows else ""
+    text = f"**{move}** in {formats.window(alert.window_s)}{windows} to {price}{grew}  \n{title}"
+    return f"{text}  \n:gray[and {hidden} more, see Alerts]" if hidden else text

@@ -1,0 +1,1 @@
+"""SQL the dashboard asks, one question a file, with bound parameters."""

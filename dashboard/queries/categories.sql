@@ -1,0 +1,32 @@
+-- Each category in each window: how much its open markets moved, which way, and the money traded meanwhile.
+WITH newest AS
+(
+    SELECT venue, window, max(ts) AS newest_ts
+    FROM movers_latest
+    GROUP BY venue, window
+)
+SELECT
+    moves.window AS window,
+    facts.category AS category,
+    count() AS markets,
+    countIf(moves.abs_move_pp >= {threshold_pp:Float64}) AS movers,
+    countIf(moves.move_pp >= {threshold_pp:Float64}) AS movers_up,
+    countIf(moves.move_pp <= -{threshold_pp:Float64}) AS movers_down,
+    avg(moves.abs_move_pp) AS mean_abs_pp,
+    median(moves.abs_move_pp) AS median_abs_pp,
+    avg(moves.move_pp) AS net_pp,
+    sum(moves.window_volume_usd) AS window_volume_usd
+FROM
+(
+    SELECT *
+    FROM movers_latest FINAL
+    WHERE move_pp IS NOT NULL
+        AND market_status = 'open'
+        AND NOT is_settling
+        AND coalesce(volume_24h_usd, 0) >= {min_volume_usd:Float64}
+) AS moves
+INNER JOIN newest ON newest.venue = moves.venue AND newest.window = moves.window
+INNER JOIN (SELECT market_id, category FROM markets FINAL) AS facts ON facts.market_id = moves.market_id
+WHERE moves.ts >= newest.newest_ts - INTERVAL 20 MINUTE
+GROUP BY window, category
+ORDER BY window, mean_abs_pp DESC

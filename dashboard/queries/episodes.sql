@@ -1,0 +1,32 @@
+-- Alert episodes, open ones on top, then newest change first; with who has seen them.
+SELECT
+    toString(episode.alert_id) AS alert_id,
+    episode.state AS state,
+    episode.kind AS kind,
+    episode.venue AS venue,
+    episode.market_id AS market_id,
+    episode.title AS title,
+    episode.category AS category,
+    episode.window AS window,
+    episode.direction AS direction,
+    episode.opened_at AS opened_at,
+    episode.ts AS ts,
+    toFloat64(episode.price_now) AS price_now,
+    toFloat64(episode.price_then) AS price_then,
+    episode.move_pp AS move_pp,
+    episode.peak_move_pp AS peak_move_pp,
+    episode.volume_24h_usd AS volume_24h_usd,
+    episode.computed_across_gap AS across_gap,
+    episode.close_reason AS close_reason,
+    ack.acked_by AS acked_by,
+    ack.note AS note,
+    ack.acked_by != '' AS is_acked
+FROM alert_episodes AS episode
+LEFT JOIN (SELECT alert_id, acked_by, note FROM alert_acks FINAL) AS ack ON ack.alert_id = episode.alert_id
+WHERE (empty({venues:Array(String)}) OR has({venues:Array(String)}, episode.venue))
+    AND (empty({categories:Array(String)}) OR has({categories:Array(String)}, episode.category))
+    AND (empty({windows:Array(String)}) OR has({windows:Array(String)}, episode.window))
+    AND (empty({kinds:Array(String)}) OR has({kinds:Array(String)}, episode.kind))
+    AND NOT ({hide_acked:Bool} AND ack.acked_by != '')
+ORDER BY episode.state = 'closed', episode.ts DESC, episode.alert_id
+LIMIT {limit:UInt32}

@@ -1,0 +1,123 @@
+"""The store as the pages see it: a pool of clients, queries from files, and one error when it cannot answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from queue import Empty, Full, LifoQueue
+from typing import Any
+
+import pandas as pd
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+
+from movers.clickhouse import connect
+from movers.errors import TransientError, UserError
+from movers.logs import get_logger
+from movers.settings import ClickHouseSettings
+
+log = get_logger(__name__)
+
+_POOL_SIZE = 8
+
+
+class StoreUnavailableError(TransientError):
+    """The store does not answer, or is not set up yet. The text is one calm line for a reader."""
+
+
+@cache
+def query_text(name: str) -> str:
+    """The SQL of `queries/<name>.sql`."""
+    return files("dashboard.queries").joinpath(f"{name}.sql").read_text("utf-8")
+
+
+class Store:
+    """Reads of the dashboard. Threads share it: each call borrows a client of its own.
+
+    Args:
+        settings: where ClickHouse is.
+    """
+
+    def __init__(self, settings: ClickHouseSettings) -> None:
+        self._settings = settings
+        self._idle: LifoQueue[Client] = LifoQueue(_POOL_SIZE)
+
+    @property
+    def address(self) -> str:
+        """Which store this is: the key under which its answers are cached."""
+        s = self._settings
+        return f"{s.clickhouse_host}:{s.clickhouse_port}/{s.clickhouse_database}"
+
+    def rows(self, query: str, columns: Mapping[str, str], **parameters: Any) -> pd.DataFrame:
+        """The answer of `queries/<query>.sql` with exactly these columns (name to pandas dtype), also when empty.
+
+        Raises:
+            StoreUnavailableError: the store is away, or has no tables yet.
+        """
+        with self._client() as client:
+            answer = client.query(query_text(query), parameters=_bind(parameters))
+        if not answer.result_rows:
+            return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
+        frame = pd.DataFrame(answer.result_rows, columns=list(answer.column_names))
+        if list(frame.columns) != list(columns):
+            raise ValueError(f"{query}.sql gives {list(frame.columns)}, expected {list(columns)}")
+        return frame.assign(**{name: _cast(frame[name], dtype) for name, dtype in columns.items()})
+
+    def insert(self, table: str, row: Mapping[str, Any]) -> None:
+        """Writes one row. Raises StoreUnavailableError when it was not taken."""
+        names: Sequence[str] = list(row)
+        with self._client() as client:
+            client.insert(table, [list(row.values())], column_names=names, settings={"async_insert": 0})
+
+    @contextmanager
+    def _client(self) -> Iterator[Client]:
+        """Borrows a client; one that failed is thrown away, so that nothing half-read is used again."""
+        try:
+            client = self._borrow()
+            yield client
+        except TransientError as error:
+            raise StoreUnavailableError("The store does not answer yet; trying again.") from error
+        except UserError as error:
+            raise StoreUnavailableError(f"The store refuses us: {error}") from error
+        except DatabaseError as error:
+            log.warning("store_query_failed", code=error.code, detail=str(error)[:400])
+            raise StoreUnavailableError(_explain(error)) from error
+        except (ClickHouseError, OSError) as error:
+            log.warning("store_away", detail=str(error)[:200])
+            raise StoreUnavailableError("The store does not answer; trying again.") from error
+        try:
+            self._idle.put_nowait(client)
+        except Full:
+            client.close()
+
+    def _borrow(self) -> Client:
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            return connect(self._settings, client_name="dashboard")
+
+
+def _bind(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Instants travel as UTC text, so that neither side's time zone has a say."""
+    return {
+        name: value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f") if isinstance(value, datetime) else value
+        for name, value in parameters.items()
+    }
+
+
+def _cast(column: Any, dtype: str) -> Any:
+    if dtype.startswith("datetime64"):
+        column = pd.to_datetime(column, utc=True)
+    return column.astype(dtype)
+
+
+_UNKNOWN_TABLE, _UNKNOWN_DATABASE = 60, 81
+
+
+def _explain(error: DatabaseError) -> str:
+    if error.code in (_UNKNOWN_TABLE, _UNKNOWN_DATABASE):
+        return "The store has no tables yet; they come with the first start of the pipeline."
+    return "The store could not answer this question; trying again."

@@ -1,0 +1,177 @@
+"""Toasts: one background reader of the alerts topic a server process, and the rule for what is worth a pop-up.
+
+A jump opens an episode in several windows at once, and grows in each of them: a reader wants to hear of it once.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import deque
+from collections.abc import Iterable, MutableMapping, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaException
+
+from movers.errors import TransientError
+from movers.kafka import consumer
+from movers.logs import get_logger
+from movers.registry import SchemaRegistry
+from schemas.codec import Codec, UndecodableError
+from schemas.events import Alert
+from schemas.topics import ALERTS
+from schemas.units import US_PER_S
+
+log = get_logger(__name__)
+
+BURST_US = 15 * 60 * US_PER_S
+"""Venue time in which further episodes of a market in the same direction are the same news."""
+
+GREW_BY = 1.5
+"""A move of the same burst is news again when it has grown by half over what was shown."""
+
+_KEPT = 500
+_PROBE_EVERY = 20  # rounds of half a second
+
+Shown = MutableMapping[tuple[str, str], tuple[int, float]]
+"""What a session has shown: market and direction to (venue time of the newest alert, largest move shown)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Toast:
+    """One pop-up: the alert of the shortest window, and how many other windows say the same."""
+
+    alert: Alert
+    more_windows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToastPlan:
+    """What to show now, and how many more there would have been."""
+
+    toasts: tuple[Toast, ...]
+    hidden: int
+
+
+def plan(alerts: Iterable[Alert], shown: Shown, limit: int = 3) -> ToastPlan:
+    """Chooses the pop-ups among new alerts, and notes in `shown` what the reader has now been told.
+
+    Opened and escalated moves count; settlements do not shout, closings are no news. Of a market and direction only
+    the shortest window is shown. Largest moves first; what goes over `limit` is counted, not shown.
+    """
+    groups: dict[tuple[str, str], list[Alert]] = {}
+    for alert in alerts:
+        if alert.kind == "move" and alert.state in ("opened", "escalated"):
+            groups.setdefault((alert.market_id, alert.direction), []).append(alert)
+    toasts = [_toast(group) for key, group in groups.items() if _is_news(key, group, shown)]
+    toasts.sort(key=lambda toast: -abs(_size_pp(toast.alert)))
+    return ToastPlan(tuple(toasts[:limit]), max(0, len(toasts) - limit))
+
+
+def _toast(group: Sequence[Alert]) -> Toast:
+    shortest = min(alert.window_s for alert in group)
+    newest = max((alert for alert in group if alert.window_s == shortest), key=lambda alert: alert.ts_event_us)
+    return Toast(newest, len({alert.window_s for alert in group}) - 1)
+
+
+def _is_news(key: tuple[str, str], group: Sequence[Alert], shown: Shown) -> bool:
+    newest_us = max(alert.ts_event_us for alert in group)
+    largest_pp = max(abs(_size_pp(alert)) for alert in group)
+    before = shown.get(key)
+    if before is not None and abs(newest_us - before[0]) < BURST_US:
+        grew = largest_pp >= before[1] * GREW_BY and any(alert.state == "escalated" for alert in group)
+        shown[key] = (max(newest_us, before[0]), max(largest_pp, before[1]) if grew else before[1])
+        return grew
+    shown[key] = (newest_us, largest_pp)
+    return True
+
+
+def _size_pp(alert: Alert) -> float:
+    return alert.peak_move_pp if alert.move_pp is None else alert.move_pp
+
+
+class AlertFeed:
+    """Reads new alerts in a thread of its own and keeps the last few hundred, numbered. Sessions ask `since`.
+
+    Args:
+        bootstrap: Kafka, host:port list.
+        registry_url: schema registry, base address.
+    """
+
+    def __init__(self, bootstrap: str, registry_url: str) -> None:
+        self._bootstrap = bootstrap
+        self._registry = SchemaRegistry(registry_url)
+        self._codec = Codec(ALERTS, self._registry, Alert)
+        self._kept: deque[tuple[int, Alert]] = deque(maxlen=_KEPT)
+        self._lock = threading.Lock()
+        self._next = 0
+        self._stop = threading.Event()
+        self.state = "connecting"
+        """connecting, live or away."""
+        self.undecodable = 0
+        self._thread = threading.Thread(target=self._run, name="alert-feed", daemon=True)
+        self._thread.start()
+
+    def newest(self) -> int:
+        """The number that the next alert will get: where a new session starts listening."""
+        with self._lock:
+            return self._next
+
+    def since(self, number: int) -> tuple[list[Alert], int]:
+        """Alerts numbered `number` or higher that are still kept, and where to go on."""
+        with self._lock:
+            return [alert for at, alert in self._kept if at >= number], self._next
+
+    def close(self) -> None:
+        """Stops the reader."""
+        self._stop.set()
+        self._thread.join(timeout=10)
+        self._registry.close()
+
+    def _run(self) -> None:
+        reader = consumer(
+            self._bootstrap,
+            f"dashboard-toasts-{uuid.uuid4().hex[:12]}",
+            from_start=False,
+            # The client's own complaints about an absent broker would repeat without end; `state` says it once.
+            overrides={"log_level": 2, "client.id": "movers-dashboard", "topic.metadata.refresh.interval.ms": 15_000},
+        )
+        reader.subscribe([ALERTS.name])
+        try:
+            rounds = 0
+            while not self._stop.is_set():
+                if rounds % _PROBE_EVERY == 0 or self.state != "live":
+                    self._probe(reader)
+                rounds += 1
+                for message in reader.consume(200, timeout=0.5):
+                    if message.error() is None:
+                        self._take(message.value() or b"")
+        finally:
+            reader.close()
+
+    def _probe(self, reader: Consumer) -> None:
+        try:
+            known = ALERTS.name in reader.list_topics(timeout=2).topics
+            state = "live" if known else "connecting"
+        except KafkaException:
+            state = "away"
+        if state != self.state:
+            log.info("alert_feed", state=state, before=self.state)
+            self.state = state
+
+    def _take(self, body: bytes) -> None:
+        while not self._stop.is_set():
+            try:
+                alert = self._codec.decode(body)
+            except UndecodableError as error:
+                self.undecodable += 1
+                log.warning("alert_undecodable", detail=str(error), so_far=self.undecodable)
+                return
+            except TransientError as error:  # the registry is away: the alert is worth waiting for
+                log.warning("registry_away", detail=str(error))
+                self._stop.wait(2)
+                continue
+            with self._lock:
+                self._kept.append((self._next, alert))
+                self._next += 1
+            return

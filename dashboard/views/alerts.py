@@ -1,0 +1,128 @@
+"""Alerts: the episodes, open ones on top; acknowledge one with a note."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import data, formats
+from dashboard.context import Context, calm, open_market
+from dashboard.data import AlertFilters
+from dashboard.views import controls, tables
+
+_SHOWN, _CHOSEN, _DRAWING, _NAME = "alerts_listed", "alert_chosen", "alerts_drawing", "alerts_name"
+_NAME_LENGTH, _NOTE_LENGTH = 60, 500
+_KINDS = {"move": "Moves", "settlement": "Settlements"}
+
+
+def render(context: Context) -> None:
+    """The page."""
+    st.header("Alerts", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        filters = _filters(context)
+    if _CHOSEN in st.session_state:
+        with calm():
+            _panel(context, filters)
+    _list(context, filters)
+
+
+def _filters(context: Context) -> AlertFilters:
+    kind = st.segmented_control(
+        "Kind",
+        list(_KINDS),
+        default="move",
+        format_func=_KINDS.__getitem__,
+        key="alerts_kind",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    with st.popover("Filters", icon=":material/tune:"):
+        venues = controls.venues(context, key="alerts_venues")
+        categories = controls.categories(context, key="alerts_categories")
+        windows = st.multiselect(
+            "Window", list(context.windows), placeholder="All windows", key="alerts_windows", persist_state="session"
+        )
+        hide_acked = st.toggle("Hide what somebody has seen", key="alerts_hide", persist_state="session")
+        limit = st.select_slider("Rows", (25, 100, 300), value=100, key="alerts_limit", persist_state="session")
+    kinds = (kind,) if kind else ()
+    return AlertFilters(venues, categories, tuple(windows), kinds, hide_acked, int(limit))
+
+
+@st.fragment(run_every=5)
+def _list(context: Context, filters: AlertFilters) -> None:
+    with calm():
+        frame = data.episodes(context.store, filters)
+        if frame.empty:
+            st.info(
+                "No alert within these filters yet. "
+                f"One opens when a market moves {context.rules.alert_threshold_pp:g} pp.",
+                icon=":material/notifications_off:",
+            )
+            return
+        is_open = int((frame["state"] != "closed").sum())
+        st.caption(
+            f"{is_open} open, {len(frame) - is_open} closed. Click one to mark it as seen or to open its market."
+        )
+        shown = st.session_state.get(_SHOWN, [])
+        event = st.dataframe(
+            tables.episodes(frame, datetime.now(tz=UTC)),
+            key=f"episodes_{st.session_state.get(_DRAWING, 0)}",
+            hide_index=True,
+            height="content",
+            column_config=tables.episode_columns(),
+            on_select="rerun",
+            selection_mode="single-cell",
+            placeholder=formats.DASH,
+        )
+        st.session_state[_SHOWN] = list(frame["alert_id"])
+        cells = event.selection.cells
+        if cells and cells[0][0] < len(shown):
+            st.session_state[_CHOSEN] = shown[cells[0][0]]
+            _leave_table()
+
+
+def _leave_table() -> None:
+    """Draws the page anew, with a table in which nothing is selected."""
+    st.session_state[_DRAWING] = st.session_state.get(_DRAWING, 0) + 1
+    st.rerun()
+
+
+def _panel(context: Context, filters: AlertFilters) -> None:
+    """The chosen episode and what can be done with it. Outside the refresh, so that typing is undisturbed."""
+    frame = data.episodes(context.store, filters)
+    rows = frame[frame["alert_id"] == st.session_state[_CHOSEN]]
+    if rows.empty:
+        del st.session_state[_CHOSEN]
+        return
+    episode = rows.iloc[0]
+    with st.container(border=True):
+        st.markdown(f"**{formats.escape(episode['title'] or episode['market_id'])}**  \n{_sentence(episode)}")
+        with st.form("acknowledge", border=False, enter_to_submit=True):
+            left, right = st.columns([1, 2])
+            who = left.text_input("Your name", value=st.session_state.get(_NAME, ""), max_chars=_NAME_LENGTH)
+            note = right.text_input("Note", value=episode["note"] or "", max_chars=_NOTE_LENGTH)
+            with st.container(horizontal=True):
+                done = st.form_submit_button("Mark as seen", type="primary", icon=":material/check:")
+                detail = st.form_submit_button("Open market", icon=":material/candlestick_chart:")
+                close = st.form_submit_button("Close")
+        if detail:
+            open_market(episode["market_id"])
+        if done and not who.strip():
+            st.warning("A name is needed, so that others know who has seen it.")
+        elif done:
+            data.acknowledge(context.store, episode["alert_id"], who.strip(), note.strip())
+            st.session_state[_NAME] = who.strip()
+        if close or (done and who.strip()):
+            del st.session_state[_CHOSEN]
+            st.rerun()
+
+
+def _sentence(episode: pd.Series) -> str:
+    opened = formats.clock(episode["opened_at"], date=True)
+    text = f"{formats.points(episode['peak_move_pp'])} over {episode['window']} at its peak, opened {opened} UTC"
+    if episode["state"] == "closed":
+        reason = (episode["close_reason"] or "").replace("_", " ")
+        text += f", closed {formats.clock(episode['ts'], date=True)} UTC ({reason})"
+    return text + (f". Seen by {formats.escape(episode['acked_by'])}." if episode["is_acked"] else ".")

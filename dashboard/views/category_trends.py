@@ -1,0 +1,93 @@
+"""Category Trends: which subjects are moving, how much, which way, and with how much money."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import charts, data
+from dashboard.context import Context, calm
+from dashboard.views import controls, tables
+
+_SPANS = {"1 h": (3600, 60), "3 h": (10_800, 180), "24 h": (86_400, 900), "7 d": (604_800, 7200)}
+
+
+def render(context: Context) -> None:
+    """The page."""
+    st.header("Category trends", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        window = controls.window(context, key="categories_window", default=_second(context))
+        with st.popover("Filters", icon=":material/tune:"):
+            threshold_pp = st.number_input(
+                "A mover moves at least (pp)",
+                min_value=0.5,
+                max_value=50.0,
+                value=5.0,
+                step=0.5,
+                key="categories_threshold",
+                persist_state="session",
+            )
+            volume = st.number_input(
+                "Traded in 24 hours, at least ($)",
+                min_value=0,
+                value=int(context.rules.min_volume_24h),
+                step=1000,
+                key="categories_volume",
+                persist_state="session",
+            )
+    _now(context, window, float(threshold_pp), float(volume))
+    st.subheader("Over time", anchor=False)
+    chosen = st.segmented_control(
+        "Span",
+        list(_SPANS),
+        default="3 h",
+        required=True,
+        key="categories_span",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    _over_time(context, window, chosen or "3 h", float(volume))
+
+
+def _second(context: Context) -> str:
+    names = list(context.windows)
+    return names[min(2, len(names) - 1)]
+
+
+@st.fragment(run_every=5)
+def _now(context: Context, window: str, threshold_pp: float, volume_usd: float) -> None:
+    with calm():
+        frame = data.categories(context.store, threshold_pp, volume_usd)
+        here = frame[frame["window"] == window].reset_index(drop=True)
+        if here.empty:
+            _say_why(context, window)
+            return
+        left, right = st.columns(2, gap="medium")
+        with left:
+            st.markdown(f"**Mean size of the move over {window}** :gray[green: up on balance, red: down]")
+            st.plotly_chart(charts.category_bars(here), key="category_bars", config=charts.CONFIG)
+        with right:
+            st.markdown("**All windows** :gray[mean size of the move, pp]")
+            st.plotly_chart(charts.category_heat(frame, list(context.windows)), key="heat", config=charts.CONFIG)
+        st.dataframe(tables.categories(here, threshold_pp), hide_index=True, height="content", key="category_table")
+
+
+def _say_why(context: Context, window: str) -> None:
+    known = data.coverage(context.store).get(window)
+    if known is None:
+        st.info("No market has ticked yet.", icon=controls.WAITING)
+    elif known.covered == 0:
+        st.info(controls.not_covered(context, window, known), icon=controls.WAITING)
+    else:
+        st.info("No market passes these filters.", icon=":material/filter_alt:")
+
+
+@st.fragment(run_every=5)
+def _over_time(context: Context, window: str, span: str, volume_usd: float) -> None:
+    with calm():
+        span_s, step_s = _SPANS[span]
+        frame = data.category_history(context.store, window, span_s, step_s, volume_usd)
+        if frame["ts"].nunique() < 2:
+            st.info(f"No {window} boards are kept yet to draw a line from.", icon=controls.WAITING)
+            return
+        st.caption(f"Mean size of the {window} moves on the board, by category. Click a name to show or hide its line.")
+        st.plotly_chart(charts.category_lines(frame), key="category_lines", config=charts.CONFIG)

@@ -1,0 +1,63 @@
+"""The choices that several pages offer in the same words."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import data, formats
+from dashboard.context import Context
+from dashboard.store import StoreUnavailableError
+
+WAITING = ":material/hourglass_empty:"
+"""The icon of a line that says: not yet."""
+
+
+def not_covered(context: Context, window: str, known: data.Coverage) -> str:
+    """Why a window has no rows yet: 24h board: history covers 2 h 05 m so far."""
+    covered, needed = formats.span(known.coverage_s), formats.span(context.windows[window])
+    return f"{window} board: history covers {covered} so far; it fills once there are {needed}."
+
+
+def window(context: Context, key: str, default: str | None = None) -> str:
+    """Which window; its name."""
+    names = list(context.windows)
+    chosen = st.segmented_control(
+        "Window",
+        names,
+        default=default or names[0],
+        required=True,
+        key=key,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    return chosen or names[0]
+
+
+def venues(context: Context, key: str) -> tuple[str, ...]:
+    """Which venues; none chosen means all."""
+    return _some("Venue", "All venues", _known(context, "venue"), key, formats.VENUE_NAMES)
+
+
+def categories(context: Context, key: str) -> tuple[str, ...]:
+    """Which categories; none chosen means all."""
+    known = _known(context, "category")
+    return _some("Category", "All categories", known, key, {name: formats.category(name) for name in known})
+
+
+def _some(label: str, placeholder: str, options: list[str], key: str, names: dict[str, str]) -> tuple[str, ...]:
+    chosen = st.multiselect(
+        label,
+        options,
+        format_func=lambda name: names.get(name, name),
+        placeholder=placeholder,
+        key=key,
+        persist_state="session",
+    )
+    return tuple(chosen)
+
+
+def _known(context: Context, column: str) -> list[str]:
+    try:
+        return sorted(set(data.filter_choices(context.store)[column]) - {""})
+    except StoreUnavailableError:
+        return []  # the page says so where the rows would be

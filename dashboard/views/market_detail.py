@@ -1,0 +1,227 @@
+"""Market Detail: one market's facts, price, moves, siblings and last ticks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import charts, data, formats
+from dashboard.context import Context, calm, open_market
+from dashboard.views import tables
+
+_LAST = "detail_market"
+_SIBLINGS = "detail_siblings"
+
+_METRIC_WIDTH = 132
+_RANGES = {"1 h": (3600, 60), "6 h": (21_600, 60), "24 h": (86_400, 300), "7 d": (604_800, 1800)}
+"""Name of a range: its length and the width of its bars, seconds."""
+
+
+def render(context: Context) -> None:
+    """The page."""
+    with calm():
+        _search(context)
+    market_id = st.query_params.get("market") or st.session_state.get(_LAST)
+    if not market_id:
+        st.info("Search for a market above, or click one on the Top Movers page.", icon=":material/search:")
+        return
+    with calm():
+        market = data.market(context.store, market_id)
+        if market is None:
+            st.info(f"No market `{market_id}` is known here.", icon=":material/search_off:")
+            return
+        st.session_state[_LAST] = market_id
+        st.query_params["market"] = market_id
+        _header(market)
+        tokens = market["token_ids"]
+        token_id = tokens[0] if len(tokens) else f"{market_id}:YES"
+        with st.container(horizontal=True, vertical_alignment="center"):
+            span = st.segmented_control(
+                "Range",
+                list(_RANGES),
+                default="6 h",
+                required=True,
+                key="detail_range",
+                label_visibility="collapsed",
+                persist_state="session",
+            )
+            candles = st.toggle("Candles", key="detail_candles", persist_state="session")
+        _live(context, market, token_id, span or "6 h", candles)
+        _for_programs(market, token_id)
+
+
+def _search(context: Context) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input("Find a market", placeholder="Words of its title, or its id", key="detail_search")
+        if not text.strip():
+            return
+        found = data.search(context.store, text.strip(), context.widest_window)
+        if found.empty:
+            st.caption(f"No title contains “{formats.escape(text.strip())}”.")
+            return
+        names = found[["market_id", "title", "venue"]].itertuples(index=False, name=None)
+        titles = {key: f"{title}  ·  {formats.venue(venue)}" for key, title, venue in names}
+        chosen = st.selectbox(
+            f"{len(found)} found",
+            list(titles),
+            index=None,
+            format_func=lambda market_id: titles.get(market_id, market_id),
+            placeholder="Choose one",
+            key=f"detail_found_{text.strip()}",
+        )
+    if chosen and chosen != st.query_params.get("market"):
+        st.query_params["market"] = chosen
+
+
+def _header(market: Any) -> None:
+    st.header(formats.escape(market["title"] or market["market_id"]), anchor=False)
+    now = datetime.now(tz=UTC)
+    closes = None if formats.is_missing(market["close_ts"]) else (market["close_ts"] - now).total_seconds()
+    facts = [
+        f"**{formats.venue(market['venue'])}**",
+        formats.category(market["category"]),
+        str(market["status"]) + (f", result {market['result']}" if market["result"] else ""),
+        f"ends {formats.ends_in(closes)}" if closes is None or closes > 0 else "expected end is past",
+        "outcomes " + " / ".join(formats.escape(outcome) for outcome in market["outcomes"]),
+    ]
+    if market["url"]:
+        facts.append(f"[Open on {formats.venue(market['venue'])}]({market['url']})")
+    st.markdown(" &nbsp;·&nbsp; ".join(facts))
+
+
+@st.fragment(run_every=5)
+def _live(context: Context, market: Any, token_id: str, span: str, candles: bool) -> None:
+    with calm():
+        moves = data.market_moves(context.store, token_id)
+        if moves.empty:
+            st.info("No price of this market has arrived yet.", icon=":material/hourglass_empty:")
+            return
+        _numbers(context, market, moves)
+        newest = moves["ts"].max().to_pydatetime()
+        _chart(context, market, token_id, newest, span, candles)
+        left, right = st.columns(2, gap="medium")
+        with left:
+            _siblings(context, market)
+        with right:
+            _ticks(context, token_id, newest)
+
+
+def _numbers(context: Context, market: Any, moves: pd.DataFrame) -> None:
+    newest: Any = moves.sort_values("ts").iloc[-1]
+    labels = [*market["outcomes"], "Yes", "No"][:2] if len(market["outcomes"]) == 2 else ["Yes", "No"]
+    price = newest["price_now"]
+    with st.container(horizontal=True, gap="small"):
+        st.metric(labels[0], formats.percent(price), border=True, width=_METRIC_WIDTH, height="stretch")
+        st.metric(
+            labels[1],
+            formats.percent(1 - price),
+            border=True,
+            width=_METRIC_WIDTH,
+            height="stretch",
+            help="1 − the other side",
+        )
+        by_window = {row["window"]: row for _, row in moves.iterrows()}
+        for name, window_s in context.windows.items():
+            _move_metric(name, window_s, by_window.get(name))
+        st.metric(
+            "24h volume", formats.money(newest["volume_24h_usd"]), border=True, width=_METRIC_WIDTH, height="stretch"
+        )
+        st.metric("Spread", formats.spread(newest["spread_pp"]), border=True, width=_METRIC_WIDTH, height="stretch")
+    if bool(moves["is_settling"].any()):
+        st.caption(":material/flag: The price runs to its end as the market ends: settling.")
+
+
+def _move_metric(name: str, window_s: int, move: Any) -> None:
+    if move is None or formats.is_missing(move["move_pp"]):
+        covered = 0 if move is None else int(move["coverage_s"])
+        st.metric(
+            f"Move {name}",
+            formats.DASH,
+            border=True,
+            width=_METRIC_WIDTH,
+            height="stretch",
+            help=f"History covers {formats.span(covered)}",
+        )
+        return
+    gap = "The feed had a gap in this window." if move["across_gap"] else None
+    st.metric(
+        f"Move {name}",
+        formats.points(move["move_pp"]),
+        delta=f"from {formats.percent(move['price_then'])}",
+        delta_color="green" if move["move_pp"] > 0 else "red" if move["move_pp"] < 0 else "off",
+        delta_arrow="up" if move["move_pp"] > 0 else "down" if move["move_pp"] < 0 else "off",
+        border=True,
+        width=_METRIC_WIDTH,
+        height="stretch",
+        help=gap,
+    )
+
+
+def _chart(context: Context, market: Any, token_id: str, newest: datetime, span: str, candles: bool) -> None:
+    span_s, step_s = _RANGES[span]
+    until = tables.end_of_minute(newest)
+    series = charts.MarketSeries(
+        bars=data.market_bars(context.store, token_id, until, span_s, step_s),
+        band=data.market_band(context.store, token_id, until, span_s, step_s),
+        alerts=data.market_alerts(context.store, market["market_id"], until, span_s),
+        gaps=data.feed_gaps(context.store, market["venue"], until, span_s),
+        step_s=step_s,
+    )
+    if series.bars.empty:
+        st.info(f"No bar in the last {span} yet.", icon=":material/hourglass_empty:")
+        return
+    st.plotly_chart(charts.price(series, candles=candles), key="detail_price", config=charts.CONFIG)
+    notes = ["Times in UTC."]
+    if not series.gaps.empty:
+        notes.append("Grey: the feed had a gap, nobody saw the price.")
+    st.caption(" ".join(notes))
+
+
+def _siblings(context: Context, market: Any) -> None:
+    if not market["event_key"]:
+        st.markdown("**Same event** :gray[this market stands alone]")
+        return
+    frame = data.siblings(context.store, market["event_key"], context.widest_window)
+    st.markdown(f"**Same event:** {formats.escape(market['event_title'])}")
+    shown = st.session_state.get(_SIBLINGS, [])
+    event = st.dataframe(
+        tables.siblings(frame, context.widest_window),
+        hide_index=True,
+        height="content",
+        key="siblings",
+        column_config={"Market": st.column_config.TextColumn(width=270)},
+        on_select="rerun",
+        selection_mode="single-cell",
+    )
+    st.session_state[_SIBLINGS] = list(frame["market_id"])
+    if market["mutually_exclusive"]:
+        total = formats.percent(frame["price_now"].sum())
+        st.caption(f"Exactly one resolves Yes; the Yes prices add up to **{total}**. Click one to open it.")
+    cells = event.selection.cells
+    if cells and cells[0][0] < len(shown) and shown[cells[0][0]] != market["market_id"]:
+        open_market(shown[cells[0][0]])
+
+
+def _ticks(context: Context, token_id: str, newest: datetime) -> None:
+    st.markdown("**Last ticks** :gray[newest first]")
+    frame = data.market_ticks(context.store, token_id, tables.end_of_minute(newest))
+    if frame.empty:
+        st.caption("None in the last day.")
+        return
+    st.dataframe(tables.ticks(frame), hide_index=True, height=320, key="ticks", column_config=tables.tick_columns())
+
+
+def _for_programs(market: Any, token_id: str) -> None:
+    with st.expander("For programs: id and SQL", icon=":material/code:"):
+        st.caption("Market id")
+        st.code(market["market_id"], language=None)
+        st.caption("The last hour of its ticks, for `movers sql` or any ClickHouse client")
+        quoted = token_id.replace("\\", "\\\\").replace("'", "\\'")
+        st.code(
+            f"SELECT ts, price, bid, ask, volume_24h_usd, flags\nFROM snapshots\n"
+            f"WHERE token_id = '{quoted}' AND ts > now() - INTERVAL 1 HOUR\nORDER BY ts DESC",
+            language="sql",
+        )

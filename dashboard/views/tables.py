@@ -1,0 +1,231 @@
+"""Frames made ready for the eye: words, signs and colours instead of columns of a database. Sorting stays by value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from pandas.io.formats.style import Styler
+
+from dashboard import charts, formats
+
+Columns = dict[str, Any]
+
+
+def end_of_minute(moment: datetime) -> datetime:
+    """The next full minute: charts that end there are the same for a minute, so their answers are shared."""
+    return moment.astimezone(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
+
+
+def board(frame: pd.DataFrame, lines: Mapping[str, list[float]]) -> Styler:
+    """Top movers, one row a market. Move and price stand first, so that a phone shows them without scrolling."""
+    rows = pd.DataFrame(
+        {
+            "#": range(1, len(frame) + 1),
+            "Move": frame["move_pp"],
+            "Now": frame["price_now"],
+            "Market": _titles(frame),
+            "Trend": [lines.get(token, []) for token in frame["token_id"]],
+            "From": frame["price_then"],
+            "24h volume": frame["volume_24h_usd"],
+            "In window": frame["window_volume_usd"],
+            "Spread": frame["spread_pp"],
+            "Ends": frame["seconds_to_close"],
+            "Venue": frame["venue"].map(formats.venue),
+            "Category": frame["category"].map(formats.category),
+            "Score": frame["score"],
+            "Notes": [_notes(row) for row in frame.itertuples()],
+        }
+    )
+    return _styled(
+        rows,
+        {
+            "Move": formats.arrow,
+            "Now": formats.percent,
+            "From": formats.percent,
+            "24h volume": formats.money,
+            "In window": formats.money,
+            "Spread": formats.spread,
+            "Ends": formats.ends_in,
+            "Score": "{:.0f}",
+        },
+    )
+
+
+def board_columns(window: str, span_s: int) -> Columns:
+    """How the board's columns look."""
+    c = st.column_config
+    return {
+        "#": c.NumberColumn(width=34, alignment="right"),
+        "Move": c.NumberColumn(width=92, help=f"Percentage points over {window}"),
+        "Now": c.NumberColumn(width=64, help="Probability of Yes now"),
+        "Market": c.TextColumn(width=318),
+        "Trend": c.LineChartColumn(width=100, help=f"Price over the last {formats.span(span_s)}", color=charts.ACCENT),
+        "From": c.NumberColumn(width=64, help=f"Probability of Yes {window} before"),
+        "24h volume": c.NumberColumn("24h vol.", width=70, help="Traded in 24 hours, US dollars"),
+        "In window": c.NumberColumn(f"In {window}", width=66, help=f"Traded in the last {window}, US dollars"),
+        "Spread": c.NumberColumn(width=64, help="Ask minus bid"),
+        "Ends": c.NumberColumn(width=80, help="Expected end of the market"),
+        "Venue": c.TextColumn(width=88),
+        "Category": c.TextColumn(width=106),
+        "Score": c.NumberColumn(width=54, help="Size of the move × log of the 24-hour volume"),
+        "Notes": c.TextColumn(width=100),
+    }
+
+
+def _titles(frame: pd.DataFrame) -> pd.Series:
+    return frame["title"].where(frame["title"] != "", frame["market_id"])
+
+
+def _notes(row: Any) -> str:
+    notes = ["across a gap"] * bool(row.across_gap) + ["settling"] * bool(row.is_settling)
+    return ", ".join(notes)
+
+
+def episodes(frame: pd.DataFrame, now: datetime) -> Styler:
+    """Alert episodes."""
+    rows = pd.DataFrame(
+        {
+            "State": frame["state"].map({"opened": "● open", "escalated": "● growing", "closed": "closed"}),
+            "Peak": frame["peak_move_pp"],
+            "Market": _titles(frame),
+            "Window": frame["window"],
+            "Now": frame["price_now"],
+            "Move now": frame["move_pp"],
+            "Opened": frame["opened_at"],
+            "Last change": frame["ts"],
+            "Why closed": [reason.replace("_", " ") for reason in frame["close_reason"].fillna("")],
+            "Notes": [_episode_notes(row) for row in frame.itertuples()],
+            "Seen by": [_seen(row) for row in frame.itertuples()],
+            "Venue": frame["venue"].map(formats.venue),
+            "Category": frame["category"].map(formats.category),
+        }
+    )
+    styler = _styled(
+        rows,
+        {
+            "Peak": formats.arrow,
+            "Now": formats.percent,
+            "Move now": formats.points,
+            "Opened": lambda moment: _moment(moment, now),
+            "Last change": lambda moment: formats.ago(moment, now),
+        },
+        signed=("Peak", "Move now"),
+    )
+    return styler.map(lambda state: "" if state == "closed" else f"color: {charts.ACCENT}", subset=["State"])
+
+
+def episode_columns() -> Columns:
+    """How the columns of alerts look."""
+    c = st.column_config
+    return {
+        "State": c.TextColumn(width=78),
+        "Peak": c.NumberColumn(width=92, help="Largest move of the episode, percentage points"),
+        "Market": c.TextColumn(width=330),
+        "Window": c.TextColumn(width=62),
+        "Now": c.NumberColumn(width=64, help="Probability of Yes at the last change"),
+        "Move now": c.NumberColumn(width=80, help="The move at the last change"),
+        "Opened": c.Column("Opened (UTC)", width=100),
+        "Last change": c.Column(width=108),
+        "Why closed": c.TextColumn(width=92),
+        "Notes": c.TextColumn(width=100),
+        "Seen by": c.TextColumn(width=140),
+        "Venue": c.TextColumn(width=88),
+        "Category": c.TextColumn(width=106),
+    }
+
+
+def _moment(moment: datetime, now: datetime) -> str:
+    return formats.clock(moment, date=(now - moment) > timedelta(hours=20))
+
+
+def _episode_notes(row: Any) -> str:
+    notes = ["settlement"] * (row.kind == "settlement") + ["across a gap"] * bool(row.across_gap)
+    return ", ".join(notes)
+
+
+def _seen(row: Any) -> str:
+    if not row.is_acked:
+        return ""
+    return f"{row.acked_by}: {row.note}" if row.note else str(row.acked_by)
+
+
+def siblings(frame: pd.DataFrame, window: str) -> Styler:
+    """Markets of one event."""
+    rows = pd.DataFrame(
+        {
+            "Market": frame["title"],
+            "Now": frame["price_now"],
+            f"Move {window}": frame["move_pp"],
+            "24h volume": frame["volume_24h_usd"],
+        }
+    )
+    kinds = {"Now": formats.percent, f"Move {window}": formats.arrow, "24h volume": formats.money}
+    return _styled(rows, kinds, signed=(f"Move {window}",))
+
+
+def ticks(frame: pd.DataFrame) -> Styler:
+    """The last ticks of a market."""
+    rows = pd.DataFrame(
+        {
+            "Time (UTC)": [moment.strftime("%H:%M:%S") for moment in frame["ts"]],
+            "Price": frame["price"],
+            "Bid": frame["bid"],
+            "Ask": frame["ask"],
+            "Last": frame["last"],
+            "Basis": frame["price_basis"],
+            "Source": frame["source"],
+            "Flags": [", ".join(flags) for flags in frame["flags"]],
+            "Delay": (frame["ts_received"] - frame["ts"]).dt.total_seconds(),
+        }
+    )
+    kinds: dict[str, Callable[[Any], str] | str] = dict.fromkeys(("Price", "Bid", "Ask", "Last"), formats.percent)
+    return _styled(rows, {**kinds, "Delay": "{:.1f} s"}, signed=())
+
+
+def tick_columns() -> Columns:
+    """How the columns of ticks look."""
+    c = st.column_config
+    prices: Columns = {name: c.NumberColumn(width=58) for name in ("Price", "Bid", "Ask", "Last")}
+    return prices | {
+        "Time (UTC)": c.TextColumn(width=84),
+        "Basis": c.TextColumn(width=50, help="mid: between bid and ask; last: the last trade"),
+        "Source": c.TextColumn(width=58),
+        "Flags": c.TextColumn(width=92),
+        "Delay": c.NumberColumn(width=54, help="From the venue's clock to ours"),
+    }
+
+
+def categories(frame: pd.DataFrame, threshold_pp: float) -> Styler:
+    """Categories in one window."""
+    rows = pd.DataFrame(
+        {
+            "Category": frame["category"].map(formats.category),
+            "Mean move": frame["mean_abs_pp"],
+            "Median": frame["median_abs_pp"],
+            "Net": frame["net_pp"],
+            f"Over {threshold_pp:g} pp": frame["movers"],
+            "Up": frame["movers_up"],
+            "Down": frame["movers_down"],
+            "Markets": frame["markets"],
+            "Volume": frame["window_volume_usd"],
+        }
+    )
+    kinds = {"Mean move": formats.spread, "Median": formats.spread, "Net": formats.arrow, "Volume": formats.money}
+    return _styled(rows, kinds, signed=("Net",))
+
+
+def _styled(
+    rows: pd.DataFrame, kinds: Mapping[str, Callable[[Any], str] | str], signed: tuple[str, ...] = ("Move",)
+) -> Styler:
+    styler = rows.style.format(dict(kinds), na_rep=formats.DASH)
+    return styler.map(_colour, subset=list(signed)) if signed else styler
+
+
+def _colour(value: object) -> str:
+    if formats.is_missing(value) or not isinstance(value, float) or value == 0:
+        return ""
+    return f"color: {charts.UP if value > 0 else charts.DOWN}"

@@ -1,0 +1,152 @@
+"""Top Movers: the ranked board of one window, live or as it was at an earlier minute."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import data, formats
+from dashboard.context import Context, calm, open_market
+from dashboard.data import BoardFilters
+from dashboard.store import StoreUnavailableError
+from dashboard.views import controls, tables
+
+_SHOWN = "board_market_ids"
+_TABLE = "board"
+
+
+def render(context: Context) -> None:
+    """The page."""
+    st.header("Top movers", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        window = controls.window(context, key="movers_window")
+        with st.popover("Filters", icon=":material/tune:"):
+            filters = _filters(context)
+        with st.popover("Look back", icon=":material/history:"):
+            as_of = _as_of(context, window)
+    if as_of is None:
+        _live_board(context, window, filters)
+    else:
+        with calm():
+            _board_as_of(context, window, filters, as_of)
+
+
+def _filters(context: Context) -> BoardFilters:
+    venues = controls.venues(context, key="movers_venues")
+    categories = controls.categories(context, key="movers_categories")
+    volume = st.number_input(
+        "Traded in 24 hours, at least ($)",
+        min_value=0,
+        value=int(context.rules.min_volume_24h),
+        step=1000,
+        key="movers_volume",
+        persist_state="session",
+    )
+    spread = st.number_input(
+        "Spread, at most (pp; 100 = any)",
+        min_value=0.5,
+        max_value=100.0,
+        value=float(context.rules.max_spread_pp),
+        step=0.5,
+        key="movers_spread",
+        persist_state="session",
+    )
+    settling = st.toggle(
+        "Hide settling markets",
+        value=True,
+        key="movers_settling",
+        persist_state="session",
+        help="A price that runs to 0 or 100 % as its market ends is no news.",
+    )
+    limit = st.select_slider("Rows", (10, 25, 50, 100), value=25, key="movers_limit", persist_state="session")
+    return BoardFilters(venues, categories, float(volume), float(spread), settling, int(limit))
+
+
+def _as_of(context: Context, window: str) -> datetime | None:
+    """The minute to look back to; None for now."""
+    back = st.toggle("Show an earlier minute", key="movers_back", persist_state="session")
+    if not back:
+        st.caption("Off: the board is live.")
+        return None
+    kept = _kept(context, window)
+    if kept is None:
+        st.caption(f"No {window} boards are kept yet.")
+        return None
+    first, last = kept
+    st.caption(f"Boards are kept from {formats.clock(first, date=True)} to {formats.clock(last, date=True)} UTC.")
+    chosen = st.datetime_input(
+        "Minute (UTC)",
+        value=max(first, last - timedelta(minutes=15)).replace(tzinfo=None),
+        min_value=first.replace(tzinfo=None),
+        max_value=(last + timedelta(minutes=1)).replace(tzinfo=None),
+        step=timedelta(minutes=5),
+        format="YYYY-MM-DD",
+        key="movers_as_of",
+    )
+    return chosen.replace(tzinfo=UTC)
+
+
+def _kept(context: Context, window: str) -> tuple[datetime, datetime] | None:
+    try:
+        return data.cache_span(context.store, window)
+    except StoreUnavailableError:
+        return None  # the page says so where the rows would be
+
+
+@st.fragment(run_every=2)
+def _live_board(context: Context, window: str, filters: BoardFilters) -> None:
+    with calm():
+        frame = data.board(context.store, window, context.windows[window], filters)
+        _say_coverage(context, window, frame)
+        if not frame.empty:
+            _table(context, window, frame)
+
+
+def _board_as_of(context: Context, window: str, filters: BoardFilters, as_of: datetime) -> None:
+    frame = data.board_as_of(context.store, window, as_of, filters)
+    if frame.empty:
+        st.info(f"No mover passed these filters at {formats.clock(as_of, date=True)} UTC.", icon=":material/history:")
+        return
+    minute = formats.clock(frame["ts"].max(), date=True)
+    st.caption(f":material/history: The {window} board as it was at **{minute} UTC**. Turn off *Look back* for now.")
+    _table(context, window, frame)
+
+
+def _say_coverage(context: Context, window: str, frame: pd.DataFrame) -> None:
+    """One line above the board: what is missing, or how to read it."""
+    known = data.coverage(context.store).get(window)
+    if known is None:
+        st.info("No market has ticked yet. The board fills as soon as prices arrive.", icon=controls.WAITING)
+    elif known.covered == 0:
+        st.info(controls.not_covered(context, window, known), icon=controls.WAITING)
+    elif frame.empty:
+        st.info(f"No market moved in the last {window} within these filters.", icon=":material/filter_alt:")
+    else:
+        part = f" {known.covered} of {known.markets} markets have {window} of history."
+        more = part if known.covered < known.markets else ""
+        st.caption(f"Ranked by size of the move × log of the 24-hour volume. Click a row to open its market.{more}")
+
+
+def _table(context: Context, window: str, frame: pd.DataFrame) -> None:
+    window_s = context.windows[window]
+    span_s = min(86_400, max(3600, window_s * 4))
+    until = tables.end_of_minute(frame["ts"].max().to_pydatetime())
+    lines = data.sparklines(context.store, tuple(frame["token_id"]), until, span_s, max(60, span_s // 60))
+    shown = st.session_state.get(_SHOWN, [])
+    event = st.dataframe(
+        tables.board(frame, lines),
+        key=_TABLE,
+        hide_index=True,
+        height="content",
+        column_config=tables.board_columns(window, span_s),
+        on_select="rerun",
+        selection_mode="single-cell",
+        placeholder=formats.DASH,
+    )
+    st.session_state[_SHOWN] = list(frame["market_id"])
+    cells = event.selection.cells
+    # The click was made on the rows of the last drawing, not on those just fetched.
+    if cells and cells[0][0] < len(shown):
+        open_market(shown[cells[0][0]])
