@@ -40,6 +40,7 @@ class Runner:
     tick_ppm: int
     spread_ticks: int
     thin: bool
+    trade_chance: float  # of a trade with a quote, without news; 0: nobody ever trades here
     interval_s: float  # mean time between quotes, without news
     volume: float
     volume_24h: float
@@ -112,7 +113,7 @@ class _VenueHouse:
     def _fill(self, at_us: int, *, first: bool = False) -> Iterator[Line]:
         """Lists events until the target number of markets is open."""
         while self._open < self._target:
-            soon = first and self._rng.random() < 0.08
+            soon = self._rng.random() < (0.08 if first else 0.3)
             self._events_made += 1
             number = self._events_made
             room = self._target - self._open
@@ -131,18 +132,23 @@ class _VenueHouse:
         rng = self._rng
         chance = min(0.995, max(0.004, chance))
         thin = rng.random() < 0.18
-        volume = rng.lognormvariate(9.5, 2.0) * (0.02 if thin else 1.0)
+        trade_chance = rng.choice((0.0, 0.03)) if thin else 0.35
+        volume = 0.0 if not trade_chance else rng.lognormvariate(9.5, 2.0) * (0.02 if thin else 1.0)
+        tick_ppm = round(market.tick * PPM)
         score = math.log(chance) if market.exclusive else math.log(chance / (1 - chance))
+        traded_ppm = min(PPM - tick_ppm, max(tick_ppm, int(chance * PPM) // tick_ppm * tick_ppm))
         return Runner(
             market,
             score,
-            round(market.tick * PPM),
+            tick_ppm,
             rng.randint(6, 30) if thin else rng.choice((1, 1, 1, 2, 2, 3, 5)),
             thin,
+            trade_chance,
             rng.uniform(40, 120) if thin else min(60.0, max(4.0, 25 * (60_000 / (volume + 2_000)) ** 0.35)),
             volume,
             volume * rng.uniform(0.02, 0.6),
             stepped_us=at_us,
+            last_ppm=traded_ppm if trade_chance else None,
         )
 
     # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -176,7 +182,7 @@ class _VenueHouse:
     def _trade(self, event: Event, runner: Runner) -> Trade | None:
         """Now and then somebody trades at the best price; more often when there is attention."""
         rng = self._rng
-        if rng.random() > (0.03 if runner.thin else 0.35) * (1 + runner.heat):
+        if rng.random() >= runner.trade_chance * (1 + runner.heat):
             return None
         spread = max(runner.tick_ppm, runner.spread_ticks * runner.tick_ppm // 2)
         side = "buy" if rng.random() < 0.5 else "sell"
@@ -271,6 +277,7 @@ class _VenueHouse:
             event.winners = [0 if chance > level else 1 for chance in chances]
         for runner in event.runners:
             runner.heat = max(runner.heat, 2.0)
+            runner.interval_s = min(runner.interval_s, 20.0)  # everybody watches the end
         yield from ()
 
     def _on_end(self, at_us: int, event: Event, _: int) -> Iterator[Line]:

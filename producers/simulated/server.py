@@ -14,12 +14,15 @@ import asyncio
 import contextlib
 import math
 import re
+import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any, Final
 
 import orjson
@@ -295,6 +298,29 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+class _Ended(Exception):
+    """SIGTERM or Ctrl-C: the wished end of the process."""
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Turns the two signals into an ordinary end. (uvicorn shuts down on them, and then raises them once more.)"""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise _Ended
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with contextlib.suppress(_Ended):
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _serve(chosen: Options) -> None:
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listen(chosen.host, chosen.port))
@@ -316,9 +342,10 @@ def _serve(chosen: Options) -> None:
             timeout_graceful_shutdown=2,
         )
         host, port = listener.getsockname()[:2]
+        stack.enter_context(_ended_by_signals())
         log.info("simulator_ready", address=f"http://{host}:{port}", tape=str(chosen.tape or "house"))
         uvicorn.Server(config).run(sockets=[listener])
-        log.info("simulator_stopped")
+    log.info("simulator_stopped")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
