@@ -9,6 +9,7 @@ any point means: read on after the fence. What was inserted after the last fence
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -16,9 +17,9 @@ from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from movers.errors import TransientError
+from movers.errors import PermanentError, TransientError
 from movers.kafka import consumer
-from movers.logs import configure, get_logger
+from movers.logs import get_logger
 from movers.metrics import LAG, MESSAGES, NEWEST_EVENT, ROWS, Heartbeat, serve
 from movers.registry import SchemaRegistry
 from movers.settings import Settings
@@ -44,7 +45,9 @@ FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
 
 _CONSUMER_CONFIG: Mapping[str, Any] = {
-    # A sink that was killed keeps its partitions until its session ends: the restarted one waits that long.
+    # A static member: a sink that was killed and started again on its machine gets its partitions back at once, instead
+    # of waiting for the session of the dead one to end. A second one on the same machine fences the first.
+    "group.instance.id": f"{GROUP}-{socket.gethostname()}",
     "session.timeout.ms": 10_000,
     "heartbeat.interval.ms": 2_000,
     # What librdkafka fetches ahead while a batch is being stored.
@@ -70,7 +73,6 @@ def run(settings: Settings) -> None:
         UserError: the tables are missing, a password is wrong, a topic was made anew.
         TooMuchBadInputError: most messages cannot be used.
     """
-    configure(settings.process.log_level, process="sink-clickhouse")
     stop = threading.Event()
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -143,7 +145,7 @@ class Sink:
                 if position is not None and message.offset() >= position:
                     good.append(message)
             elif error.fatal():
-                raise KafkaException(error)
+                raise PermanentError(f"Kafka put this sink out: {error.str()}")
             else:
                 log.warning("kafka_error", code=error.name(), detail=error.str())
         return good

@@ -1,0 +1,192 @@
+"""The one-machine stack without producers and processors, and the sink as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from movers.kafka import Publisher, create_topics
+from movers.local.kafka import LocalKafka
+from movers.local.ports import free_port
+from movers.registry import SchemaRegistry
+from movers.settings import ClickHouseSettings
+from schemas.codec import Codec
+from schemas.events import Event
+from schemas.topics import CATALOGUE, Topic
+from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.store import Store
+from tests.sinks.conftest import start_warehouse, stop
+from tests.sinks.faulty_line import FaultyLine
+
+PARTITIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Kafka and the registry."""
+
+    bootstrap: str
+    registry_url: str
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory, repo_dir: Path) -> Iterator[Broker]:
+    """Kafka and registry, schemas registered."""
+    folder = tmp_path_factory.mktemp("broker")
+    kafka = LocalKafka(folder / "kafka", repo_dir / ".movers" / "cache", free_port(), free_port())
+    kafka.prepare(print)
+    registry_port = free_port()
+    command = [sys.executable, "-m", "movers.local.registry", "--port", str(registry_port)]
+    with (folder / "kafka.log").open("wb") as kafka_log, (folder / "registry.log").open("wb") as registry_log:
+        environment = {**os.environ, **kafka.env()}
+        node = subprocess.Popen(kafka.argv(), env=environment, stdout=kafka_log, stderr=kafka_log)
+        registry = subprocess.Popen([*command, "--data", str(folder / "registry")], stderr=registry_log)
+        try:
+            kafka.wait_ready(90)
+            url = f"http://127.0.0.1:{registry_port}"
+            _register(url)
+            yield Broker(kafka.bootstrap, url)
+        finally:
+            for process in (node, registry):
+                process.terminate()
+                process.wait(30)
+            kafka.release()
+
+
+@dataclass
+class Stand:
+    """Fresh topics, a fresh store behind a faulty line, and sinks on order."""
+
+    broker: Broker
+    line: FaultyLine
+    clickhouse: ClickHouseSettings
+    store: Store
+    log_path: Path
+    metrics_port: int = field(default_factory=free_port)
+    sinks: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start_sink(self) -> subprocess.Popen[bytes]:
+        """Starts a sink, as `movers sink clickhouse` does."""
+        environment = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": self.broker.bootstrap,
+            "SCHEMA_REGISTRY_URL": self.broker.registry_url,
+            "CLICKHOUSE_PORT": str(self.line.port),
+            "CLICKHOUSE_DATABASE": self.clickhouse.clickhouse_database,
+            "METRICS_PORT": str(self.metrics_port),
+            "LOG_LEVEL": "debug",
+        }
+        with self.log_path.open("ab") as log:
+            command = [sys.executable, "-m", "movers", "sink", "clickhouse"]
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        self.sinks.append(process)
+        return process
+
+    def publish(self, topic: Topic, *events: Event) -> None:
+        """Publishes events and waits until Kafka has them."""
+        registry = SchemaRegistry(self.broker.registry_url)
+        codec: Codec[Event] = Codec(topic, registry, topic.event)
+        pairs = [(getattr(event, "market_id", "k"), codec.encode(event)) for event in events]
+        registry.close()
+        self.publish_bytes(topic, *pairs)
+
+    def publish_bytes(self, topic: Topic, *pairs: tuple[str, bytes]) -> None:
+        """Publishes (key, value) and waits until Kafka has them."""
+        failed: list[object] = []
+        publisher = Publisher(self.broker.bootstrap, "test", lambda message, error: failed.append(error))
+        for key, value in pairs:
+            publisher.publish(topic.name, key.encode(), value)
+        assert publisher.flush(30) == 0
+        assert failed == []
+
+    def count(self, what: str = "count()", table: str = "snapshots") -> int:
+        """One number from a table, without FINAL."""
+        return int(self.store.rows(f"SELECT {what} FROM {table}")[0][0])
+
+    def log_text(self) -> str:
+        """What the sinks said."""
+        return self.log_path.read_text()
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
+    """Polls until the condition holds; fails with `what` after the timeout."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, f"not within {timeout_s:.0f} s: {what}"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def stand(broker: Broker, warehouse_port: int, database: ClickHouseSettings, tmp_path: Path) -> Iterator[Stand]:
+    """A stand on the session's warehouse."""
+    recreate_topics(broker.bootstrap)
+    stand = Stand(broker, FaultyLine(warehouse_port), database, Store(database), tmp_path / "sink.log")
+    yield stand
+    close_stand(stand)
+
+
+@pytest.fixture
+def stand_with_own_warehouse(broker: Broker, tmp_path: Path) -> Iterator[tuple[Stand, Callable[[bool], None]]]:
+    """A stand whose warehouse can be switched off (False) and on (True)."""
+    recreate_topics(broker.bootstrap)
+    process, port = start_warehouse(tmp_path / "warehouse")
+    running = [process]
+
+    def switch(on: bool) -> None:
+        if on:
+            running[0], _ = start_warehouse(tmp_path / "warehouse", port)
+        else:
+            stop(running[0])
+
+    settings = ClickHouseSettings(clickhouse_port=port, clickhouse_database="movers")
+    migrate(settings)
+    stand = Stand(broker, FaultyLine(port), settings, Store(settings), tmp_path / "sink.log")
+    yield stand, switch
+    close_stand(stand)
+    if running[0].poll() is None:
+        stop(running[0])
+
+
+def close_stand(stand: Stand) -> None:
+    """Ends what a stand started."""
+    for process in stand.sinks:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.wait(30)
+    stand.store.close()
+    stand.line.close()
+
+
+def recreate_topics(bootstrap: str) -> None:
+    """Deletes all our topics and makes them anew: offsets start at 0 and every topic has a new id."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    names = [topic.name for topic in CATALOGUE]
+    present = [name for name in names if name in admin.list_topics(timeout=10).topics]
+    if present:
+        for future in admin.delete_topics(present, operation_timeout=30).values():
+            future.result(30)
+        wait_until(lambda: not set(names) & set(admin.list_topics(timeout=10).topics), "topics deleted")
+    create_topics(bootstrap, PARTITIONS, 1)
+
+
+def _register(url: str) -> None:
+    registry = SchemaRegistry(url)
+
+    def registered() -> bool:
+        try:
+            registry.register(CATALOGUE)
+        except Exception:
+            return False
+        return True
+
+    wait_until(registered, "registry answers")
+    registry.close()

@@ -1,0 +1,287 @@
+"""The real sink process on real Kafka and the real engine: killed, cut off, fed twice; each event is stored once."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from movers.kafka import read_to_end, watermarks
+from movers.registry import SchemaRegistry
+from schemas.codec import Codec
+from schemas.events import DeadLetter, Tick
+from schemas.topics import ALERTS, BARS, DEAD_LETTERS, FEED_STATUS, MARKETS, MOVES, TICKS
+from sinks.clickhouse.sink import GROUP
+from tests.sinks.clickhouse.conftest import PARTITIONS, Stand, recreate_topics, wait_until
+from tests.sinks.events import NOON_US, a_bar, a_market, a_move, a_status, a_tick, an_alert
+
+pytestmark = pytest.mark.stack
+
+DAY_US = 86_400_000_000
+
+
+def test_every_topic_reaches_its_tables(stand: Stand) -> None:
+    stand.publish(TICKS, a_tick())
+    stand.publish(MARKETS, a_market())
+    stand.publish(MOVES, a_move())
+    stand.publish(BARS, a_bar())
+    stand.publish(ALERTS, an_alert())
+    stand.publish(FEED_STATUS, a_status())
+
+    stand.start_sink()
+
+    expected = {
+        "snapshots": 1, "markets": 1, "market_tokens": 2, "movers_latest": 2, "ohlcv_1m": 1, "ohlcv_5m": 1,
+        "alerts": 1, "feed_status": 1, "movers_cache": 2,
+    }  # fmt: skip
+    wait_until(lambda: {table: stand.count(table=table) for table in expected} == expected, "all tables filled")
+    text = _get(stand, "/metrics")
+    assert 'movers_rows_total{table="snapshots"} 1.0' in text
+    assert 'movers_lag_seconds_count{stage="store",venue="polymarket"} 1.0' in text
+    assert json.loads(_get(stand, "/health"))["ok"] is True
+
+
+def test_sigterm_ends_it_with_everything_stored_and_committed(stand: Stand) -> None:
+    ticks = _ticks(3_000)
+    stand.publish(TICKS, *ticks)
+    sink = stand.start_sink()
+    wait_until(lambda: stand.count() > 0, "first rows")
+
+    sink.send_signal(signal.SIGTERM)
+
+    assert sink.wait(20) == 0
+    stand.start_sink()
+    _assert_stored_once(stand, ticks)
+    wait_until(lambda: _committed(stand, TICKS.name) == len(ticks), "offsets committed")
+
+
+def test_killed_again_and_again_under_load_each_event_is_stored_once(stand: Stand) -> None:
+    ticks = _ticks(20_000)
+    feeder = threading.Thread(target=_publish_in_parts, args=(stand, ticks))
+    rng = random.Random(3)
+
+    feeder.start()
+    for goal in sorted(rng.sample(range(200, 15_000), 4)):
+        sink = stand.start_sink()
+        wait_until(lambda at_least=goal: stand.count() >= at_least, f"{goal} rows")  # type: ignore[misc]
+        sink.kill()
+        sink.wait()
+    stand.start_sink()
+    feeder.join()
+
+    _assert_stored_once(stand, ticks)
+
+
+def test_killed_between_rows_and_fence_each_event_is_stored_once(stand: Stand) -> None:
+    ticks = _ticks(2_000, days=3)
+    stand.publish(TICKS, *ticks)
+    stand.line.hold_inserts_into = "ingest_offsets"
+    sink = stand.start_sink()
+    assert stand.line.held.wait(30)
+
+    sink.kill()
+    sink.wait()
+    stored_before = stand.count()
+    stand.line.forget_held()
+    stand.publish(TICKS, *(more := _ticks(100, first=2_000)))  # so the batches of the second run end elsewhere
+    stand.start_sink()
+
+    assert stored_before > 0
+    _assert_stored_once(stand, [*ticks, *more])
+
+
+def test_an_answer_that_got_lost_doubles_nothing(stand: Stand) -> None:
+    ticks = _ticks(2_000, days=3)
+    stand.publish(TICKS, *ticks)
+    stand.line.lose_answers_of = "snapshots"
+
+    stand.start_sink()
+
+    _assert_stored_once(stand, ticks)
+    assert stand.line.lost == 1
+
+
+def test_the_same_tick_published_again_is_not_stored_again(stand: Stand) -> None:
+    ticks = _ticks(1_000)
+    stand.publish(TICKS, *ticks)
+    sink = stand.start_sink()
+    _assert_stored_once(stand, ticks)
+
+    stand.publish(TICKS, *ticks[300:])
+    wait_until(lambda: _fenced(stand) == 1_700, "second copies read")
+    sink.kill()
+    sink.wait()
+    stand.publish(TICKS, *ticks, *(more := _ticks(10, first=1_000)))
+    stand.start_sink()
+
+    wait_until(lambda: _fenced(stand) == 2_710, "third copies read")
+    _assert_stored_once(stand, [*ticks, *more])
+
+
+def test_a_late_tick_is_stored_though_newer_ones_are(stand: Stand) -> None:
+    stand.publish(TICKS, a_tick(ts_us=NOON_US + 10), a_tick(ts_us=NOON_US + 30))
+    stand.start_sink()
+    wait_until(lambda: stand.count() == 2, "first ticks")
+
+    stand.publish(TICKS, a_tick(ts_us=NOON_US + 20), a_tick(ts_us=NOON_US + 10), a_tick(ts_us=NOON_US - DAY_US * 2))
+
+    _assert_stored_once(stand, [a_tick(ts_us=NOON_US + at) for at in (10, 20, 30, -DAY_US * 2)])
+
+
+def test_a_store_that_goes_away_and_comes_back_has_lost_nothing(
+    stand_with_own_warehouse: tuple[Stand, Callable[[bool], None]],
+) -> None:
+    stand, switch = stand_with_own_warehouse
+    ticks = _ticks(3_000)
+    stand.publish(TICKS, *ticks[:1_000])
+    sink = stand.start_sink()
+    _assert_stored_once(stand, ticks[:1_000])
+
+    switch(False)
+    stand.publish(TICKS, *ticks[1_000:])
+    wait_until(lambda: '"ok": false' in _get(stand, "/health"), "health says that the store is away")
+    switch(True)
+
+    _assert_stored_once(stand, ticks)
+    wait_until(lambda: '"ok": true' in _get(stand, "/health"), "health is good again")
+    assert sink.poll() is None
+
+
+def test_stopped_while_the_store_is_away_it_ends_and_loses_nothing(
+    stand_with_own_warehouse: tuple[Stand, Callable[[bool], None]],
+) -> None:
+    stand, switch = stand_with_own_warehouse
+    ticks = _ticks(500)
+    switch(False)
+    sink = stand.start_sink()
+    stand.publish(TICKS, *ticks)
+    wait_until(lambda: '"waiting"' in stand.log_text(), "waiting for the store")
+
+    sink.send_signal(signal.SIGTERM)
+    assert sink.wait(20) == 0
+    switch(True)
+    stand.start_sink()
+
+    _assert_stored_once(stand, ticks)
+
+
+def test_bad_messages_are_dead_lettered_and_the_rest_is_stored(stand: Stand) -> None:
+    registry = SchemaRegistry(stand.broker.registry_url)
+    impossible = Codec(TICKS, registry, Tick).encode(a_tick("T9", trades=-1))
+    stand.publish(TICKS, a_tick("T1"))
+    stand.publish_bytes(TICKS, ("k1", b"no wire format"), ("k2", impossible), ("k3", b"\0\0\0\xff\xffabc"))
+    stand.publish(TICKS, a_tick("T2"))
+
+    stand.start_sink()
+
+    _assert_stored_once(stand, [a_tick("T1"), a_tick("T2")])
+    wait_until(lambda: _fenced(stand) == 5, "all read")
+    codec = Codec(DEAD_LETTERS, registry, DeadLetter)
+    letters = [codec.decode(message.value()) for message in read_to_end(stand.broker.bootstrap, DEAD_LETTERS.name)]
+    registry.close()
+    assert sorted((letter.reason, letter.body) for letter in letters) == [
+        ("impossible_value", impossible),
+        ("undecodable", b"\0\0\0\xff\xffabc"),
+        ("undecodable", b"no wire format"),
+    ]
+    assert {(letter.stage, letter.channel) for letter in letters} == {("store", TICKS.name)}
+    assert 'movers_bad_input_total{reason="undecodable",stage="store"} 2.0' in _get(stand, "/metrics")
+
+
+def test_mostly_bad_messages_stop_it_loudly(stand: Stand) -> None:
+    stand.publish_bytes(TICKS, *[(str(i), b"rubbish") for i in range(1_100)])
+
+    sink = stand.start_sink()
+
+    assert sink.wait(30) == 1
+    assert "messages could not be stored" in stand.log_text()
+
+
+def test_topics_made_anew_start_at_zero_and_are_not_swallowed(stand: Stand) -> None:
+    first = _ticks(1_000)
+    stand.publish(TICKS, *first)
+    sink = stand.start_sink()
+    _assert_stored_once(stand, first)
+    sink.send_signal(signal.SIGTERM)
+    assert sink.wait(20) == 0
+
+    recreate_topics(stand.broker.bootstrap)
+    stand.publish(TICKS, *(second := _ticks(500, first=1_000)))
+    stand.start_sink()
+
+    _assert_stored_once(stand, [*first, *second])
+
+
+def test_an_emptied_store_is_filled_again_from_kafka(stand: Stand) -> None:
+    ticks = _ticks(500)
+    stand.publish(TICKS, *ticks)
+    sink = stand.start_sink()
+    _assert_stored_once(stand, ticks)
+    wait_until(lambda: _committed(stand, TICKS.name) == len(ticks), "offsets committed")
+    sink.send_signal(signal.SIGTERM)
+    assert sink.wait(20) == 0
+
+    for table in ("snapshots", "ingest_offsets"):
+        stand.store.command(f"TRUNCATE TABLE {table}", {})
+    stand.start_sink()
+
+    _assert_stored_once(stand, ticks)
+
+
+def test_without_tables_it_says_what_to_do(stand: Stand) -> None:
+    stand.store.command("DROP TABLE alerts", {})
+
+    sink = stand.start_sink()
+
+    assert sink.wait(30) == 2
+    assert "run `movers migrate` first" in stand.log_text()
+
+
+def _ticks(count: int, first: int = 0, days: int = 1) -> list[Tick]:
+    """Ticks of 40 tokens, spread over days of venue time."""
+    return [
+        a_tick(f"T{i % 40}", NOON_US + i * 1_000_000 + (i % days) * DAY_US, bid_ppm=i % 1_000_000)
+        for i in range(first, first + count)
+    ]
+
+
+def _publish_in_parts(stand: Stand, ticks: list[Tick]) -> None:
+    for start in range(0, len(ticks), 500):
+        stand.publish(TICKS, *ticks[start : start + 500])
+
+
+def _assert_stored_once(stand: Stand, ticks: list[Tick]) -> None:
+    wait_until(lambda: stand.count("uniqExact(event_id)") >= len(ticks), f"{len(ticks)} ticks stored")
+    stored = stand.store.rows("SELECT token_id, toUnixTimestamp64Micro(ts) AS t FROM snapshots ORDER BY token_id, t")
+    assert list(map(tuple, stored)) == sorted((tick.token_id, tick.ts_event_us) for tick in ticks)
+
+
+def _fenced(stand: Stand) -> int:
+    """Messages of `ticks` up to the fence."""
+    return stand.count("sum(last_offset + 1)", "ingest_offsets FINAL WHERE topic = 'ticks'")
+
+
+def _committed(stand: Stand, topic: str) -> int:
+    admin = AdminClient({"bootstrap.servers": stand.broker.bootstrap})
+    places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+    request = ConsumerGroupTopicPartitions(GROUP, places)
+    answer = admin.list_consumer_group_offsets([request])[GROUP].result(10)
+    assert set(watermarks(stand.broker.bootstrap, topic)) == set(range(PARTITIONS))
+    return sum(max(0, place.offset) for place in answer.topic_partitions)
+
+
+def _get(stand: Stand, path: str) -> str:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{stand.metrics_port}{path}", timeout=10) as answer:
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as error:
+        with error:
+            return str(error.read().decode())
