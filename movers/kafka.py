@@ -75,6 +75,7 @@ class Publisher:
 
         def report(error: KafkaError | None, message: Message) -> None:
             if error is not None:
+                message.set_headers(list(headers))  # a delivery report comes without them (confluent-kafka 2.12)
                 self._on_undelivered(message, error)
             elif on_delivered is not None:
                 on_delivered(message)
@@ -98,6 +99,10 @@ class Publisher:
     def flush(self, timeout_s: float) -> int:
         """Waits until everything queued is reported or the time is over; returns how many are still open."""
         return int(self._producer.flush(timeout_s))
+
+    def purge(self, *, in_flight: bool = False) -> None:
+        """Gives up what waits in the queue (and what is on its way): the next `poll` reports each as undelivered."""
+        self._producer.purge(in_queue=True, in_flight=in_flight)
 
     def pending(self) -> int:
         """Messages queued or in flight."""

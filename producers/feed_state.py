@@ -1,0 +1,77 @@
+"""How a feed is doing: connected, degraded or disconnected; gaps opened and closed. Told from its jobs. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from schemas.units import US_PER_S
+
+GAP_PROMISES = 2.5
+"""Ticks missing for so many times what was promised are a gap."""
+
+DISCONNECTED_AFTER = 5
+"""So many failures of the sweep in a row mean that the venue is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something to tell on `feed.status`. `gap_started_us` only for gaps."""
+
+    state: str
+    detail: str
+    gap_started_us: int | None = None
+
+
+@dataclass(slots=True)
+class FeedState:
+    """State of one feed. Jobs are named: the sweep decides about gaps and disconnection. Times are the venue's."""
+
+    state: str = ""
+    _failures: dict[str, int] = field(default_factory=dict)
+    _last_sweep_us: int | None = None
+    _gap_open: bool = False
+
+    def failures(self, job: str) -> int:
+        """Failures of a job in a row."""
+        return self._failures.get(job, 0)
+
+    def succeeded(self, job: str) -> list[Change]:
+        """A job was done in full."""
+        failed_before = self._failures.pop(job, 0)
+        if self._failures or self.state == "connected":
+            return []
+        self.state = "connected"
+        return [Change("connected", f"{job} works again" if failed_before else f"{job} works")]
+
+    def failed(self, job: str, detail: str) -> list[Change]:
+        """A job could not be done."""
+        count = self._failures[job] = self.failures(job) + 1
+        away = job != "hot" and count >= DISCONNECTED_AFTER
+        state = "disconnected" if away or self.state == "disconnected" else "degraded"
+        if state == self.state:
+            return []
+        self.state = state
+        return [Change(state, f"{job} failed {count} times in a row: {detail}")]
+
+    def swept(self, began_us: int, promise_s: float) -> list[Change]:
+        """A whole sweep that began at `began_us`; the one before had promised it within `promise_s`."""
+        since_us, self._last_sweep_us = self._last_sweep_us, began_us
+        changes: list[Change] = []
+        if since_us is not None:
+            changes = self._watch(since_us, began_us, promise_s)
+            if self._gap_open:
+                missing_s = (began_us - since_us) / US_PER_S
+                changes.append(Change("gap_closed", f"no sweep for {missing_s:.0f} s of the venue's time", since_us))
+                self._gap_open = False
+        return changes
+
+    def watch(self, now_us: int, promise_s: float) -> list[Change]:
+        """Time goes on without a sweep."""
+        return [] if self._last_sweep_us is None else self._watch(self._last_sweep_us, now_us, promise_s)
+
+    def _watch(self, since_us: int, now_us: int, promise_s: float) -> list[Change]:
+        missing_s = (now_us - since_us) / US_PER_S
+        if self._gap_open or missing_s <= promise_s * GAP_PROMISES:
+            return []
+        self._gap_open = True
+        return [Change("gap_opened", f"no sweep for {missing_s:.0f} s, promised every {promise_s:.0f} s", since_us)]

@@ -1,0 +1,102 @@
+"""Reads single fields of a venue's row: tolerant of absence, strict about nonsense."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from movers.errors import BadMessageError
+from schemas.units import micros_from_iso, ppm_from_venue
+
+Row = Mapping[str, Any]
+
+
+def bad_row(reason: str, detail: str, row: Row) -> BadMessageError:
+    """The error for a row that cannot be used, the row inside."""
+    return BadMessageError(reason, detail, orjson.dumps(row))
+
+
+def required_text(row: Row, key: str) -> str:
+    """A text that must be there.
+
+    Raises:
+        BadMessageError: missing_field when absent or empty, bad_field when no text.
+    """
+    value = optional_text(row, key)
+    if not value:
+        raise bad_row("missing_field", f"{key} is missing", row)
+    return value
+
+
+def optional_text(row: Row, key: str) -> str:
+    """A text without surrounding blanks, empty when absent or null. Raises BadMessageError when no text."""
+    value = row.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise bad_row("bad_field", f"{key} is no text: {value!r}"[:200], row)
+    return value.strip()
+
+
+def price_ppm(row: Row, key: str) -> int | None:
+    """A price in parts per million from a decimal string or a number; None when absent, null or "".
+
+    Raises:
+        BadMessageError: bad_price when it is no number.
+    """
+    value = row.get(key)
+    if value is None or value == "":
+        return None
+    try:
+        return ppm_from_venue(value)
+    except ValueError as error:
+        raise bad_row("bad_price", f"{key}: {error}"[:200], row) from error
+
+
+def amount(row: Row, key: str) -> float | None:
+    """A size or a sum of money, 0 or more, from a decimal string or a number; None when absent, null or "".
+
+    Raises:
+        BadMessageError: bad_field when no finite number or below 0.
+    """
+    value = row.get(key)
+    if value is None or value == "":
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise bad_row("bad_field", f"{key} is no number: {value!r}"[:200], row) from error
+    if not math.isfinite(number) or number < 0:
+        raise bad_row("bad_field", f"{key} is no amount: {value!r}", row)
+    return number
+
+
+def instant_us(row: Row, key: str) -> int | None:
+    """An ISO instant in microseconds UTC; None when absent, null or "".
+
+    Raises:
+        BadMessageError: bad_time when it is no instant with an offset.
+    """
+    value = row.get(key)
+    if value is None or value == "":
+        return None
+    try:
+        return _micros(value)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise bad_row("bad_time", f"{key}: {value!r}"[:200], row) from error
+
+
+def flag(row: Row, key: str) -> bool | None:
+    """A boolean; None when absent or null. Raises BadMessageError (bad_field) when it is neither."""
+    value = row.get(key)
+    if value is None or isinstance(value, bool):
+        return value
+    raise bad_row("bad_field", f"{key} is no boolean: {value!r}"[:200], row)
+
+
+# The same few closing times come back with every sweep.
+_micros = lru_cache(maxsize=65_536)(micros_from_iso)

@@ -1,0 +1,1 @@
+"""Kalshi over REST. README.md tells what is read and which traps were met."""

@@ -1,0 +1,58 @@
+"""Kalshi's constants: page sizes and words. Facts checked 2026-11-22; the address is a setting of the process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+VENUE: Final = "kalshi"
+ID_PREFIX: Final = "KALSHI:"
+
+EVENTS_PAGE: Final = 200
+MARKETS_PAGE: Final = 1000
+
+TICKERS_BATCH: Final = 100
+"""Tickers in one query: a ticker has about 30 characters, and the address should stay under 4 KB."""
+
+SERIES_EVERY: Final = 6
+"""The list of series (a large answer) is fetched with the first crawl and then with each sixth."""
+
+MAX_PAGES: Final = 5_000
+"""Cursors that never end are cut off here (a full crawl had about 60 pages of events in Aug 2026)."""
+
+STATUS: Final[Mapping[str, str]] = {
+    "initialized": "unopened",
+    "inactive": "paused",
+    "active": "open",
+    "closed": "closed",
+    "determined": "closed",
+    "disputed": "closed",
+    "amended": "closed",
+    "finalized": "settled",
+    "settled": "settled",
+}
+"""Status in a row → ours. The words of the `status` filter are others (open, closed, settled …)."""
+
+CATEGORY: Final[Mapping[str, str]] = {
+    "Climate and Weather": "climate",
+    "Commodities": "finance",
+    "Companies": "finance",
+    "Crypto": "crypto",
+    "Economics": "economics",
+    "Education": "other",
+    "Elections": "elections",
+    "Entertainment": "culture",
+    "Financials": "finance",
+    "Health": "science_tech",
+    "Mentions": "mentions",
+    "Politics": "politics",
+    "Science and Technology": "science_tech",
+    "Social": "culture",
+    "Sports": "sports",
+    "Transportation": "other",
+    "World": "world",
+}
+"""`series.category` → ours."""
+
+COMBO_PREFIX: Final = "KXMVE"
+"""Tickers of user-made combinations begin so."""

@@ -1,0 +1,1 @@
+"""Polymarket (international) over REST. README.md tells what is read and which traps were met."""

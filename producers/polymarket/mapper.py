@@ -1,0 +1,224 @@
+"""Polymarket rows to Market and Tick. Pure: no I/O, no clock. What a row lacks stays None."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from producers.base import Moment
+from producers.fields import (
+    Row,
+    amount,
+    bad_row,
+    flag,
+    instant_us,
+    optional_text,
+    price_ppm,
+    required_text,
+)
+from producers.polymarket.settings import CATEGORY_OF_TAG, ID_PREFIX, VENUE
+from producers.polymarket.wire import best_level, texts
+from producers.quotes import Quote, quote
+from producers.tracked import content_id
+from schemas.events import Market, Tick
+from schemas.units import event_id
+
+_RANK = {slug: rank for rank, slug in enumerate(CATEGORY_OF_TAG)}
+_SITE = "https://polymarket.com/event/"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a market takes from its event. All empty when there is none."""
+
+    event_id: str = ""
+    slug: str = ""
+    title: str = ""
+    neg_risk: bool = False
+    tags: tuple[tuple[str, str], ...] = ()
+    """Label and slug of each."""
+
+
+def event(row: Row) -> Event:
+    """An event, whole or as the stub inside a market row."""
+    return Event(
+        event_id=required_text(row, "id"),
+        slug=optional_text(row, "slug"),
+        title=optional_text(row, "title"),
+        neg_risk=bool(row.get("negRisk")),
+        tags=tuple(
+            (str(tag.get("label") or ""), str(tag.get("slug") or ""))
+            for tag in row.get("tags") or ()
+            if isinstance(tag, dict)
+        ),
+    )
+
+
+def market(row: Row, of_event: Event, moment: Moment) -> Market:
+    """A Gamma market row as a Market.
+
+    Raises:
+        BadMessageError: not_binary (a scalar or many-sided market of the early days), missing_field, bad_field …
+    """
+    condition_id, tokens = _identity(row)
+    outcomes = texts(row, "outcomes")
+    status, result = _status(row, outcomes, moment.ts_event_us)
+    slug = optional_text(row, "slug")
+    category, word = _category(of_event, row)
+    mapped = Market(
+        event_id="",
+        venue=VENUE,
+        market_id=ID_PREFIX + condition_id,
+        venue_market_id=condition_id,
+        token_ids=tuple(ID_PREFIX + token for token in tokens),
+        outcomes=outcomes,
+        title=required_text(row, "question"),
+        event_key=f"{ID_PREFIX}EVENT:{of_event.event_id}" if of_event.event_id else "",
+        event_title=of_event.title,
+        mutually_exclusive=of_event.neg_risk or bool(row.get("negRisk")),
+        category=category,
+        venue_category=word,
+        tags=tuple(label for label, _ in of_event.tags),
+        status=status,
+        result=result,
+        open_ts_us=instant_us(row, "startDate"),
+        close_ts_us=instant_us(row, "endDate"),
+        url=f"{_SITE}{of_event.slug}/{slug}" if of_event.slug and slug else "",
+        ts_event_us=moment.ts_event_us,
+        ts_received_us=moment.ts_received_us,
+    )
+    return replace(mapped, event_id=content_id(mapped))
+
+
+def tick(row: Row, moment: Moment) -> Tick:
+    """A Gamma market row as a Tick of outcome 0.
+
+    Raises:
+        BadMessageError: as `market`.
+    """
+    condition_id, tokens = _identity(row)
+    status, _ = _status(row, texts(row, "outcomes"), moment.ts_event_us)
+    seen = quote(
+        price_ppm(row, "bestBid"),
+        price_ppm(row, "bestAsk"),
+        price_ppm(row, "lastTradePrice"),
+        tradable=status not in ("closed", "settled"),
+    )
+    market_id = ID_PREFIX + condition_id
+    return Tick(
+        event_id=event_id(market_id, moment.ts_event_us),
+        venue=VENUE,
+        market_id=market_id,
+        token_id=ID_PREFIX + tokens[0],
+        ts_event_us=moment.ts_event_us,
+        ts_received_us=moment.ts_received_us,
+        ts_event_basis=moment.ts_event_basis,
+        source=moment.source,
+        **_prices(seen, moment),
+        volume_24h_usd=amount(row, "volume24hr"),
+        volume_total_usd=amount(row, "volumeNum"),
+        market_status=status,
+        close_ts_us=instant_us(row, "endDate"),
+        heartbeat_s=moment.heartbeat_s,
+    )
+
+
+def book_tick(row: Row, newest: Tick, moment: Moment) -> Tick:
+    """A CLOB book of outcome 0 as a Tick. Volume, status and end come from the newest Gamma row: a book has none.
+
+    Raises:
+        BadMessageError: bad_book, bad_price.
+    """
+    bid, bid_size = best_level(row, "bids")
+    ask, ask_size = best_level(row, "asks")
+    last = price_ppm(row, "last_trade_price") if "last_trade_price" in row else newest.last_ppm
+    seen = quote(
+        bid,
+        ask,
+        last,
+        bid_size_contracts=bid_size,
+        ask_size_contracts=ask_size,
+        tradable=newest.market_status not in ("closed", "settled"),
+    )
+    return Tick(
+        event_id=event_id(newest.market_id, moment.ts_event_us),
+        venue=VENUE,
+        market_id=newest.market_id,
+        token_id=newest.token_id,
+        ts_event_us=moment.ts_event_us,
+        ts_received_us=moment.ts_received_us,
+        ts_event_basis=moment.ts_event_basis,
+        source=moment.source,
+        **_prices(seen, moment),
+        volume_24h_usd=newest.volume_24h_usd,
+        volume_total_usd=newest.volume_total_usd,
+        market_status=newest.market_status,
+        close_ts_us=newest.close_ts_us,
+        heartbeat_s=moment.heartbeat_s,
+    )
+
+
+def _prices(seen: Quote, moment: Moment) -> dict[str, Any]:
+    """The fields of a Tick that the quote decides."""
+    return {
+        "bid_ppm": seen.bid_ppm,
+        "ask_ppm": seen.ask_ppm,
+        "last_ppm": seen.last_ppm,
+        "price_ppm": seen.price_ppm,
+        "price_basis": seen.price_basis,
+        "bid_size_contracts": seen.bid_size_contracts,
+        "ask_size_contracts": seen.ask_size_contracts,
+        "flags": seen.flags + moment.flags,
+    }
+
+
+def _identity(row: Row) -> tuple[str, tuple[str, ...]]:
+    """Condition id and the two token ids."""
+    condition_id = required_text(row, "conditionId")
+    outcomes = texts(row, "outcomes")
+    if row.get("marketType") == "scalar" or len(outcomes) != 2:
+        raise bad_row("not_binary", f"{condition_id} has outcomes {outcomes} ({row.get('marketType')})", row)
+    tokens = texts(row, "clobTokenIds")
+    if len(tokens) != 2 or not all(tokens):
+        raise bad_row("missing_field", f"{condition_id} has {len(tokens)} token ids", row)
+    return condition_id, tokens
+
+
+def _status(row: Row, outcomes: tuple[str, ...], now_us: int) -> tuple[str, str | None]:
+    """Our status word, and the winner's label once settled.
+
+    `closed` decides, whatever `acceptingOrders` says (a real row of 2026-04 has both true). Past its end date a market
+    is still open while it takes orders; when it does not, it waits for its resolution.
+    """
+    if flag(row, "closed"):
+        winner = _winner(row, outcomes)
+        resolved = winner is not None or row.get("umaResolutionStatus") in ("resolved", "settled")
+        return ("settled" if resolved else "closed"), winner
+    if flag(row, "active") is False or flag(row, "enableOrderBook") is False:
+        return "unopened", None
+    if flag(row, "acceptingOrders") is not False:
+        return "open", None
+    ends_us = instant_us(row, "endDate")
+    over = bool(row.get("umaResolutionStatus")) or (ends_us is not None and ends_us <= now_us)
+    return ("closed" if over else "paused"), None
+
+
+def _winner(row: Row, outcomes: tuple[str, ...]) -> str | None:
+    """Label of the outcome whose price is exactly 1 while the other's is exactly 0. Legacy rows show 0 and 0."""
+    try:
+        prices = [Decimal(price) for price in texts(row, "outcomePrices")]
+    except InvalidOperation as error:
+        raise bad_row("bad_price", f"outcomePrices: {row.get('outcomePrices')!r}"[:200], row) from error
+    # Exactly: some markets of 2020 stopped at 0.99999897, which is a last price and no resolution.
+    return outcomes[prices.index(Decimal(1))] if sorted(prices) == [0, 1] else None
+
+
+def _category(of_event: Event, row: Row) -> tuple[str, str]:
+    """Our category, and the venue's word that decided: the most telling tag, else the field of 2020-era rows."""
+    ranked = [(_RANK[slug], slug, label) for label, slug in of_event.tags if slug in _RANK]
+    if ranked:
+        _, slug, label = min(ranked)
+        return CATEGORY_OF_TAG[slug], label
+    word = optional_text(row, "category")
+    return CATEGORY_OF_TAG.get(word.lower().replace(" ", "-"), "other"), word

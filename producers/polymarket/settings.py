@@ -1,0 +1,96 @@
+"""Polymarket's constants: page sizes and words. Facts checked 2026-11-22; addresses are settings of the process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+VENUE: Final = "polymarket"
+ID_PREFIX: Final = "POLY:"
+
+EVENTS_PAGE: Final = 100
+"""Events a page. 500 are allowed, but with their markets inside such a page can pass 20 MB."""
+
+MARKETS_PAGE: Final = 100
+"""Markets a page: more is silently cut to 100 since May 2026."""
+
+LOOKUP_BATCH: Final = 50
+"""Condition ids in one query: 100 are allowed, 50 keep the address short."""
+
+BOOKS_BATCH: Final = 250
+"""Tokens in one POST /books: 500 is the documented limit, but it counts bytes, and near 500 requests fail."""
+
+MAX_PAGES: Final = 20_000
+"""Cursors that never end are cut off here (a full crawl had about 1,100 pages in autumn 2026)."""
+
+CATEGORY_OF_TAG: Final[Mapping[str, str]] = {
+    # One market carries many tags; the first line here that matches decides, so the narrower word stands first.
+    "mentions": "mentions",
+    "esports": "sports",
+    "sports": "sports",
+    "nfl": "sports",
+    "nba": "sports",
+    "mlb": "sports",
+    "nhl": "sports",
+    "soccer": "sports",
+    "tennis": "sports",
+    "ufc": "sports",
+    "golf": "sports",
+    "cricket": "sports",
+    "formula-1": "sports",
+    "games": "sports",
+    "crypto": "crypto",
+    "crypto-prices": "crypto",
+    "bitcoin": "crypto",
+    "ethereum": "crypto",
+    "elections": "elections",
+    "global-elections": "elections",
+    "world-elections": "elections",
+    "us-election": "elections",
+    "us-presidential-election": "elections",
+    "primaries": "elections",
+    "midterms": "elections",
+    "economy": "economics",
+    "economic-policy": "economics",
+    "fed": "economics",
+    "fed-rates": "economics",
+    "inflation": "economics",
+    "macro-indicators": "economics",
+    "interest-rates": "economics",
+    "weather": "climate",
+    "climate": "climate",
+    "climate-science": "climate",
+    "hurricanes": "climate",
+    "tech": "science_tech",
+    "ai": "science_tech",
+    "science": "science_tech",
+    "space": "science_tech",
+    "health": "science_tech",
+    "coronavirus": "science_tech",
+    "finance": "finance",
+    "business": "finance",
+    "stocks": "finance",
+    "earnings": "finance",
+    "ipos": "finance",
+    "commodities": "finance",
+    "geopolitics": "world",
+    "world": "world",
+    "world-affairs": "world",
+    "ukraine": "world",
+    "middle-east": "world",
+    "politics": "politics",
+    "trump": "politics",
+    "us-politics": "politics",
+    "us-current-affairs": "politics",
+    "congress": "politics",
+    "culture": "culture",
+    "pop-culture": "culture",
+    "entertainment": "culture",
+    "movies": "culture",
+    "music": "culture",
+    "awards": "culture",
+    "celebrities": "culture",
+    "tweet-markets": "culture",
+}
+"""Slug of a tag → our category, most telling first. Display tags (featured, hide-from-new, recurring, earn-4, 5m, year
+tags …) are simply not in it."""

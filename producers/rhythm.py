@@ -1,0 +1,32 @@
+"""What a repeated job may promise: within how many venue seconds it will have come round again."""
+
+from __future__ import annotations
+
+import math
+
+from schemas.units import US_PER_S
+
+
+class Rhythm:
+    """The interval that is wanted, or the longer one that the job really keeps.
+
+    Args:
+        interval_s: venue seconds wanted between the beginnings of two rounds.
+    """
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._last_us: int | None = None
+        self.promise_s = interval_s
+
+    @property
+    def heartbeat_s(self) -> int:
+        """The promise in whole seconds."""
+        return math.ceil(self.promise_s)
+
+    def came_round(self, began_us: int, took_s: float, *, disturbed: bool) -> None:
+        """A round that began at `began_us` and took so many venue seconds is done. After failures its distance to the
+        round before says nothing about the next one."""
+        apart_s = 0.0 if self._last_us is None or disturbed else (began_us - self._last_us) / US_PER_S
+        self._last_us = began_us
+        self.promise_s = max(self._interval_s, took_s, apart_s)

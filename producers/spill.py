@@ -1,0 +1,144 @@
+"""What Kafka would not take, kept in a file in order until it does. One file a venue, one JSON object a line."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from movers.errors import UserError
+from movers.logs import get_logger
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Spilled:
+    """One message as it was to be published."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class Spill:
+    """Appends messages and gives them back in order.
+
+    A record survives the death of the process once `append` has returned. `mark` says how far the records have been
+    delivered; after a crash the rest is given out again, so a message may come twice, never not at all.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "undelivered.jsonl"
+        self._mark_path = folder / "delivered_to"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("ab")
+        except OSError as error:
+            raise UserError(f"SPILL_DIR {folder}: {error.strerror}") from error
+        self._seal()
+        self._done = self._read_mark()
+
+    def __bool__(self) -> bool:
+        """Whether anything waits."""
+        return self._file.tell() > self._done
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Size of what waits."""
+        return self._file.tell() - self._done
+
+    def append(self, message: Spilled) -> None:
+        """Adds a message at the end.
+
+        Raises:
+            UserError: the disk takes no more.
+        """
+        record = {
+            "topic": message.topic,
+            "key": base64.b64encode(message.key).decode(),
+            "value": base64.b64encode(message.value).decode(),
+            "headers": [[name, base64.b64encode(value).decode()] for name, value in message.headers],
+        }
+        try:
+            self._file.write(orjson.dumps(record) + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise UserError(f"{self._path}: {error.strerror}; Kafka takes nothing either") from error
+
+    def waiting(self) -> Iterator[tuple[Spilled, int]]:
+        """The messages not yet delivered, oldest first, each with the mark behind it."""
+        with self._path.open("rb") as file:
+            file.seek(self._done)
+            for line in file:
+                message = _parse(line)
+                if message is None:
+                    log.error("spill_record_unreadable", path=str(self._path), offset=file.tell() - len(line))
+                else:
+                    yield message, file.tell()
+
+    def mark(self, position: int) -> None:
+        """Everything before this mark has been delivered. At the end the file starts anew."""
+        self._done = position
+        if position < self._file.tell():
+            self._write_mark(position)
+            return
+        # First the mark, then the file: a crash in between gives the records out again, never skips new ones.
+        self._write_mark(0)
+        self._file.truncate(0)
+        self._file.seek(0)
+        self._done = 0
+
+    def finish(self) -> None:
+        """Everything has been delivered or is beyond reading: the file starts anew."""
+        if self:
+            self.mark(self._file.tell())
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def _seal(self) -> None:
+        """A record cut short by a crash gets its line end, so that it does not swallow the next one."""
+        self._file.seek(0, os.SEEK_END)
+        if self._file.tell() == 0:
+            return
+        with self._path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                self._file.write(b"\n")
+                self._file.flush()
+
+    def _read_mark(self) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            position = int(self._mark_path.read_text("ascii"))
+            return position if 0 <= position <= self._file.tell() else 0
+        return 0
+
+    def _write_mark(self, position: int) -> None:
+        fresh = self._mark_path.with_suffix(".new")
+        fresh.write_text(str(position), "ascii")
+        fresh.replace(self._mark_path)
+
+
+def _parse(line: bytes) -> Spilled | None:
+    """The message of a line; None when the line is broken."""
+    try:
+        record = orjson.loads(line)
+        return Spilled(
+            record["topic"],
+            base64.b64decode(record["key"]),
+            base64.b64decode(record["value"]),
+            tuple((name, base64.b64decode(value)) for name, value in record["headers"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
