@@ -27,11 +27,15 @@ MIN_EXACT_POINTS = 256
 STATUSES = ("unopened", "open", "paused", "closed", "settled")
 """Statuses of a market, in the order in which the stored history counts them."""
 
+MAX_TAIL_POINTS = 16
+"""So many points travel with the head of the stored history; beyond, they move to its body."""
+
 _STEP_ALPHA = 0.1
 _UNKNOWN_TRADES = -1
 _VERSION = 1
-# version, status, price lost, counter kind, points, heartbeat_s, newest, first, gap end, counter, traded, trades, step
-_HEADER = struct.Struct("<BBBBIIqqqddqd")
+# version, status, price lost, counter kind, points in body and tail, heartbeat_s, newest, first, gap end, counter,
+# traded, trades, step
+_HEAD = struct.Struct("<BBBBHHIqqqddqd")
 
 if sys.byteorder != "little":
     raise ImportError("stored histories are little-endian; this machine is not")
@@ -72,12 +76,17 @@ def _thinned_points(windows_us: Sequence[int], grids_us: Sequence[int]) -> int:
 class History:
     """What is remembered of one market. Made by `start` or `unpack`, changed only by `observe`.
 
+    It is stored in two parts, because it is stored with every tick: the head holds the numbers and the newest points,
+    the body the older points, which change once in `MAX_TAIL_POINTS` points only.
+
     Times are venue microseconds UTC. The columns `ts_us`, `price_ppm`, `usd`, `trades` hold one entry for each change
     point: since when, at which price, and what had been traded since the history began (`usd` NaN and `trades` -1
     while the venue had not said anything).
     """
 
     __slots__ = (
+        "_body",
+        "_in_body",
         "counter",
         "counter_kind",
         "first_us",
@@ -111,6 +120,8 @@ class History:
         self.price_ppm = array("i")
         self.usd = array("d")
         self.trades = array("q")
+        self._in_body = 0
+        self._body: bytes | None = None
 
     @classmethod
     def start(cls, tick: Tick) -> History:
@@ -157,10 +168,8 @@ class History:
             self.ts_us[-1], self.usd[-1], self.trades[-1] = ts_us, self.traded_usd, self.trades_now
             return
         self._append(ts_us, price)
-        if len(self.ts_us) > 1 and self.ts_us[1] <= ts_us - plan.longest_us:
-            self._prune(ts_us - plan.longest_us)
-        if len(self.ts_us) > plan.exact_points:
-            self._thin(plan)
+        if len(self.ts_us) - self._in_body > MAX_TAIL_POINTS:
+            self._settle(plan)
 
     def as_of(self, then_us: int) -> int:
         """Index of the point in force at a moment; -1 when the history begins later."""
@@ -179,19 +188,16 @@ class History:
             index -= 1
         return index
 
-    def pack(self) -> bytes:
-        """The history as bytes: one version byte, a header, then the columns; unknown volumes take no room."""
-        columns = [self.ts_us.tobytes(), self.price_ppm.tobytes()]
-        if self.traded_usd == self.traded_usd:
-            columns.append(self.usd.tobytes())
-        if self.trades_now != _UNKNOWN_TRADES:
-            columns.append(self.trades.tobytes())
-        header = _HEADER.pack(
+    def pack(self) -> tuple[bytes, bytes | None]:
+        """Head and body as bytes; no body while all points fit the head. Unknown volumes take no room."""
+        tail = len(self.ts_us) - self._in_body
+        head = _HEAD.pack(
             _VERSION,
             self.status,
             self.price_lost,
             self.counter_kind,
-            len(self.ts_us),
+            self._in_body,
+            tail,
             self.heartbeat_s,
             self.newest_us,
             self.first_us,
@@ -201,24 +207,27 @@ class History:
             self.trades_now,
             self.step_pp,
         )
-        return b"".join((header, *columns))
+        if self._in_body and self._body is None:
+            self._body = self._columns(0, self._in_body)
+        return head + self._columns(self._in_body, self._in_body + tail), self._body
 
     @classmethod
-    def unpack(cls, data: bytes) -> History:
+    def unpack(cls, head: bytes, body: bytes | None) -> History:
         """The history in the bytes.
 
         Raises:
-            ValueError: another version, or bytes cut short.
+            ValueError: another version, bytes cut short, or a body of another head.
         """
-        if len(data) < _HEADER.size or data[0] != _VERSION:
-            raise ValueError(f"not a history of version {_VERSION}: {data[:8]!r}")
+        if len(head) < _HEAD.size or head[0] != _VERSION:
+            raise ValueError(f"not a history of version {_VERSION}: {head[:8]!r}")
         self = cls()
         (
             _,
             self.status,
             price_lost,
             self.counter_kind,
-            points,
+            self._in_body,
+            tail,
             self.heartbeat_s,
             self.newest_us,
             self.first_us,
@@ -227,25 +236,42 @@ class History:
             self.traded_usd,
             self.trades_now,
             self.step_pp,
-        ) = _HEADER.unpack_from(data)
+        ) = _HEAD.unpack_from(head)
         self.price_lost = bool(price_lost)
-        at = _HEADER.size + points * 8
-        self.ts_us.frombytes(data[_HEADER.size : at])
-        self.price_ppm.frombytes(data[at : at + points * 4])
-        at += points * 4
+        self._body = body
+        if self._in_body:
+            self._read_columns(body or b"", 0, self._in_body)
+        self._read_columns(head, _HEAD.size, tail)
+        return self
+
+    def _columns(self, start: int, end: int) -> bytes:
+        """Points as bytes, column by column: times, prices, and what is known of US dollars and trades."""
+        columns = [self.ts_us[start:end].tobytes(), self.price_ppm[start:end].tobytes()]
         if self.traded_usd == self.traded_usd:
+            columns.append(self.usd[start:end].tobytes())
+        if self.trades_now != _UNKNOWN_TRADES:
+            columns.append(self.trades[start:end].tobytes())
+        return b"".join(columns)
+
+    def _read_columns(self, data: bytes, at: int, points: int) -> None:
+        """Appends points from bytes that end with them."""
+        has_usd, has_trades = self.traded_usd == self.traded_usd, self.trades_now != _UNKNOWN_TRADES
+        expected = at + points * (12 + 8 * has_usd + 8 * has_trades)
+        if len(data) != expected:
+            raise ValueError(f"{points} points in {len(data)} bytes, expected {expected}")
+        middle = at + points * 8
+        self.ts_us.frombytes(data[at:middle])
+        at = middle + points * 4
+        self.price_ppm.frombytes(data[middle:at])
+        if has_usd:
             self.usd.frombytes(data[at : at + points * 8])
             at += points * 8
         else:
-            self.usd = array("d", (math.nan,)) * points
-        if self.trades_now != _UNKNOWN_TRADES:
-            self.trades.frombytes(data[at : at + points * 8])
-            at += points * 8
+            self.usd.extend(array("d", (math.nan,)) * points)
+        if has_trades:
+            self.trades.frombytes(data[at:])
         else:
-            self.trades = array("q", (_UNKNOWN_TRADES,)) * points
-        if at != len(data):
-            raise ValueError(f"history of {points} points has {len(data)} bytes, expected {at}")
-        return self
+            self.trades.extend(array("q", (_UNKNOWN_TRADES,)) * points)
 
     def _count(self, tick: Tick, price_ppm: int) -> bool:
         """Adds what was traded since the last tick; says whether that changed anything."""
@@ -254,6 +280,7 @@ class History:
         if kind != NO_COUNTER:
             if self.traded_usd != self.traded_usd:
                 self.traded_usd = 0.0
+                self._body = None  # it gains a column
                 changed = True
             elif kind == self.counter_kind and counter > self.counter:
                 self.traded_usd += traded_usd(kind, self.counter, counter, price_ppm)
@@ -261,7 +288,10 @@ class History:
             self.counter_kind, self.counter = kind, counter
         if tick.trades is not None:
             changed = changed or tick.trades > 0 or self.trades_now == _UNKNOWN_TRADES
-            self.trades_now = max(self.trades_now, 0) + tick.trades
+            if self.trades_now == _UNKNOWN_TRADES:
+                self.trades_now = 0
+                self._body = None  # it gains a column
+            self.trades_now += tick.trades
         return changed
 
     def _step(self, change_pp: float) -> None:
@@ -278,6 +308,16 @@ class History:
         """A point that tells only volume gives way to the next such point of the same finest cell."""
         prices = self.price_ppm
         return len(prices) > 1 and prices[-1] == prices[-2] and self.ts_us[-1] // grid_us == ts_us // grid_us
+
+    def _settle(self, plan: WindowPlan) -> None:
+        """Forgets what is too old, thins what is too long, and moves all points but the last to the body."""
+        cutoff_us = self.newest_us - plan.longest_us
+        if self.ts_us[1] <= cutoff_us:
+            self._prune(cutoff_us)
+        if len(self.ts_us) > plan.exact_points:
+            self._thin(plan)
+        self._in_body = len(self.ts_us) - 1
+        self._body = None
 
     def _prune(self, cutoff_us: int) -> None:
         """Drops what no window can ask for any more; the point in force at the cutoff stays, dated as its price is."""

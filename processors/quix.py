@@ -1,0 +1,231 @@
+"""How every processor of ours runs on Quix Streams: one application, one step, one input and one output topic.
+
+Facts (quixstreams 3.28.1): `Application.topic()` talks to the broker; `run()` installs signal handlers, so it belongs
+to the main thread; an exception that the error callback swallows keeps earlier state writes and commits the offset,
+so the step comes first and the state is written last; a message that its deserialiser refuses stores no offset, so
+values travel as bytes and are decoded in the step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from quixstreams import Application
+from quixstreams.models import Row
+from quixstreams.state import State
+from quixstreams.state.rocksdb import RocksDBOptions
+
+from movers import metrics
+from movers.clock import Clock, SystemClock
+from movers.errors import BadMessageError, TransientError, UserError
+from movers.kafka import PRODUCER_CONFIG
+from movers.logs import get_logger
+from movers.metrics import BAD_INPUT, LAG, MESSAGES, NEWEST_EVENT, Heartbeat
+from movers.registry import SchemaRegistry
+from movers.settings import Settings
+from processors.dead_letters import BadInputLimit, DeadLetterBox
+from processors.step import Result, Step, guarded
+from schemas.topics import Topic
+from schemas.units import US_PER_S
+
+log = get_logger(__name__)
+
+COMMIT_INTERVAL_S = 1.0
+_POLL_S = 0.2
+_BLOCK_CACHE_BYTES = 64 << 20
+_BEAT_MS = 5000
+
+Headers = Iterable[tuple[str, bytes]] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One processor: its name (consumer group, metrics, state folder), what it reads, writes and keeps.
+
+    `state_keys`: under which names the parts of a market's state are stored.
+    """
+
+    name: str
+    input: Topic
+    output: Topic
+    state_keys: tuple[str, ...] = ("state",)
+
+    @property
+    def group(self) -> str:
+        """Consumer group."""
+        return f"movers-{self.name}"
+
+
+class Worker:
+    """Runs a stage's step on each message and keeps the books: state, metrics, dead letters."""
+
+    def __init__(self, stage: Stage, step: Step, dead_letters: DeadLetterBox, clock: Clock) -> None:
+        self.heartbeat = Heartbeat()
+        self._stage = stage
+        self._step = step
+        self._dead_letters = dead_letters
+        self._clock = clock
+        self._limit = BadInputLimit()
+        self._messages = MESSAGES.labels(stage.name, stage.input.name)
+        self._late = BAD_INPUT.labels(stage.name, "late")
+        self._lag: dict[str, Any] = {}
+        self._newest: dict[str, Any] = {}
+
+    def process(self, value: bytes, key: bytes, _timestamp: int, _headers: Headers, state: State) -> tuple[bytes, ...]:
+        """The function that Quix calls: reads the market's state, runs the step, writes the state last."""
+        names = self._stage.state_keys
+        before = tuple([state.get_bytes(name) for name in names])
+        result = guarded(self._step, key, value, before)
+        for name, old, new in zip(names, before, result.remember, strict=True):
+            if new == old:
+                continue
+            if new is None:
+                state.delete(name)
+            else:
+                state.set_bytes(name, new)
+        self._note(result)
+        return result.outputs
+
+    def on_error(self, error: Exception, row: Row | None, _logger: logging.Logger) -> bool:
+        """Files a bad message and goes on; anything else stops the process.
+
+        Raises:
+            TooMuchBadInputError: the share of bad messages passed the limit.
+        """
+        if not isinstance(error, BadMessageError) or row is None:
+            log.error("processing_failed", stage=self._stage.name, error=repr(error))
+            return False
+        venue = dict(row.headers or ()).get("venue", b"").decode(errors="replace")
+        self._dead_letters.put(error, row.topic, row.partition, row.offset, venue)
+        self._limit.bad()
+        return True
+
+    def on_done(self, _topic: str, _partition: int, _offset: int) -> None:
+        """One message is behind us, well or badly."""
+        self._messages.inc()
+        self.heartbeat.beat()
+
+    def beat(self, _statistics: str) -> None:
+        """The consumer polls, be there messages or not."""
+        self.heartbeat.beat()
+
+    def _note(self, result: Result) -> None:
+        self._limit.good()
+        if result.late:
+            self._late.inc()
+        event = result.event
+        venue = event.venue
+        if venue not in self._lag:
+            self._lag[venue] = LAG.labels(self._stage.name, venue)
+            self._newest[venue] = NEWEST_EVENT.labels(self._stage.name, venue)
+        self._lag[venue].observe((self._clock.now_us() - event.ts_received_us) / US_PER_S)
+        self._newest[venue].set(event.ts_event_us / US_PER_S)
+
+
+def build(stage: Stage, worker: Worker, settings: Settings) -> Application:
+    """The Quix application of a stage, wired and not yet running. Talks to the broker.
+
+    Raises:
+        UserError: a topic is missing.
+        TransientError: the broker does not answer.
+    """
+    bootstrap = settings.kafka.kafka_bootstrap_servers
+    _require_topics(bootstrap, (stage.input, stage.output))
+    state_dir = settings.process.state_dir.absolute()
+    app = Application(
+        broker_address=bootstrap,
+        consumer_group=stage.group,
+        auto_offset_reset="earliest",
+        commit_interval=COMMIT_INTERVAL_S,
+        consumer_poll_timeout=_POLL_S,
+        # Our topics exist by now; what Quix may create is the changelog of its state.
+        auto_create_topics=True,
+        auto_recover_from_source_offset_out_of_range=False,
+        loglevel=None,
+        state_dir=state_dir,
+        rocksdb_options=RocksDBOptions(block_cache_size=_BLOCK_CACHE_BYTES),
+        processing_guarantee="at-least-once",
+        producer_extra_config={**PRODUCER_CONFIG, "client.id": stage.group},
+        consumer_extra_config=_consumer_config(stage, state_dir, worker),
+        on_processing_error=worker.on_error,
+        on_message_processed=worker.on_done,
+    )
+    as_bytes = {"value_deserializer": "bytes", "value_serializer": "bytes"}
+    source = app.topic(stage.input.name, **as_bytes)
+    target = app.topic(stage.output.name, **as_bytes)
+    app.dataframe(source).apply(worker.process, stateful=True, expand=True, metadata=True).to_topic(target)
+    return app
+
+
+def run(
+    stage: Stage,
+    make_step: Callable[[SchemaRegistry], Step],
+    settings: Settings,
+    health: Callable[[], Mapping[str, Any]] = dict,
+) -> None:
+    """Runs a stage until SIGTERM or SIGINT; in the main thread, where Quix installs its signal handlers.
+
+    Args:
+        make_step: makes the step, given the registry.
+        health: what the stage adds to /health; its `ok`, when given, counts too.
+
+    Raises:
+        TooMuchBadInputError: most of the input cannot be used.
+        UserError: a topic or a schema is missing, or the metrics port is taken.
+        TransientError: broker or registry do not answer.
+    """
+    clock = SystemClock()
+    registry = SchemaRegistry(settings.kafka.schema_registry_url)
+    try:
+        letters = DeadLetterBox(settings.kafka.kafka_bootstrap_servers, registry, stage.name, clock)
+        worker = Worker(stage, make_step(registry), letters, clock)
+        app = build(stage, worker, settings)
+        _serve(settings.process.metrics_port, worker, health)
+        log.info("processor_started", stage=stage.name, input=stage.input.name, output=stage.output.name)
+        app.run()
+        log.info("processor_stopped", stage=stage.name)
+    finally:
+        registry.close()
+
+
+def _serve(port: int, worker: Worker, health: Callable[[], Mapping[str, Any]]) -> None:
+    def check() -> Mapping[str, Any]:
+        ours, extra = worker.heartbeat.health(), health()
+        return {**ours, **extra, "ok": bool(ours["ok"] and extra.get("ok", True))}
+
+    try:
+        metrics.serve(port, check)
+    except OSError as error:
+        raise UserError(f"metrics port {port} cannot be used: {error.strerror}") from error
+
+
+def _consumer_config(stage: Stage, state_dir: Path, worker: Worker) -> dict[str, Any]:
+    # A fixed member name lets a restarted process take its partitions back at once, instead of after the session
+    # timeout of the one that was killed. The state folder is locked by its process anyway, so it gives the name.
+    place = hashlib.blake2b(os.fsencode(state_dir), digest_size=4).hexdigest()
+    return {
+        "group.instance.id": f"{stage.group}-{socket.gethostname()}-{place}",
+        "session.timeout.ms": 20_000,
+        "client.id": stage.group,
+        "statistics.interval.ms": _BEAT_MS,
+        "stats_cb": worker.beat,
+    }
+
+
+def _require_topics(bootstrap: str, topics: Iterable[Topic]) -> None:
+    try:
+        known = AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=30).topics
+    except KafkaException as error:
+        raise TransientError(f"Kafka at {bootstrap}: {error.args[0].str()}") from error
+    missing = [topic.name for topic in topics if topic.name not in known]
+    if missing:
+        raise UserError(f"topic {missing[0]} is missing; run `movers topics create`")
