@@ -64,6 +64,9 @@ class SchemaRegistry:
 
     def _call(self, method: str, path: str, body: dict[str, str] | None = None) -> httpx.Response:
         try:
-            return self._http.request(method, path, json=body)
+            answer = self._http.request(method, path, json=body)
         except httpx.TransportError as error:
             raise TransientError(f"schema registry {self._http.base_url} does not answer: {error}") from error
+        if answer.is_server_error:
+            raise TransientError(f"schema registry {self._http.base_url} answers {answer.status_code}")
+        return answer
