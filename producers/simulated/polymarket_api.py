@@ -376,7 +376,8 @@ class PolymarketApi:
         except ValueError:
             return answer({"error": "invalid filters"}, 400)
         points: list[dict[str, float]] = []
-        for ts_us, ppm in found[0].history if found else []:
+        history = zip(found[0].history_us, found[0].history_ppm, strict=True) if found else ()
+        for ts_us, ppm in history:
             at_s = ts_us // US_PER_S
             if start_s <= at_s <= end_s and (not points or at_s - points[-1]["t"] >= step_s):
                 points.append({"t": at_s, "p": (ppm if found and found[1] == 0 else PPM - ppm) / PPM})

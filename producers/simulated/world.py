@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
@@ -17,7 +18,7 @@ DAY_US: Final = 86_400 * US_PER_S
 WIDE_PPM: Final = 100_000  # a spread over 0.10 shows no mid, on Polymarket's site and here
 BOOK_DEPTH: Final = 6  # levels on each side of a simulated book
 HISTORY_STEP_US: Final = 60 * US_PER_S
-HISTORY_LENGTH: Final = 10_000
+HISTORY_LENGTH: Final = 4_000  # over a day, also after the oldest quarter went
 
 Levels = dict[int, int]
 """Price in ppm → size in hundredths of a contract."""
@@ -42,7 +43,8 @@ class MarketState:
     changed_us: int = 0
     ended_us: int | None = None  # trading ended
     settled_us: int | None = None
-    history: list[tuple[int, int]] = field(default_factory=list)  # (ts_us, price ppm), a minute or more apart
+    history_us: array[int] = field(default_factory=lambda: array("q"))  # played prices, a minute or more apart
+    history_ppm: array[int] = field(default_factory=lambda: array("l"))
     rendered: dict[str, bytes] = field(default_factory=dict)  # an API's rows, dropped at each change
 
     @property
@@ -65,8 +67,18 @@ class MarketState:
 
     def price_at(self, at_us: int) -> int | None:
         """The shown price at an instant in the past, or None where the played history does not reach back so far."""
-        place = bisect_right(self.history, (at_us, PPM + 1))
-        return self.history[place - 1][1] if place else None
+        place = bisect_right(self.history_us, at_us)
+        return self.history_ppm[place - 1] if place else None
+
+    def remember(self, ts_us: int) -> None:
+        """Adds the shown price to the history, at most once a minute; the oldest go when there are too many."""
+        price, history_us = self.price_ppm(), self.history_us
+        if price is None or (history_us and ts_us - history_us[-1] < HISTORY_STEP_US):
+            return
+        history_us.append(ts_us)
+        self.history_ppm.append(price)
+        if len(history_us) > HISTORY_LENGTH:
+            del history_us[: HISTORY_LENGTH // 4], self.history_ppm[: HISTORY_LENGTH // 4]
 
     def book(self) -> tuple[Levels, Levels]:
         """Bids and asks of outcome 0. Deep levels are made up, the same at the same price, so that they stay put."""
@@ -187,12 +199,7 @@ class World:
         if quote.trade is not None:
             self._trade_count += 1
             self.trades.append(TradeRecord(quote.ts_us, quote.market, quote.trade, self._trade_count))
-        price = state.price_ppm()
-        history = state.history
-        if price is not None and (not history or quote.ts_us - history[-1][0] >= HISTORY_STEP_US):
-            history.append((quote.ts_us, price))
-            if len(history) > HISTORY_LENGTH:
-                del history[: HISTORY_LENGTH // 4]
+        state.remember(quote.ts_us)
 
 
 def _completed(market: Market) -> Market:
