@@ -85,10 +85,12 @@ def up(
 )
 def simulate(context: typer.Context) -> None:
     """Serve simulated venues, or `simulate convert` a recording to a tape."""
-    from producers.simulated.server import main as serve
+    from producers.simulated import convert, server
 
     logs.configure(_settings().process.log_level, process="simulator")
-    raise typer.Exit(serve(context.args))
+    if context.args[:1] == ["convert"]:
+        raise typer.Exit(convert.main(context.args[1:]))
+    raise typer.Exit(server.main(context.args))
 
 
 @app.command(epilog="Example: movers produce kalshi")
@@ -134,8 +136,7 @@ def dashboard(port: PortOption = None) -> None:
 
     if port is not None:
         os.environ["DASHBOARD_PORT"] = str(port)
-    command = launch.argv(_settings())
-    os.execv(command[0], command)  # noqa: S606  our own interpreter with our own arguments
+    os.execv(sys.executable, [sys.executable, *launch.argv(_settings())])  # noqa: S606  our own interpreter with our own arguments
 
 
 @app.command(epilog="Example: movers migrate")
@@ -251,7 +252,7 @@ def _run_stack(
     if port is not None:
         os.environ["DASHBOARD_PORT"] = str(port)
     tree = settings.load()
-    logs.configure(tree.process.log_level, process="supervisor")
+    logs.configure(tree.process.log_level if verbose else "warning", process="supervisor")
     options = StackOptions(
         profile=profile,
         simulator_args=simulator_args,

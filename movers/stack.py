@@ -283,7 +283,7 @@ class Stack:
     def _dashboard(self) -> ChildSpec:
         return ChildSpec(
             name="dashboard",
-            argv=launch.argv(self._settings),
+            argv=[sys.executable, *launch.argv(self._settings)],
             ready=_answers(f"{self._dashboard_url()}/_stcore/health"),
             address=self._dashboard_url(),
         )
