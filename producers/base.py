@@ -18,6 +18,7 @@ class Answer:
     """One HTTP answer as received.
 
     `date_us` is the Date header (None when it has none), `ts_event_us` the same less Age: when the content was true.
+    `asked_s` and `received_s` are our monotonic clock when the request went and when the last byte had come.
     """
 
     channel: str
@@ -28,6 +29,8 @@ class Answer:
     date_us: int | None
     ts_event_us: int | None
     ts_received_us: int
+    asked_s: float
+    received_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,6 +109,7 @@ class VenueHttp:
         """One answer, read whole and witnessed, and its Retry-After."""
         headers = {"Content-Type": "application/json"} if content is not None else {}
         url = self._base_url + channel
+        asked_s = self._clock.monotonic_s()
         async with self._http.stream(method, url, content=content, headers=headers) as response:
             body = bytearray()
             async for chunk in response.aiter_bytes():
@@ -128,6 +129,8 @@ class VenueHttp:
             date_us=date_us,
             ts_event_us=None if date_us is None else date_us - age_us,
             ts_received_us=self._clock.now_us(),
+            asked_s=asked_s,
+            received_s=self._clock.monotonic_s(),
         )
         self._witness.answered(answer)
         return answer, response.headers.get("retry-after")

@@ -127,7 +127,7 @@ class Jobs:
         async for page in self._feed.sweep():
             if first_us is None:
                 first_us = self._now_us(page.answer)
-                self._venue_clock.sweep_began(first_us, self._clock.monotonic_s())
+                self._venue_clock.sweep_began(first_us, page.answer.asked_s, page.answer.received_s)
             self._publish_ticks(page, self._moment(page.answer, "sweep", self._sweep_rhythm.heartbeat_s), tally, seen)
             await asyncio.sleep(0)
         self._judge(tally, "sync_prices")
@@ -214,7 +214,7 @@ class Jobs:
     def _moment(self, answer: Answer, source: str, heartbeat_s: int) -> Moment:
         """When a page was true. Without a Date it is taken as of its arrival, and flagged, since nothing tells."""
         if answer.date_us is not None:
-            self._venue_clock.observe(answer.date_us, self._clock.monotonic_s())
+            self._venue_clock.observe(answer.date_us, answer.received_s)
         self._check_skew(answer)
         return Moment(
             ts_event_us=answer.ts_received_us if answer.ts_event_us is None else answer.ts_event_us,

@@ -95,6 +95,11 @@ class Outbox:
         """Whether messages go to the spill."""
         return self._away
 
+    @property
+    def pending(self) -> int:
+        """Messages on their way to Kafka."""
+        return self._publisher.pending()
+
     def warm_up(self) -> None:
         """Looks up the schema ids and the topics, so that what is missing shows at the start.
 
