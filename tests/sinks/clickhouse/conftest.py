@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,7 @@ class Stand:
     log_path: Path
     metrics_port: int = field(default_factory=free_port)
     sinks: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    published: Counter[str] = field(default_factory=Counter)
 
     def start_sink(self) -> subprocess.Popen[bytes]:
         """Starts a sink, as `movers sink clickhouse` does."""
@@ -107,6 +109,15 @@ class Stand:
             publisher.publish(topic.name, key.encode(), value)
         assert publisher.flush(30) == 0
         assert failed == []
+        self.published[topic.name] += len(pairs)
+
+    def fenced(self, topic: Topic) -> int:
+        """Messages of a topic that the store says it has, over all epochs of the topic."""
+        return self.count("sum(last_offset + 1)", f"ingest_offsets FINAL WHERE topic = '{topic.name}'")
+
+    def wait_until_taken(self, topic: Topic) -> None:
+        """Returns when the store says that it has everything published to a topic."""
+        wait_until(lambda: self.fenced(topic) == self.published[topic.name], f"all of {topic.name} taken")
 
     def count(self, what: str = "count()", table: str = "snapshots") -> int:
         """One number from a table, without FINAL."""
