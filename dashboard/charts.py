@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -191,8 +192,10 @@ def category_heat(frame: pd.DataFrame, windows: Sequence[str]) -> go.Figure:
         )
     )
     # Numbers as a trace of their own take the theme's colour; the heat map's own are unreadable on a dark page.
-    cells = [(column, name, table.iat[y, x]) for y, name in enumerate(names) for x, column in enumerate(columns)]
-    texts = ["" if formats.is_missing(value) else f"{value:.1f}" for _, _, value in cells]
+    cells: list[tuple[str, str, Any]] = [
+        (column, name, table.iat[y, x]) for y, name in enumerate(names) for x, column in enumerate(columns)
+    ]
+    texts = ["" if formats.is_missing(value) else f"{float(value):.1f}" for _, _, value in cells]
     at_x, at_y = [column for column, _, _ in cells], [name for _, name, _ in cells]
     figure.add_scatter(x=at_x, y=at_y, text=texts, mode="text", hoverinfo="skip", showlegend=False)
     figure.update_xaxes(side="top", fixedrange=True, showgrid=False)

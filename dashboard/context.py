@@ -37,7 +37,7 @@ class Context:
         return formats.window(self.rules.windows[-1])
 
 
-@st.cache_resource(show_spinner=False)
+@st.cache_resource(show_spinner=False, on_release=lambda shared: shared.alerts.close())
 def context() -> Context:
     """The composition root of the dashboard's process: settings are read here, once.
 

@@ -52,6 +52,7 @@ def _filters(context: Context) -> AlertFilters:
 
 @st.fragment(run_every=5)
 def _list(context: Context, filters: AlertFilters) -> None:
+    _follow_click()
     with calm():
         frame = data.episodes(context.store, filters)
         if frame.empty:
@@ -65,10 +66,9 @@ def _list(context: Context, filters: AlertFilters) -> None:
         st.caption(
             f"{is_open} open, {len(frame) - is_open} closed. Click one to mark it as seen or to open its market."
         )
-        shown = st.session_state.get(_SHOWN, [])
-        event = st.dataframe(
+        st.dataframe(
             tables.episodes(frame, datetime.now(tz=UTC)),
-            key=f"episodes_{st.session_state.get(_DRAWING, 0)}",
+            key=_table_key(),
             hide_index=True,
             height="content",
             column_config=tables.episode_columns(),
@@ -77,16 +77,20 @@ def _list(context: Context, filters: AlertFilters) -> None:
             placeholder=formats.DASH,
         )
         st.session_state[_SHOWN] = list(frame["alert_id"])
-        cells = event.selection.cells
-        if cells and cells[0][0] < len(shown):
-            st.session_state[_CHOSEN] = shown[cells[0][0]]
-            _leave_table()
 
 
-def _leave_table() -> None:
-    """Draws the page anew, with a table in which nothing is selected."""
-    st.session_state[_DRAWING] = st.session_state.get(_DRAWING, 0) + 1
-    st.rerun()
+def _table_key() -> str:
+    return f"episodes_{st.session_state.get(_DRAWING, 0)}"
+
+
+def _follow_click() -> None:
+    """Chooses the episode whose row was clicked, and draws the page anew with a table in which nothing is selected."""
+    row = tables.clicked_row(_table_key())
+    shown = st.session_state.get(_SHOWN, [])
+    if row is not None and row < len(shown):
+        st.session_state[_CHOSEN] = shown[row]
+        st.session_state[_DRAWING] = st.session_state.get(_DRAWING, 0) + 1
+        st.rerun()
 
 
 def _panel(context: Context, filters: AlertFilters) -> None:

@@ -94,6 +94,7 @@ def _header(market: Any) -> None:
 
 @st.fragment(run_every=5)
 def _live(context: Context, market: Any, token_id: str, span: str, candles: bool) -> None:
+    _follow_click(market["market_id"])
     with calm():
         moves = data.market_moves(context.store, token_id)
         if moves.empty:
@@ -186,12 +187,11 @@ def _siblings(context: Context, market: Any) -> None:
         return
     frame = data.siblings(context.store, market["event_key"], context.widest_window)
     st.markdown(f"**Same event:** {formats.escape(market['event_title'])}")
-    shown = st.session_state.get(_SIBLINGS, [])
-    event = st.dataframe(
+    st.dataframe(
         tables.siblings(frame, context.widest_window),
         hide_index=True,
         height="content",
-        key="siblings",
+        key=f"siblings_{market['market_id']}",
         column_config={"Market": st.column_config.TextColumn(width=270)},
         on_select="rerun",
         selection_mode="single-cell",
@@ -200,9 +200,14 @@ def _siblings(context: Context, market: Any) -> None:
     if market["mutually_exclusive"]:
         total = formats.percent(frame["price_now"].sum())
         st.caption(f"Exactly one resolves Yes; the Yes prices add up to **{total}**. Click one to open it.")
-    cells = event.selection.cells
-    if cells and cells[0][0] < len(shown) and shown[cells[0][0]] != market["market_id"]:
-        open_market(shown[cells[0][0]])
+
+
+def _follow_click(market_id: str) -> None:
+    """Opens the sibling whose row was clicked, before anything is drawn."""
+    row = tables.clicked_row(f"siblings_{market_id}")
+    shown = st.session_state.get(_SIBLINGS, [])
+    if row is not None and row < len(shown) and shown[row] != market_id:
+        open_market(shown[row])
 
 
 def _ticks(context: Context, token_id: str, newest: datetime) -> None:

@@ -20,6 +20,13 @@ def end_of_minute(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
 
 
+def clicked_row(key: str) -> int | None:
+    """The row of a table with `selection_mode="single-cell"` that the reader has clicked; None when none."""
+    state = st.session_state.get(key)
+    cells = state["selection"]["cells"] if state else []
+    return int(cells[0][0]) if cells else None
+
+
 def board(frame: pd.DataFrame, lines: Mapping[str, list[float]]) -> Styler:
     """Top movers, one row a market. Move and price stand first, so that a phone shows them without scrolling."""
     rows = pd.DataFrame(

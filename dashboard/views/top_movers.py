@@ -26,6 +26,7 @@ def render(context: Context) -> None:
             filters = _filters(context)
         with st.popover("Look back", icon=":material/history:"):
             as_of = _as_of(context, window)
+    _follow_click()
     if as_of is None:
         _live_board(context, window, filters)
     else:
@@ -97,6 +98,7 @@ def _kept(context: Context, window: str) -> tuple[datetime, datetime] | None:
 
 @st.fragment(run_every=2)
 def _live_board(context: Context, window: str, filters: BoardFilters) -> None:
+    _follow_click()
     with calm():
         frame = data.board(context.store, window, context.windows[window], filters)
         _say_coverage(context, window, frame)
@@ -134,8 +136,7 @@ def _table(context: Context, window: str, frame: pd.DataFrame) -> None:
     span_s = min(86_400, max(3600, window_s * 4))
     until = tables.end_of_minute(frame["ts"].max().to_pydatetime())
     lines = data.sparklines(context.store, tuple(frame["token_id"]), until, span_s, max(60, span_s // 60))
-    shown = st.session_state.get(_SHOWN, [])
-    event = st.dataframe(
+    st.dataframe(
         tables.board(frame, lines),
         key=_TABLE,
         hide_index=True,
@@ -146,7 +147,11 @@ def _table(context: Context, window: str, frame: pd.DataFrame) -> None:
         placeholder=formats.DASH,
     )
     st.session_state[_SHOWN] = list(frame["market_id"])
-    cells = event.selection.cells
-    # The click was made on the rows of the last drawing, not on those just fetched.
-    if cells and cells[0][0] < len(shown):
-        open_market(shown[cells[0][0]])
+
+
+def _follow_click() -> None:
+    """Opens the market whose row was clicked. Before anything is drawn: the click was made on the last drawing."""
+    row = tables.clicked_row(_TABLE)
+    shown = st.session_state.get(_SHOWN, [])
+    if row is not None and row < len(shown):
+        open_market(shown[row])
