@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from functools import reduce
 
 import pytest
@@ -124,7 +125,7 @@ def bar_parts() -> st.SearchStrategy[list[OpenBar]]:
 @given(bar_parts(), st.data())
 def test_the_bars_of_parts_merge_to_the_bar_of_the_whole(parts: list[OpenBar], data: st.DataObject) -> None:
     cuts = sorted({0, len(parts), *data.draw(st.lists(st.integers(0, len(parts))))})
-    pieces = [reduce(merge, parts[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    pieces = [reduce(merge, parts[a:b]) for a, b in itertools.pairwise(cuts)]
 
     assert reduce(merge, pieces) == reduce(merge, parts)
 

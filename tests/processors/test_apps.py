@@ -1,0 +1,305 @@
+"""The processors as processes on a real broker: right, whole after kill -9, not stopped by one bad message."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from movers.kafka import Publisher, create_topics, read_to_end
+from movers.local.ports import free_port
+from movers.registry import SchemaRegistry
+from schemas.codec import Codec
+from schemas.events import Alert, Bar, DeadLetter, Event, Market, Move, Tick
+from schemas.topics import ALERTS, BARS, BY_NAME, CATALOGUE, DEAD_LETTERS, MARKETS, MOVES, TICKS
+from schemas.units import US_PER_S
+from tests.processors.analytics.test_windows import price_at, spells
+from tests.processors.ticks import START_US, make_tick
+from tests.stack_fixtures import KafkaProcess, ServiceProcess, wait_until
+
+pytestmark = pytest.mark.stack
+
+MARKETS_OF_TEST = 25
+TICKS_EACH = 120
+WINDOWS = (300, 900, 3600, 86400)
+
+
+@dataclass
+class Stack:
+    """A broker of this file alone, the registry, and the processors that run on them."""
+
+    bootstrap: str
+    registry_url: str
+    registry: SchemaRegistry
+    folder: Path
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def start(self, name: str) -> None:
+        """Starts a processor, as the supervisor does."""
+        self.ports.setdefault(name, free_port())
+        env = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
+            "SCHEMA_REGISTRY_URL": self.registry_url,
+            "STATE_DIR": str(self.folder / "state" / name),
+            "METRICS_PORT": str(self.ports[name]),
+        }
+        command = [sys.executable, "-m", "movers", "process", name]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.running[name] = subprocess.Popen(command, env=env, cwd=self.folder, stdout=log, stderr=log)
+
+    def log(self, name: str) -> str:
+        """End of a processor's log."""
+        return (self.folder / f"{name}.log").read_text()[-3000:]
+
+    def codec(self, topic: str) -> Codec[Any]:
+        """Codec of a topic."""
+        return Codec(BY_NAME[topic], self.registry, BY_NAME[topic].event)
+
+    def publish(self, topic: str, events: list[Any]) -> None:
+        """Publishes events, with headers as the producers set them."""
+        codec, publisher = self.codec(topic), self.publisher()
+        for event in events:
+            headers = [("venue", event.venue.encode()), ("category", b"Weather")]
+            publisher.publish(topic, event.market_id.encode(), codec.encode(event), headers)
+        assert publisher.flush(30) == 0
+
+    def publisher(self) -> Publisher:
+        """A publisher that tolerates no loss."""
+        return Publisher(self.bootstrap, "test", lambda message, error: pytest.fail(error.str()))
+
+    def read(self, topic: str) -> list[Any]:
+        """All events of a topic."""
+        codec = self.codec(topic)
+        return [codec.decode(m.value()) for m in read_to_end(self.bootstrap, topic)]
+
+    def wait_for(self, topic: str, what: str, enough: Callable[[list[Any]], bool], timeout_s: float = 90) -> list[Any]:
+        """Reads a topic until it holds enough."""
+        events: list[Any] = []
+
+        def reached() -> bool:
+            for name, process in self.running.items():
+                assert process.poll() is None, f"{name} ended: {self.log(name)}"
+            events[:] = self.read(topic)
+            return enough(events)
+
+        wait_until(reached, what, timeout_s)
+        return events
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, registry: ServiceProcess) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("processors") / "a folder"
+    node = KafkaProcess(folder / "node")
+    client = SchemaRegistry(registry.url)
+    client.register(CATALOGUE)
+    create_topics(node.bootstrap, partitions=3, replication=1)
+    made = Stack(node.bootstrap, registry.url, client, folder)
+    yield made
+    for process in made.running.values():
+        if process.poll() is None:
+            process.terminate()
+            process.wait(30)
+    node.stop()
+    client.close()
+
+
+def random_walks(seed: int) -> list[Tick]:
+    """Ticks of many markets in order of time: calm, jumping, losing their price, ending."""
+    rng, ticks = random.Random(seed), []
+    prices = {f"KALSHI:M{i}": rng.randrange(200_000, 800_000) for i in range(MARKETS_OF_TEST)}
+    for step in range(TICKS_EACH):
+        for place, (market, price) in enumerate(prices.items()):
+            size = 150_000 if rng.random() < 0.03 else 4_000
+            prices[market] = min(990_000, max(10_000, price + rng.randrange(-size, size + 1) // 1000 * 1000))
+            shown = None if rng.random() < 0.01 else prices[market]
+            status = "closed" if step > 110 and place == 3 else "open"
+            extra = {"market_id": market, "token_id": f"{market}:YES", "market_status": status, "heartbeat_s": 45}
+            usd = float(step * 100)
+            ticks.append(make_tick(step * 45 + place / 100, shown, volume_total_usd=usd, **extra))
+    return ticks
+
+
+def by_market(events: list[Any]) -> dict[str, list[Any]]:
+    grouped: dict[str, list[Any]] = {}
+    for event in events:
+        grouped.setdefault(event.market_id, []).append(event)
+    return grouped
+
+
+def assert_moves_are_right(ticks: list[Tick], moves: list[Move]) -> None:
+    """Each distinct move against a brute force over the ticks; each priced tick has one."""
+    distinct = {(m.market_id, m.ts_event_us): m for m in moves}
+    assert len({m.event_id for m in moves}) == len(distinct)
+    priced = {(t.market_id, t.ts_event_us) for t in ticks if t.price_ppm is not None}
+    assert {place for place, m in distinct.items() if m.price_ppm is not None} == priced
+    for market, of_market in by_market(ticks).items():
+        found = spells(of_market)
+        for tick in of_market:
+            move = distinct.get((market, tick.ts_event_us))
+            if move is None:
+                continue
+            assert tuple(w.window_s for w in move.windows) == WINDOWS
+            for window in move.windows:
+                then = price_at(found, tick.ts_event_us - window.window_s * US_PER_S)
+                assert window.price_then_ppm == (then.price_ppm if then else None)
+                if then and tick.price_ppm is not None:
+                    assert window.move_pp == (tick.price_ppm - then.price_ppm) / 10_000
+
+
+def assert_bars_are_right(ticks: list[Tick], bars: list[Bar]) -> None:
+    minutes: dict[tuple[str, int], list[int]] = {}
+    newest: dict[str, int] = {}
+    for tick in ticks:
+        minute = tick.ts_event_us // 60_000_000 * 60_000_000
+        newest[tick.market_id] = minute
+        if tick.price_ppm is not None:
+            minutes.setdefault((tick.market_id, minute), []).append(tick.price_ppm)
+    expected = {
+        key: (prices[0], max(prices), min(prices), prices[-1], len(prices))
+        for key, prices in minutes.items()
+        if key[1] != newest[key[0]]
+    }
+    told = {(b.market_id, b.bar_start_us): (b.open_ppm, b.high_ppm, b.low_ppm, b.close_ppm, b.ticks) for b in bars}
+    assert told == expected
+
+
+def market_facts(market_id: str) -> Market:
+    return Market(
+        event_id="f" * 24,
+        venue="kalshi",
+        market_id=market_id,
+        venue_market_id=market_id,
+        token_ids=(f"{market_id}:YES", f"{market_id}:NO"),
+        outcomes=("Yes", "No"),
+        title=f"Will {market_id} happen?",
+        event_key="e",
+        event_title="e",
+        mutually_exclusive=False,
+        category="Weather",
+        venue_category="Climate",
+        tags=(),
+        status="open",
+        url=f"https://example.org/{market_id}",
+        ts_event_us=START_US,
+        ts_received_us=START_US,
+    )
+
+
+def test_ticks_become_moves_bars_and_alerts_although_a_processor_is_killed(stack: Stack) -> None:
+    ticks = random_walks(seed=3)
+    half = len(ticks) // 2
+    stack.publish(MARKETS.name, [market_facts(f"KALSHI:M{i}") for i in range(MARKETS_OF_TEST)])
+    for name in ("moves", "bars", "alerts"):
+        stack.start(name)
+
+    stack.publish(TICKS.name, ticks[:half])
+    stack.wait_for(MOVES.name, "a part of the moves", lambda moves: len(moves) > 100)
+    stack.running["moves"].kill()
+    stack.running["moves"].wait(10)
+    stack.publish(TICKS.name, ticks[half:])
+    bad = stack.publisher()
+    bad.publish(TICKS.name, b"KALSHI:M1", b"not a tick", [("venue", b"kalshi")])
+    assert bad.flush(30) == 0
+    after = [replace(t, ts_event_us=t.ts_event_us + 3_600 * US_PER_S, price_ppm=None) for t in ticks[-MARKETS_OF_TEST:]]
+    stack.publish(TICKS.name, after)
+    stack.start("moves")
+
+    everything = [*ticks, *after]
+    priced = sum(t.price_ppm is not None for t in everything)
+    moves = stack.wait_for(
+        MOVES.name,
+        "all moves",
+        lambda found: len({m.event_id for m in found if m.price_ppm is not None}) >= priced,
+    )
+    assert_moves_are_right(everything, moves)
+    minutes = {(t.market_id, t.ts_event_us // 60_000_000) for t in ticks if t.price_ppm is not None}
+    bars = stack.wait_for(BARS.name, "all bars", lambda found: len({b.event_id for b in found}) >= len(minutes))
+    assert_bars_are_right(everything, bars)
+    alerts = stack.wait_for(ALERTS.name, "the ends of all episodes", every_episode_ended)
+    assert_alerts_are_right(moves, alerts)
+    assert {a.title for a in alerts} <= {f"Will KALSHI:M{i} happen?" for i in range(MARKETS_OF_TEST)}
+    assert {a.url for a in alerts if a.market_id == alerts[0].market_id} == {
+        f"https://example.org/{alerts[0].market_id}"
+    }
+
+
+def every_episode_ended(alerts: list[Alert]) -> bool:
+    opened = {a.alert_id for a in alerts if a.state == "opened"}
+    return bool(opened) and opened == {a.alert_id for a in alerts if a.state == "closed"}
+
+
+def assert_alerts_are_right(moves: list[Move], alerts: list[Alert]) -> None:
+    """Each alert was told of a move that exists and says what that move says; the rule itself is tested elsewhere."""
+    by_place = {(m.market_id, m.ts_event_us): m for m in moves}
+    for alert in alerts:
+        move = by_place[alert.market_id, alert.ts_event_us]
+        (window,) = [w for w in move.windows if w.window_s == alert.window_s]
+        assert (alert.price_ppm, alert.move_pp) == (move.price_ppm, window.move_pp)
+        if alert.state == "opened":
+            assert abs(alert.move_pp or 0) >= 10
+
+
+def test_an_undecodable_message_lands_in_dead_letters_with_its_place(stack: Stack) -> None:
+    letters = stack.wait_for(DEAD_LETTERS.name, "letters of both readers of ticks", lambda found: len(found) >= 2)
+
+    assert {(x.stage, x.reason, x.channel, x.body, x.venue) for x in letters} == {
+        ("moves", "undecodable", "ticks", b"not a tick", "kalshi"),
+        ("bars", "undecodable", "ticks", b"not a tick", "kalshi"),
+    }
+    keys = {m.key().decode() for m in read_to_end(stack.bootstrap, DEAD_LETTERS.name)}
+    assert keys == {f"ticks/{x.partition}/{x.offset}" for x in letters}
+
+
+def test_outputs_keep_key_and_headers_and_stay_in_their_partition(stack: Stack) -> None:
+    places = {m.key(): m.partition() for m in read_to_end(stack.bootstrap, TICKS.name)}
+
+    for topic in (MOVES, BARS, ALERTS):
+        codec = stack.codec(topic.name)
+        for message in read_to_end(stack.bootstrap, topic.name):
+            event: Event = codec.decode(message.value())
+            assert not isinstance(event, DeadLetter)
+            assert message.key().decode() == event.market_id  # type: ignore[union-attr]
+            assert message.partition() == places[message.key()]
+            assert dict(message.headers()) == {"venue": b"kalshi", "category": b"Weather"}
+
+
+def test_health_and_metrics_tell_that_the_processors_work(stack: Stack) -> None:
+    for name, port in stack.ports.items():
+
+        def healthy(port: int = port) -> bool:
+            return httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200
+
+        wait_until(healthy, f"{name} is healthy")
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+        assert f'movers_lag_seconds_count{{stage="{name}",venue="kalshi"}}' in text
+
+
+def test_sigterm_ends_a_processor_with_zero(stack: Stack) -> None:
+    process = stack.running.pop("bars")
+
+    process.terminate()
+
+    assert process.wait(20) == 0, stack.log("bars")
+
+
+def test_too_much_bad_input_stops_the_processor_loudly(stack: Stack) -> None:
+    process = stack.running.pop("alerts")
+    publisher = stack.publisher()
+    for i in range(1200):
+        publisher.publish(MOVES.name, b"KALSHI:M1", b"nonsense %d" % i)
+    assert publisher.flush(30) == 0
+
+    wait_until(lambda: process.poll() is not None, "alerts gave up", 90)
+
+    assert process.returncode != 0
+    assert "could not be used" in stack.log("alerts")

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+
+from movers.errors import BadMessageError, TransientError
+from processors.moves_app import make_step
+from processors.step import Remembered, Result, guarded
+from schemas.codec import Codec
+from schemas.events import Move, Tick
+from schemas.topics import MOVES, TICKS
+from tests.processors.ticks import make_tick
+
+
+class SchemasInMemory:
+    """A registry that has every schema it was asked for."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def id_of(self, subject: str, schema: str) -> int:
+        if schema not in self._texts:
+            self._texts.append(schema)
+        return self._texts.index(schema)
+
+    def by_id(self, schema_id: int) -> str:
+        try:
+            return self._texts[schema_id]
+        except IndexError:
+            raise LookupError(schema_id) from None
+
+
+STORE = SchemasInMemory()
+TICK_CODEC = Codec(TICKS, STORE, Tick)
+STEP = make_step(STORE, (300, 900))
+NOTHING: Remembered = (None, None)
+KEY = b"KALSHI:A"
+
+
+def test_a_tick_becomes_a_move_and_a_state() -> None:
+    result = guarded(STEP, KEY, TICK_CODEC.encode(make_tick(0, 400_000)), NOTHING)
+
+    (value,) = result.outputs
+    assert Codec(MOVES, STORE, Move).decode(value).price_ppm == 400_000
+    assert result.remember[0]
+    assert not result.late
+
+
+def test_a_redelivered_tick_is_late_and_leaves_the_state_as_it_was() -> None:
+    value = TICK_CODEC.encode(make_tick(0, 400_000))
+    first = guarded(STEP, KEY, value, NOTHING)
+
+    again = guarded(STEP, KEY, value, first.remember)
+
+    assert (again.outputs, again.remember, again.late) == ((), first.remember, True)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        (b"", b"x", "empty"),
+        (KEY, None, "empty"),
+        (KEY, b"{}", "undecodable"),
+        (KEY, TICK_CODEC.encode(make_tick(0, 400_000))[:-1], "undecodable"),
+        (KEY, b"\x00\x00\x00\x03\xe7" + b"\x00" * 40, "undecodable"),
+        (b"KALSHI:B", TICK_CODEC.encode(make_tick(0, 400_000)), "wrong_key"),
+        (KEY, TICK_CODEC.encode(make_tick(0, 400_000, market_status="dancing")), "failed"),
+    ],
+)
+def test_a_message_that_cannot_be_used_is_named_with_its_reason(key: bytes, value: bytes | None, reason: str) -> None:
+    with pytest.raises(BadMessageError) as caught:
+        guarded(STEP, key, value, NOTHING)
+
+    assert caught.value.reason == reason
+    assert caught.value.body == (value or b"")
+
+
+def test_a_registry_that_is_away_is_not_the_messages_fault() -> None:
+    def step(value: bytes, remembered: Remembered) -> Result:
+        raise TransientError("registry away")
+
+    with pytest.raises(TransientError):
+        guarded(step, KEY, b"x", NOTHING)
