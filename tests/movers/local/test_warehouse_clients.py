@@ -172,18 +172,9 @@ def test_an_unknown_setting_is_refused_by_the_engine(client: Client) -> None:
 
 def test_a_failure_after_the_first_blocks_reaches_the_client_as_a_failure(client: Client) -> None:
     with pytest.raises(StreamFailureError, match="throwIf"):
-        client.query("SELECT throwIf(number = 3000000), number FROM numbers(10000000)")
+        _ = client.query("SELECT throwIf(number = 3000000), number FROM numbers(10000000)").result_rows
 
     assert client.command("SELECT 1") == 1
-
-
-def test_a_stream_that_is_left_early_stops_its_statement(client: Client, warehouse: ServiceProcess) -> None:
-    with client.query_row_block_stream("SELECT number FROM numbers(100000000000) -- left early") as blocks:
-        next(iter(blocks))
-
-    with clickhouse_connect.get_client(host="127.0.0.1", port=warehouse.port) as other:
-        sql = "SELECT count() FROM system.processes WHERE query LIKE '%left ' || 'early%'"
-        wait_until(lambda: other.command(sql) == 0, "the statement has stopped")
 
 
 def test_a_repeated_token_writes_no_second_row(client: Client) -> None:
@@ -207,12 +198,12 @@ def test_data_frames_and_arrow_work(client: Client) -> None:
 
 
 def test_a_slow_read_does_not_hold_up_a_fast_one(client: Client, warehouse: ServiceProcess) -> None:
-    slow = "SELECT count() FROM numbers(100000000000) WHERE number % 7 = 3 SETTINGS max_threads = 1, max_execution_time = 20"
+    slow = "SELECT count() FROM numbers(100000000000) WHERE number % 7 = 3 SETTINGS max_threads = 1, max_execution_time = 9"
     failures: list[Exception] = []
 
     def run_slow() -> None:
         try:
-            client.query(slow)
+            _ = client.query(slow).result_rows
         except DatabaseError as error:
             failures.append(error)
 
