@@ -40,11 +40,11 @@ GROUP = "clickhouse-sink"
 TOPICS = (MARKETS, TICKS, MOVES, BARS, ALERTS, FEED_STATUS)
 
 BATCH_MESSAGES = 10_000
-BATCH_WAIT_S = 0.5
+BATCH_WAIT_S = 0.3
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
 
-_CONSUMER_CONFIG: Mapping[str, Any] = {
+_CONSUMER_CONFIG: dict[str, Any] = {
     # A static member: a sink that was killed and started again on its machine gets its partitions back at once, instead
     # of waiting for the session of the dead one to end. A second one on the same machine fences the first.
     "group.instance.id": f"{GROUP}-{socket.gethostname()}",
@@ -186,12 +186,14 @@ class Sink:
 
     def _measure_lag(self, ticks: Iterable[Tick]) -> None:
         now_us = time.time_ns() // 1_000
-        newest: dict[str, int] = {}
+        by_venue: dict[str, list[Tick]] = {}
         for tick in ticks:
-            LAG.labels("store", tick.venue).observe((now_us - tick.ts_received_us) / US_PER_S)
-            newest[tick.venue] = max(newest.get(tick.venue, 0), tick.ts_event_us)
-        for venue, ts_us in newest.items():
-            NEWEST_EVENT.labels("store", venue).set(ts_us / US_PER_S)
+            by_venue.setdefault(tick.venue, []).append(tick)
+        for venue, its_ticks in by_venue.items():
+            lag = LAG.labels("store", venue)
+            for tick in its_ticks:
+                lag.observe((now_us - tick.ts_received_us) / US_PER_S)
+            NEWEST_EVENT.labels("store", venue).set(max(tick.ts_event_us for tick in its_ticks) / US_PER_S)
 
     def _turn_minute(self, batch: Batch) -> None:
         stamps = [m.ts_event_us for m in batch.moves if m.ts_event_us <= m.ts_received_us + MAX_AHEAD_US]

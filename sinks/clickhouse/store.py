@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, DataError, OperationalError
+from urllib3.exceptions import HTTPError
 
 from movers.clickhouse import connect
 from movers.errors import TransientError, UserError
@@ -136,7 +137,7 @@ class Store:
             yield self._client
         except DataError:
             raise  # a value the client cannot encode: a bug of ours, see checks.py
-        except OperationalError as error:
+        except (OperationalError, HTTPError, OSError) as error:
             self.close()
             raise TransientError(f"ClickHouse does not answer: {_first_line(error)}") from error
         except DatabaseError as error:

@@ -78,8 +78,16 @@ class Stand:
 
     def start_sink(self) -> subprocess.Popen[bytes]:
         """Starts a sink, as `movers sink clickhouse` does."""
-        environment = {
-            **os.environ,
+        with self.log_path.open("ab") as log:
+            command = [sys.executable, "-m", "movers", "sink", "clickhouse"]
+            environment = {**os.environ, **self.environment()}
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        self.sinks.append(process)
+        return process
+
+    def environment(self) -> dict[str, str]:
+        """What a sink finds in its environment."""
+        return {
             "KAFKA_BOOTSTRAP_SERVERS": self.broker.bootstrap,
             "SCHEMA_REGISTRY_URL": self.broker.registry_url,
             "CLICKHOUSE_PORT": str(self.line.port),
@@ -87,11 +95,6 @@ class Stand:
             "METRICS_PORT": str(self.metrics_port),
             "LOG_LEVEL": "debug",
         }
-        with self.log_path.open("ab") as log:
-            command = [sys.executable, "-m", "movers", "sink", "clickhouse"]
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        self.sinks.append(process)
-        return process
 
     def publish(self, topic: Topic, *events: Event) -> None:
         """Publishes events and waits until Kafka has them."""

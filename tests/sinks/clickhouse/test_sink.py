@@ -16,9 +16,12 @@ from confluent_kafka.admin import AdminClient
 
 from movers.kafka import read_to_end, watermarks
 from movers.registry import SchemaRegistry
+from movers.settings import Settings
 from schemas.codec import Codec
 from schemas.events import DeadLetter, Tick
 from schemas.topics import ALERTS, BARS, DEAD_LETTERS, FEED_STATUS, MARKETS, MOVES, TICKS
+from sinks.clickhouse import sink as sink_module
+from sinks.clickhouse.fence import topic_epochs
 from sinks.clickhouse.sink import GROUP
 from tests.sinks.clickhouse.conftest import PARTITIONS, Stand, recreate_topics, wait_until
 from tests.sinks.events import NOON_US, a_bar, a_market, a_move, a_status, a_tick, an_alert
@@ -232,6 +235,54 @@ def test_an_emptied_store_is_filled_again_from_kafka(stand: Stand) -> None:
     stand.start_sink()
 
     _assert_stored_once(stand, ticks)
+
+
+def test_a_store_ahead_of_the_log_is_refused_with_advice(stand: Stand) -> None:
+    epochs = topic_epochs(stand.broker.bootstrap, [TICKS.name])
+    stand.store.store_fences({(TICKS.name, 0): 41}, epochs)
+
+    sink = stand.start_sink()
+
+    assert sink.wait(30) == 2
+    assert "ticks partition 0 ends at offset 0, but the store has it up to 41" in stand.log_text()
+
+
+def test_messages_that_kafka_dropped_before_they_were_stored_are_told(stand: Stand) -> None:
+    stand.publish_bytes(TICKS, *[("one key", b"")] * 30)
+    (partition,) = [p for p, (_, high) in watermarks(stand.broker.bootstrap, TICKS.name).items() if high]
+    admin = AdminClient({"bootstrap.servers": stand.broker.bootstrap})
+    for future in admin.delete_records([TopicPartition(TICKS.name, partition, 20)]).values():
+        future.result(30)
+    epochs = topic_epochs(stand.broker.bootstrap, [TICKS.name])
+    stand.store.store_fences({(TICKS.name, partition): 9}, epochs)
+
+    stand.start_sink()
+
+    stand.wait_until_taken(TICKS)
+    assert '"stored_to": 9, "kafka_from": 20, "event": "messages_lost"' in stand.log_text()
+
+
+def test_a_second_sink_takes_over_from_a_killed_one(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = _ticks(6_000)
+    stand.publish(TICKS, *ticks[:2_000])
+    first = stand.start_sink()
+    wait_until(lambda: stand.count() > 0, "first rows")
+    for name, value in stand.environment().items():
+        monkeypatch.setenv(name, value)
+    # On another machine the name would differ by itself.
+    monkeypatch.setitem(sink_module._CONSUMER_CONFIG, "group.instance.id", "another-machine")
+    stop = threading.Event()
+    second = threading.Thread(target=sink_module.Sink(Settings(), stop).run)
+    second.start()
+
+    stand.publish(TICKS, *ticks[2_000:4_000])
+    wait_until(lambda: stand.fenced(TICKS) > 2_000, "more rows")
+    first.kill()
+    stand.publish(TICKS, *ticks[4_000:])
+
+    _assert_stored_once(stand, ticks)
+    stop.set()
+    second.join(30)
 
 
 def test_without_tables_it_says_what_to_do(stand: Stand) -> None:
