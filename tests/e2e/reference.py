@@ -33,6 +33,7 @@ def polymarket_points(path: Path, from_s: int, moments: int) -> pd.DataFrame:
     rows = pd.read_csv(path)
     first = rows.drop_duplicates("Question")[["Question", "Outcome"]]
     rows = rows.merge(first, on=["Question", "Outcome"]).rename(columns={"Question": "market", "Price": "price"})
+    rows["market"] = rows["market"].str.strip()
     rows["moment"] = rows["Timestamp"]
     rows = rows[rows["moment"] >= from_s]
     rows = rows.sort_values("moment", kind="stable")

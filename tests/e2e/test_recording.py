@@ -6,6 +6,7 @@ the sink are killed with -9. What is stored afterwards is compared with a comput
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from clickhouse_connect.driver.client import Client
 
 from movers.kafka import read_to_end
 from movers.registry import SchemaRegistry
@@ -100,22 +102,23 @@ def _served(demo: Demo) -> dict[str, int]:
 
 
 def _collect(demo: Demo) -> Replay:
+    registry = SchemaRegistry(demo.env["SCHEMA_REGISTRY_URL"])
     client = demo.clickhouse()
+    with contextlib.closing(registry), contextlib.closing(client):
+        return _read(demo, registry, client)
 
-    def table(sql: str) -> pd.DataFrame:
-        return client.query_df(sql)
 
+def _read(demo: Demo, registry: SchemaRegistry, client: Client) -> Replay:
     def records(sql: str) -> list[dict[str, Any]]:
         return list(client.query(sql).named_results())
 
     bootstrap = demo.env["KAFKA_BOOTSTRAP_SERVERS"]
-    registry = SchemaRegistry(demo.env["SCHEMA_REGISTRY_URL"])
     move_codec, alert_codec = Codec(MOVES, registry, Move), Codec(ALERTS, registry, Alert)
     moves = {m.event_id: m for m in (move_codec.decode(x.value()) for x in read_to_end(bootstrap, "moves"))}
     alerts = {a.event_id: a for a in (alert_codec.decode(x.value()) for x in read_to_end(bootstrap, "alerts"))}
-    titles = table("SELECT market_id, title FROM markets FINAL")
+    titles = client.query("SELECT market_id, title FROM markets FINAL").result_rows
     return Replay(
-        snapshots=table(
+        snapshots=client.query_df(
             "SELECT venue, market_id, token_id, toUnixTimestamp(ts) AS moment, toUnixTimestamp64Micro(ts) AS ts_us, "
             "toFloat64(price) AS price, toFloat64(bid) AS bid, toFloat64(ask) AS ask, event_id FROM snapshots"
         ),
@@ -128,8 +131,8 @@ def _collect(demo: Demo) -> Replay:
             "toFloat64(price_then) AS price_then, move_pp, abs_move_pp, score FROM movers_cache FINAL"
         ),
         alerts=[dataclasses.asdict(a) for a in alerts.values()],
-        stored_alerts=table("SELECT toString(event_id) AS event_id FROM alerts FINAL"),
-        titles=dict(zip(titles["market_id"], titles["title"], strict=True)),
+        stored_alerts=client.query_df("SELECT toString(event_id) AS event_id FROM alerts FINAL"),
+        titles={str(market_id): str(title) for market_id, title in titles},
         dead_letters=sum(1 for _ in read_to_end(bootstrap, "dead.letters")),
         restarts={child["name"]: child["restarts"] for child in demo.state["processes"]},
     )
