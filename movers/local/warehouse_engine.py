@@ -173,6 +173,7 @@ class Engine:
             "index_mark_cache_size": 16 << 20,
             "query_condition_cache_size": 16 << 20,
             "async_insert": 0,
+            "implicit_select": 0,  # on in clickhouse-local, off in a server
         }
         self._address = f"{folder.resolve()}?" + "&".join(f"{name}={value}" for name, value in arguments.items())
         try:

@@ -82,11 +82,12 @@ async def read_request(request: Request) -> tuple[Command, Answer]:
         session_must_exist=_is_on(arguments.get("session_check", "0")),
         read_only=request.method == "GET",
     )
-    wants_encoding = _is_on(arguments.get("enable_http_compression", "1"))
+    blocks = _is_on(arguments.get("compress", "0"))
+    wants_encoding = not blocks and _is_on(arguments.get("enable_http_compression", "1"))
     answer = Answer(
         query_id=arguments.get("query_id") or str(uuid.uuid4()),
         encoding=choose_encoding(request.headers.get("accept-encoding", "")) if wants_encoding else None,
-        blocks=_is_on(arguments.get("compress", "0")),
+        blocks=blocks,
     )
     return command, answer
 
