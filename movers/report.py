@@ -84,6 +84,7 @@ def collect(settings: Settings, processes: Sequence[Process], extra: Mapping[str
         "restarts": {p.status["name"]: p.status["restarts"] for p in processes},
         "peak_rss_mb": {p.status["name"]: p.status["peak_rss_mb"] for p in processes},
         "peak_rss_mb_total": round(sum(p.status["peak_rss_mb"] for p in processes), 1),
+        "last_30_s": {**_last_30_s(settings), "cpu_pct": {p.status["name"]: p.status["cpu_pct"] for p in processes}},
         "cpu_s": {p.status["name"]: p.status["cpu_s"] for p in processes},
         "addresses": {p.status["name"]: p.status["address"] for p in processes if p.status["address"]},
         "dashboard_http_status": dashboard_status,
@@ -173,6 +174,21 @@ def _rows(settings: Settings) -> dict[str, int]:
         counts[table] = int(client.query(f"SELECT count() FROM {table}").result_rows[0][0])  # noqa: S608  our names
     client.close()
     return counts
+
+
+def _last_30_s(settings: Settings) -> dict[str, float | None]:
+    """Steady state: ticks stored a second and the lag from received to stored, over the newest half minute stored."""
+    try:
+        client = connect(settings.clickhouse, client_name="report")
+    except MoversError:
+        return {}
+    sql = """
+        SELECT count() / 30, quantilesExact(0.5, 0.99)(dateDiff('microsecond', ts_received, ts_stored) / 1e6)
+        FROM snapshots WHERE ts_stored > (SELECT max(ts_stored) FROM snapshots) - INTERVAL 30 SECOND
+    """
+    rate, (p50, p99) = client.query(sql).result_rows[0]
+    client.close()
+    return {"ticks_per_s": round(rate, 1), "store_lag_p50_s": _rounded(p50), "store_lag_p99_s": _rounded(p99)}
 
 
 def _dashboard_status(settings: Settings) -> int | None:

@@ -32,6 +32,7 @@ STEADY_AFTER_S = 60.0
 """A child that ran so long starts its backoff anew."""
 
 SAMPLE_EVERY_S = 1.0
+CPU_WINDOW_SAMPLES = 31
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)  # loaded here: nothing may be imported between fork and exec
 
@@ -73,6 +74,7 @@ class Child:
         self.cpu_s = 0.0
         self.last_lines: deque[str] = deque(maxlen=8)
         self.started_s = 0.0
+        self._cpu_samples: deque[tuple[float, float]] = deque(maxlen=CPU_WINDOW_SAMPLES)
         self._cpu_before_s = 0.0
         self._cpu_run_s = 0.0
 
@@ -92,6 +94,14 @@ class Child:
             self.peak_rss_bytes = max(self.peak_rss_bytes, self.rss_bytes)
             self._cpu_run_s = sum(t.user + t.system for t in (p.cpu_times() for p in family))
             self.cpu_s = self._cpu_before_s + self._cpu_run_s
+            self._cpu_samples.append((time.monotonic(), self.cpu_s))
+
+    def cpu_pct(self) -> float:
+        """CPU of the last half minute, percent of one core."""
+        if len(self._cpu_samples) < 2:
+            return 0.0
+        (from_s, before), (to_s, after) = self._cpu_samples[0], self._cpu_samples[-1]
+        return 100 * (after - before) / (to_s - from_s)
 
     def run_ended(self) -> None:
         """Keeps the CPU time of a run that is over."""
@@ -109,6 +119,7 @@ class Child:
             "restarts": self.restarts,
             "rss_mb": round(self.rss_bytes / 1e6, 1),
             "peak_rss_mb": round(self.peak_rss_bytes / 1e6, 1),
+            "cpu_pct": round(self.cpu_pct(), 1),
             "cpu_s": round(self.cpu_s, 1),
         }
 

@@ -1,0 +1,29 @@
+"""`make bench`: what the pipeline sustains from producer to stored row, and what a tick costs in each processor.
+
+    python -m bench pipeline [--rate 2000] [--for 90]     the whole product on this machine, real producers
+    python -m bench processing                            the processors beside a bare loop doing the same job
+    python -m bench                                       both
+
+Prints tables, and JSON under bench/results/.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from bench import pipeline, processing
+
+PARTS = {"pipeline": pipeline.main, "processing": processing.main}
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the named part, or all of them; 0 when every part ran."""
+    if arguments and arguments[0] in PARTS:
+        return PARTS[arguments[0]](arguments[1:])
+    if arguments:
+        sys.stderr.write(f"unknown part {arguments[0]}; known: {', '.join(PARTS)}\n")
+        return 2
+    return max(part([]) for part in PARTS.values())
+
+
+sys.exit(main(sys.argv[1:]))
