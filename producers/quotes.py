@@ -45,8 +45,9 @@ def quote(
         last_ppm: last trade.
         bid_size_contracts: contracts at the bid; None when the venue does not say.
         ask_size_contracts: contracts at the ask.
-        tradable: False once trading is over. What still stands in the book then cannot be traded against and both
-            sides count as empty, so that a left-over quote does not outlive the market.
+        tradable: False once trading is over. Then there is no price: what still stands in the book is left over (a
+            real row of 2026-04 shows 0.69/0.71 after YES had won), and so may be the last trade (rows of 2025-06
+            show 1 where NO had won). The last trade is kept as the venue gives it.
     """
     bid, bad_bid = _within(bid_ppm)
     ask, bad_ask = _within(ask_ppm)
@@ -56,7 +57,7 @@ def quote(
     if ask == 0 or ask == PPM or ask_size_contracts == 0 or not tradable:
         ask = None
     flags: list[str] = ["out_of_range"] if bad_bid or bad_ask or bad_last else []
-    price, basis = (None, "none") if not last else (last, "last")
+    price, basis = (last, "last") if last and tradable else (None, "none")
     if bid is None and ask is None:
         flags.append("empty")
     elif bid is None or ask is None:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import orjson
 
@@ -106,6 +107,13 @@ class Spill:
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+    def __enter__(self) -> Self:
+        """Itself, closed at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _seal(self) -> None:
         """A record cut short by a crash gets its line end, so that it does not swallow the next one."""

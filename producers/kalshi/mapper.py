@@ -134,7 +134,7 @@ def tick(row: Row, moment: Moment) -> Tick:
         price_basis=seen.price_basis,
         bid_size_contracts=seen.bid_size_contracts,
         ask_size_contracts=seen.ask_size_contracts,
-        volume_24h_usd=_usd(day_contracts, seen.price_ppm),
+        volume_24h_usd=_usd(day_contracts, seen.price_ppm or seen.last_ppm),
         volume_total_contracts=amount(row, "volume_fp"),
         market_status=status,
         close_ts_us=_ends_us(row),
@@ -161,12 +161,16 @@ def _identity(row: Row) -> tuple[str, str]:
 
 
 def _title(row: Row, of_event: Event) -> str:
-    """A title that tells by itself which market it is: all siblings may ask "Vancouver vs Houston Winner?"."""
+    """A title that tells by itself which market it is.
+
+    All siblings may ask "Vancouver vs Houston Winner?", so the side is added where the title is not the market's own,
+    or where the siblings are not known.
+    """
     title = optional_text(row, "title") or of_event.title
     side = optional_text(row, "yes_sub_title")
     if not title and not side:
         raise bad_row("missing_field", "no title, no yes_sub_title, no event title", row)
-    told = side.casefold() in title.casefold() and title not in of_event.shared_titles
+    told = bool(of_event.ticker) and side.casefold() in title.casefold() and title not in of_event.shared_titles
     return title if told else f"{title} {side}".strip()
 
 

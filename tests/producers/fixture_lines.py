@@ -1,0 +1,123 @@
+"""One readable line for each row of a fixture: what the mappers make of it. Kept in `<venue>/expected/*.json`.
+
+After a wanted change: `python -m tests.producers.fixture_lines` writes the files anew; then read the difference.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from movers.errors import BadMessageError
+from producers.base import Answer, Catalog, Mapped, Moment, Page
+from schemas.events import Market, Tick
+from schemas.units import datetime_from_micros, micros_from_iso
+
+NOW_US = micros_from_iso("2026-06-21T18:30:00Z")
+MOMENT = Moment(
+    ts_event_us=NOW_US,
+    ts_received_us=NOW_US + 250_000,
+    ts_event_basis="http_date",
+    source="sweep",
+    heartbeat_s=60,
+)
+ANSWER = Answer(
+    channel="/fixture",
+    path="/fixture",
+    status=200,
+    content_type="application/json",
+    body=b"",
+    date_us=NOW_US,
+    ts_event_us=NOW_US,
+    ts_received_us=NOW_US + 250_000,
+    asked_s=0.0,
+    received_s=0.25,
+)
+
+Pages = Callable[[Path], Iterator[tuple[str, list[Any]]]]
+"""Reads a fixture into pages: their kind and rows."""
+
+
+def page(kind: str, rows: list[Any]) -> Page:
+    """A page with these rows."""
+    return Page(answer=ANSWER, kind=kind, rows=rows)
+
+
+def when(ts_us: int | None) -> str:
+    """An instant to the minute."""
+    return "-" if ts_us is None else f"{datetime_from_micros(ts_us):%Y-%m-%dT%H:%M}"
+
+
+def tick_line(tick: Tick) -> str:
+    """What a tick says."""
+    sizes = f"sizes {tick.bid_size_contracts} {tick.ask_size_contracts}"
+    volume = "none" if tick.volume_24h_usd is None else f"{tick.volume_24h_usd:.2f}"
+    quote = f"{tick.bid_ppm}/{tick.ask_ppm} last {tick.last_ppm} = {tick.price_ppm} {tick.price_basis}"
+    flags = ",".join(tick.flags) or "-"
+    return f"tick {quote} | {sizes} | 24h ${volume} | {tick.market_status} {flags} | ends {when(tick.close_ts_us)}"
+
+
+def market_line(market: Market) -> str:
+    """What a market says."""
+    result = f" → {market.result}" if market.result else ""
+    group = f"{market.event_key} {'one of' if market.mutually_exclusive else ''}"
+    return (
+        f"market {market.title!r} {list(market.outcomes)} | {market.status}{result} | "
+        f"{market.category} ({market.venue_category}) | {group}"
+        f" | ends {when(market.close_ts_us)} | {market.url}"
+    )
+
+
+def lines(catalog: Catalog, pages: Iterator[tuple[str, list[Any]]], with_ticks: frozenset[str]) -> list[str]:
+    """All rows of a fixture, in order: a line each for what was made of them, or why nothing was."""
+    found: list[str] = []
+    for kind, rows in pages:
+        for row in rows:
+            found.extend(_said(catalog.learn(page(kind, [row]), MOMENT), market_line))
+            if kind in with_ticks:
+                nested = row.get("markets", []) if kind == "events" else [row]
+                for item in nested:
+                    found.extend(_said(catalog.ticks(page("markets", [item]), MOMENT), tick_line))
+    return found
+
+
+def _said(mapped: Mapped[Any], line: Callable[[Any], str]) -> Iterator[str]:
+    for event in mapped.events:
+        yield f"{event.market_id[:24]} {line(event)}"
+    for error in mapped.bad:
+        yield f"refused {_reason(error)}"
+    for reason, count in mapped.left_out.items():
+        yield f"left out {reason} {count}"
+
+
+def _reason(error: BadMessageError) -> str:
+    return f"{error.reason}: {error.detail}"[:160]
+
+
+def expected_file(venue: str, fixture: str) -> Path:
+    """Where the reviewed lines of a fixture are."""
+    return Path(__file__).parent / venue / "expected" / (fixture.rsplit(".", 1)[0] + ".json")
+
+
+def expected(venue: str, fixture: str) -> list[str]:
+    """The reviewed lines."""
+    reviewed: list[str] = json.loads(expected_file(venue, fixture).read_text("utf-8"))
+    return reviewed
+
+
+def main() -> None:
+    """Writes all expected files anew."""
+    from tests.producers.kalshi import fixtures as kalshi
+    from tests.producers.polymarket import fixtures as polymarket
+
+    shared = Path(__file__).resolve().parents[3] / "shared" / "fixtures"
+    for venue, module in (("polymarket", polymarket), ("kalshi", kalshi)):
+        for name in module.NAMES:
+            text = json.dumps(module.lines_of(shared / venue / name), indent=1, ensure_ascii=False)
+            expected_file(venue, name).write_text(text + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Paging of Kalshi's lists."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from movers.clock import ManualClock
+from movers.errors import TransientError
+from producers.base import Page
+from producers.kalshi.feed import KalshiFeed
+from producers.kalshi.settings import SERIES_EVERY, TICKERS_BATCH
+from tests.producers.witnesses import Memory, venue
+
+
+def walk(handler: Callable[[httpx.Request], httpx.Response], memory: Memory, *walks: str, ids: list[str]) -> list[Page]:
+    """All pages of some walks over a venue, one after the other."""
+
+    async def gather() -> list[Page]:
+        feed = KalshiFeed(venue(handler, memory, ManualClock()), memory)
+        found: list[Page] = []
+        try:
+            for name in walks:
+                steps = feed.hot(ids) if name == "hot" else feed.crawl() if name == "crawl" else feed.sweep()
+                found += [page async for page in steps]
+        finally:
+            await feed.close()
+        return found
+
+    return asyncio.run(gather())
+
+
+def listing(request: httpx.Request) -> httpx.Response:
+    """Two pages of whatever is asked for; series in one."""
+    key = request.url.path.rsplit("/", 1)[1]
+    if key == "series":
+        return httpx.Response(200, json={"series": [{"ticker": "KXA"}]})
+    if request.url.params.get("cursor") == "two":
+        return httpx.Response(200, json={"cursor": "", key: [{"n": 2}]})
+    return httpx.Response(200, json={"cursor": "two", key: [{"n": 1}]})
+
+
+def test_a_sweep_leaves_combos_out_and_ends_at_the_empty_cursor() -> None:
+    memory = Memory()
+
+    found = walk(listing, memory, "sweep", ids=[])
+
+    assert [row["n"] for page in found for row in page.rows] == [1, 2]
+    query = "/markets?status=open&mve_filter=exclude&limit=1000"
+    assert [answer.channel for answer in memory.answers] == [query, query + "&cursor=two"]
+
+
+def test_a_crawl_reads_the_series_first_but_not_every_time() -> None:
+    memory = Memory()
+
+    found = walk(listing, memory, *["crawl"] * (SERIES_EVERY + 1), ids=[])
+
+    kinds = [page.kind for page in found]
+    assert kinds == ["series", *["events"] * 2 * SERIES_EVERY, "series", "events", "events"]
+
+
+def test_a_cursor_that_comes_again_ends_the_listing() -> None:
+    found = walk(lambda _: httpx.Response(200, json={"cursor": "same", "markets": []}), Memory(), "sweep", ids=[])
+
+    assert len(found) == 2
+
+
+def test_hot_markets_are_asked_for_by_ticker_in_batches() -> None:
+    memory = Memory()
+    tickers = [f"KX{n}" for n in range(TICKERS_BATCH + 1)]
+
+    walk(lambda _: httpx.Response(200, json={"cursor": "", "markets": []}), memory, "hot", ids=tickers)
+
+    assert [a.channel.count("KX") for a in memory.answers] == [TICKERS_BATCH, 1]
+
+
+def test_an_answer_without_the_list_is_refused_and_ends_the_sweep() -> None:
+    memory = Memory()
+
+    with pytest.raises(TransientError):
+        walk(lambda _: httpx.Response(200, json={"error": "odd"}), memory, "sweep", ids=[])
+
+    assert [reason for reason, _ in memory.refusals] == ["bad_page"]

@@ -1,0 +1,40 @@
+"""A witness that remembers, and HTTP to a venue that is a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+
+from movers.clock import ManualClock
+from movers.errors import BadMessageError
+from producers.base import Answer
+from producers.client import VenueHttp
+from producers.limits import RateLimit
+
+DATE = "Sun, 21 Jun 2026 18:30:00 GMT"
+
+
+class Memory:
+    """Remembers what it was shown."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self.refusals: list[tuple[str, str]] = []
+
+    def answered(self, answer: Answer) -> None:
+        """Keeps the answer."""
+        self.answers.append(answer)
+
+    def refused(self, error: BadMessageError, channel: str) -> None:
+        """Keeps reason and channel."""
+        self.refusals.append((error.reason, channel))
+
+
+def venue(
+    handler: Callable[[httpx.Request], httpx.Response], memory: Memory, clock: ManualClock, requests_per_s: float = 1000
+) -> VenueHttp:
+    """HTTP whose answers the handler makes."""
+    return VenueHttp(
+        "https://venue.example", RateLimit(requests_per_s, clock), memory, clock, httpx.MockTransport(handler)
+    )
