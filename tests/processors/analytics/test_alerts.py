@@ -218,6 +218,13 @@ def test_a_redelivered_move_changes_nothing() -> None:
     assert update(state, first, RULE) == (state, ())
 
 
+def test_an_overtaken_move_neither_closes_nor_escalates() -> None:
+    state, _ = play([one(0, 1.0), one(60, 12.0)])
+
+    assert update(state, one(30, 1.0), RULE) == (state, ())
+    assert update(state, one(59, 40.0), RULE) == (state, ())
+
+
 WINDOWS = (300, 900)
 _move_pp = st.none() | st.floats(-60, 60) | st.sampled_from([0.0, 5.0, 10.0, 15.0, -10.0, 22.5])
 
@@ -267,6 +274,16 @@ def test_whatever_happens_episodes_are_well_formed(moves: list[Move], cooldown_s
             closed_at[key] = alert.ts_event_us
         assert abs(alert.peak_move_pp) >= level[alert.alert_id]
     assert len(open_now) == len(state.episodes if state else {})
+
+
+@given(move_lists())
+@settings(max_examples=50, deadline=None)
+def test_moves_seen_before_change_nothing_while_anything_is_remembered(moves: list[Move]) -> None:
+    state: AlertState | None = None
+    for index, move in enumerate(moves):
+        state, _ = update(state, move, RULE)
+        if state is not None:
+            assert all(update(state, older, RULE) == (state, ()) for older in moves[: index + 1])
 
 
 @given(move_lists(), st.data())

@@ -63,6 +63,14 @@ def test_contracts_are_valued_at_the_price_and_unknown_volume_stays_unknown() ->
     assert [b.volume_usd for b in bars] == [1.0, None, 1.0]
 
 
+def test_a_venue_that_changes_its_counter_tells_no_volume_for_that_step() -> None:
+    counters = [{"volume_total_contracts": 10.0}, {"volume_total_usd": 900.0}, {"volume_total_usd": 950.0}, {}]
+
+    _, bars = play([make_tick(EDGE_S + 60 * i, 500_000, **counter) for i, counter in enumerate(counters)])
+
+    assert [b.volume_usd for b in bars] == [None, None, 50.0]
+
+
 def test_trades_are_summed_when_a_tick_tells_them() -> None:
     trades = [(0, None), (10, 2), (20, 3), (60, None), (120, 1)]
 

@@ -123,6 +123,24 @@ def test_a_tick_without_counter_leaves_the_volume_as_it_was() -> None:
     assert volumes(ticks_with("volume_total_usd", [10.0, None, 30.0])) == [None, 0.0, 20.0]
 
 
+def test_a_venue_that_changes_its_counter_starts_from_there() -> None:
+    contracts = {"volume_total_contracts": 10.0}
+    counters: list[dict[str, Any]] = [contracts, {"volume_total_usd": 900.0}, {"volume_total_usd": 950.0}]
+
+    assert volumes([make_tick(300 * i, 500_000, **c) for i, c in enumerate(counters)]) == [None, 0.0, 50.0]
+
+
+@pytest.mark.parametrize("name", ["volume_total_usd", "trades"])
+def test_volume_that_becomes_known_late_is_stored_with_the_points_before_it(name: str) -> None:
+    ticks = [make_tick(i, 100_000 + i) for i in range(40)]
+    ticks += [make_tick(400 * i, 200_000 + i, **{name: 7}) for i in range(1, 4)]
+
+    _, moves = play(ticks)
+
+    window = moves[-1].windows[0]
+    assert (window.volume_usd, window.trades) == ((0.0, None) if name == "volume_total_usd" else (None, 7))
+
+
 def test_trades_in_the_window_are_summed_when_known() -> None:
     ticks = [make_tick(300 * i, 500_000, trades=n) for i, n in enumerate([None, 2, 3, 0])]
 

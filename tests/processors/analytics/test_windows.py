@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -115,8 +117,6 @@ def assert_in_force(found: list[Spell], window_us: int, ts_us: int, price_then_p
 def test_long_histories_answer_within_two_percent_of_the_window(
     seed: int, mean_gap_s: float, windows: tuple[int, ...]
 ) -> None:
-    import random
-
     rng, plan = random.Random(seed), WindowPlan(windows)
     ticks, at_s, volume, price = [], 0.0, 0.0, 500_000
     for _ in range(1500):
@@ -191,6 +191,25 @@ def test_the_price_in_force_a_window_ago_survives_when_it_is_older_than_the_long
     assert len(history.ts_us) < 60
     assert moves[-1].windows[3].price_then_ppm == 100_039
     assert moves[-1].windows[3].ts_then_us == START_US + 39 * US_PER_S
+
+
+def test_a_price_is_dated_from_its_change_however_long_ago_and_however_much_was_traded_since() -> None:
+    ticks = [make_tick(0, 300_000), make_tick(60, 400_000)]
+    ticks += [make_tick(60 + 3600 * i, 400_000, volume_total_usd=float(i)) for i in range(1, 100)]
+
+    history, moves = play(ticks)
+
+    assert history is not None
+    assert len(history.ts_us) < 60
+    assert {w.ts_then_us for w in moves[-1].windows} == {START_US + 60 * US_PER_S}
+
+
+@pytest.mark.parametrize("windows", [WINDOWS, (300, 1000, 7777), (60, 61, 3601)])
+def test_cells_are_at_most_two_percent_and_divide_each_other(windows: tuple[int, ...]) -> None:
+    plan = WindowPlan(windows)
+
+    assert all(0 < grid <= window // 50 for grid, window in zip(plan.grids_us, plan.windows_us, strict=True))
+    assert all(coarse % fine == 0 for fine, coarse in pairwise(plan.grids_us))
 
 
 def test_coverage_grows_until_the_window_is_full() -> None:
