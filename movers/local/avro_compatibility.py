@@ -36,9 +36,23 @@ def parse(schema: Any) -> ParsedSchema:
     """Checks and parses a schema given as decoded JSON. Raises InvalidSchemaError."""
     names: dict[str, Any] = {}
     try:
+        _require_fields(schema)
         return ParsedSchema(parse_schema(schema, named_schemas=names), names)
     except (SchemaParseException, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidSchemaError(f"{type(error).__name__}: {error}") from None
+
+
+def _require_fields(schema: Any) -> None:
+    """fastavro takes a record without fields for an empty one; the specification asks for them."""
+    for part in schema if isinstance(schema, list) else [schema]:
+        if not isinstance(part, dict):
+            continue
+        if part.get("type") in ("record", "error") and not isinstance(part.get("fields"), list):
+            raise ValueError(f"record {part.get('name')} has no fields")
+        inner = [part.get("type"), part.get("items"), part.get("values")]
+        inner += [field.get("type") for field in part.get("fields") or ()]
+        for one in inner:
+            _require_fields(one)
 
 
 def problems(reader: ParsedSchema, writer: ParsedSchema) -> list[str]:
