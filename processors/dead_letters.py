@@ -33,13 +33,14 @@ class BadInputLimit:
 
     def __init__(self, max_share: float = 0.5, window: int = 1000, at_least: int = 100) -> None:
         self._max_share = max_share
+        self._window = window
         self._at_least = at_least
-        self._last: deque[bool] = deque(maxlen=window)
-        self._bad = 0
+        self._seen = 0
+        self._bad: deque[int] = deque()
 
     def good(self) -> None:
         """One message was fine."""
-        self._note(False)
+        self._seen += 1
 
     def bad(self) -> None:
         """One message could not be used.
@@ -47,16 +48,13 @@ class BadInputLimit:
         Raises:
             TooMuchBadInputError: too many of the last ones could not.
         """
-        self._note(True)
-        if len(self._last) >= self._at_least and self._bad > self._max_share * len(self._last):
-            raise TooMuchBadInputError(f"{self._bad} of the last {len(self._last)} messages could not be used")
-
-    def _note(self, bad: bool) -> None:
-        last = self._last
-        if len(last) == last.maxlen:
-            self._bad -= last[0]
-        last.append(bad)
-        self._bad += bad
+        self._seen += 1
+        self._bad.append(self._seen)
+        while self._bad[0] <= self._seen - self._window:
+            self._bad.popleft()
+        looked_at = min(self._seen, self._window)
+        if looked_at >= self._at_least and len(self._bad) > self._max_share * looked_at:
+            raise TooMuchBadInputError(f"{len(self._bad)} of the last {looked_at} messages could not be used")
 
 
 class DeadLetterBox:

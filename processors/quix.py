@@ -43,6 +43,7 @@ COMMIT_INTERVAL_S = 1.0
 _POLL_S = 0.2
 _BLOCK_CACHE_BYTES = 64 << 20
 _BEAT_MS = 5000
+_NEWEST_STEP_US = US_PER_S // 10
 
 Headers = Iterable[tuple[str, bytes]] | None
 
@@ -77,8 +78,7 @@ class Worker:
         self._limit = BadInputLimit()
         self._messages = MESSAGES.labels(stage.name, stage.input.name)
         self._late = BAD_INPUT.labels(stage.name, "late")
-        self._lag: dict[str, Any] = {}
-        self._newest: dict[str, Any] = {}
+        self._venues: dict[str, _VenueBooks] = {}
 
     def process(self, value: bytes, key: bytes, _timestamp: int, _headers: Headers, state: State) -> tuple[bytes, ...]:
         """The function that Quix calls: reads the market's state, runs the step, writes the state last."""
@@ -123,12 +123,24 @@ class Worker:
         if result.late:
             self._late.inc()
         event = result.event
-        venue = event.venue
-        if venue not in self._lag:
-            self._lag[venue] = LAG.labels(self._stage.name, venue)
-            self._newest[venue] = NEWEST_EVENT.labels(self._stage.name, venue)
-        self._lag[venue].observe((self._clock.now_us() - event.ts_received_us) / US_PER_S)
-        self._newest[venue].set(event.ts_event_us / US_PER_S)
+        books = self._venues.get(event.venue)
+        if books is None:
+            books = self._venues[event.venue] = _VenueBooks(self._stage.name, event.venue)
+        books.observe((self._clock.now_us() - event.ts_received_us) / US_PER_S)
+        if event.ts_event_us > books.newest_us + _NEWEST_STEP_US:
+            books.newest_us = event.ts_event_us
+            books.newest.set(event.ts_event_us / US_PER_S)
+
+
+class _VenueBooks:
+    """A venue's metrics, looked up once."""
+
+    __slots__ = ("newest", "newest_us", "observe")
+
+    def __init__(self, stage: str, venue: str) -> None:
+        self.observe = LAG.labels(stage, venue).observe
+        self.newest = NEWEST_EVENT.labels(stage, venue)
+        self.newest_us = 0
 
 
 def build(stage: Stage, worker: Worker, settings: Settings) -> Application:
