@@ -26,6 +26,7 @@ log = get_logger(__name__)
 SHARD = "all"
 _MIN_ROWS_TO_JUDGE = 20
 _LEAST_PAUSE_S = 0.05
+_IDLE_S = 0.2
 _LOOKUPS_A_CRAWL = 2_000
 _LOOKUP_TRIES = 3
 
@@ -88,14 +89,17 @@ class Jobs:
     async def hot_polls(self) -> None:
         """Prices of the busiest markets, more often."""
         while True:
-            began_s = self._clock.monotonic_s()
-            done = True
             # A venue whose time moves only with the sweeps has nothing new in between.
-            if self._venue_clock.learned and not self._venue_clock.stepped:
-                done = await self._attempt("hot", self.hot_poll)
-            spent_s = self._clock.monotonic_s() - began_s
-            pause_s = self._settings.collector_hot_interval / self._venue_clock.pace - spent_s
-            await self._clock.sleep(max(pause_s, self._least_pause_s()) if done else self._retry_s("hot"))
+            if not self._venue_clock.learned or self._venue_clock.stepped:
+                await self._clock.sleep(_IDLE_S)
+                continue
+            began_s = self._clock.monotonic_s()
+            if await self._attempt("hot", self.hot_poll):
+                spent_s = self._clock.monotonic_s() - began_s
+                pause_s = self._settings.collector_hot_interval / self._venue_clock.pace - spent_s
+            else:
+                pause_s = self._retry_s("hot")
+            await self._clock.sleep(max(pause_s, self._least_pause_s()))
 
     async def close(self) -> None:
         """Says good-bye and closes the connections."""

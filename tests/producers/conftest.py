@@ -1,0 +1,55 @@
+"""Kafka with our topics and the registry with our schemas, for collectors that really publish."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from movers.kafka import create_topics, read_to_end
+from movers.registry import SchemaRegistry
+from schemas.codec import Codec
+from schemas.events import Event
+from schemas.topics import CATALOGUE, Topic
+from tests.stack_fixtures import KafkaProcess, ServiceProcess
+from tests.stack_fixtures import kafka_stack as kafka_stack
+from tests.stack_fixtures import registry as registry
+from tests.stack_fixtures import stack_dir as stack_dir
+
+Message = tuple[Event, str, dict[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Addresses of Kafka and the registry."""
+
+    bootstrap: str
+    registry_url: str
+
+    def read(self, topic: Topic) -> list[Message]:
+        """All messages of a topic: event, key, headers. In order within a partition."""
+        store = SchemaRegistry(self.registry_url)
+        codec = Codec(topic, store, topic.event)
+        try:
+            return [
+                (codec.decode(message.value()), message.key().decode(), dict(message.headers() or ()))
+                for message in read_to_end(self.bootstrap, topic.name)
+            ]
+        finally:
+            store.close()
+
+
+def prepared(node: KafkaProcess, schemas: ServiceProcess, topics: Sequence[Topic] = CATALOGUE) -> Stack:
+    """Topics made and schemas registered."""
+    create_topics(node.bootstrap, 2, 1, topics)
+    store = SchemaRegistry(schemas.url)
+    store.register(CATALOGUE)
+    store.close()
+    return Stack(node.bootstrap, schemas.url)
+
+
+@pytest.fixture(scope="session")
+def stack(kafka_stack: KafkaProcess, registry: ServiceProcess) -> Stack:
+    """Shared by the tests of a session; topics are not emptied in between."""
+    return prepared(kafka_stack, registry)
