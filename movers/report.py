@@ -70,8 +70,8 @@ def quantile(buckets: Sequence[tuple[float, float]], q: float) -> float | None:
 def collect(settings: Settings, processes: Sequence[Process], extra: Mapping[str, Any]) -> dict[str, Any]:
     """Asks the broker, the store, the dashboard and each process; never raises for one that does not answer."""
     metrics = [family for process in processes for family in _scrape(process.metrics_url)]
+    tables = _rows(settings)  # before the topics: what is stored was published
     topics = {topic.name: _messages(settings, topic.name) for topic in CATALOGUE}
-    tables = _rows(settings)
     handled = _sum_by(metrics, "movers_messages", "stage")
     dashboard_status = _dashboard_status(settings)
     report: dict[str, Any] = {

@@ -84,7 +84,7 @@ def test_help_shows_an_example(command: tuple[str, ...], tmp_path: Path) -> None
         (("top", "--window", "7m"), ("7m", "5m")),
         (("status",), ("no stack is running", "movers demo")),
         (("demo", "--for", "-3"), ("--for", "positive")),
-        (("demo", "--markets", "many"), ("many",)),
+        (("demo", "--markets", "many"), ("--markets",)),
         (("nonsense",), ("nonsense",)),
     ],
     ids=lambda value: " ".join(value),
