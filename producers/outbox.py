@@ -68,7 +68,7 @@ class Outbox:
         self._spill = spill
         self._clock = clock
         self._publisher = Publisher(bootstrap, f"producer-{venue}", self._undelivered, overrides)
-        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})  # that Kafka is away is told once
         self._raw_topic = topics.BY_NAME[topics.raw_topic(venue)]
         self._raw = Codec(self._raw_topic, store, RawMessage)
         self._markets = Codec(topics.MARKETS, store, Market)

@@ -13,6 +13,7 @@ _LIKE_OURS = 0.10
 _LEARNING = 5
 _QUICK_SWEEP_S = 2.0
 _STANDSTILL_PAUSE_S = 0.1
+_RECONSIDER_S = 5.0
 
 
 class _Start(NamedTuple):
@@ -21,6 +22,15 @@ class _Start(NamedTuple):
     venue_us: int
     asked_s: float
     received_s: float
+
+
+@dataclass(slots=True)
+class _Doubt:
+    """What was seen since the clock was taken for a stepped one, or last reconsidered."""
+
+    since: _Start
+    sweeps: int = 0
+    stood_still: int = 0
 
 
 @dataclass(slots=True)
@@ -39,6 +49,7 @@ class VenueClock:
     _seen: tuple[int, float] | None = None
     _sweeps: int = 0
     _stands_still: bool = False
+    _doubt: _Doubt | None = None
 
     def observe(self, venue_us: int, received_s: float) -> None:
         """An answer came with this Date at this monotonic moment."""
@@ -54,9 +65,14 @@ class VenueClock:
         self._sweeps += 1
         if len(self._starts) < 2:
             return
-        if self.believe_stepped and not self.stepped:
-            self.stepped = self._jumps()
+        if self.stepped:
+            self._reconsider(start)
+        elif self.believe_stepped and self._jumps():
+            self.stepped, self._doubt = True, _Doubt(start)
         first = self._starts[0]
+        if first is start:
+            self.pace = 1.0
+            return
         low, high = _bounds(first, start)
         measured = (venue_us - first.venue_us) / US_PER_S / max(received_s - first.received_s, 1e-3)
         like_ours = low <= 1.0 <= high or abs(measured - 1.0) <= _LIKE_OURS
@@ -86,6 +102,20 @@ class VenueClock:
             return None
         venue_us, seen_s = self._seen
         return venue_us if self.stepped else venue_us + int((monotonic_s - seen_s) * self.pace * US_PER_S)
+
+    def _reconsider(self, start: _Start) -> None:
+        """A tape that meets the present looks stepped at that moment, but then runs evenly with our clock, and stands
+        still from sweep to sweep most of the time."""
+        doubt = self._doubt = self._doubt or _Doubt(start)
+        doubt.sweeps += 1
+        doubt.stood_still += self._stands_still
+        if start.asked_s - doubt.since.received_s < _RECONSIDER_S:
+            return
+        low, high = _bounds(doubt.since, start)
+        if low <= 1.0 <= high and doubt.stood_still * 3 > doubt.sweeps:
+            self.stepped = False
+            self._starts = deque([start], maxlen=_LEARNING)
+        self._doubt = _Doubt(start)
 
     def _jumps(self) -> bool:
         """Whether its time cannot have run evenly.

@@ -95,6 +95,25 @@ def test_a_tape_that_meets_the_present_is_then_swept_in_real_time() -> None:
     assert play.pauses_s[-1] == pytest.approx(59.95)
 
 
+@pytest.mark.parametrize("learning_s", [0.1, 0.2, 0.5, 1.0])
+@pytest.mark.parametrize("min_pause_s", [0.0, 0.2])
+def test_a_tape_that_meets_the_present_while_its_pace_is_learned_is_not_hammered(
+    learning_s: float, min_pause_s: float
+) -> None:
+    def tape(now_s: float, _: int) -> float:
+        played_s = now_s - 100
+        return START_S + min(played_s, learning_s) * 120 + max(0.0, played_s - learning_s)
+
+    play = Play(VenueClock(believe_stepped=True), tape, min_pause_s=min_pause_s)
+
+    while play.now_s < 400:
+        play.sweep()
+
+    assert not play.clock.stepped
+    assert play.pauses_s[-1] == pytest.approx(59.95)
+    assert len([pause for pause in play.pauses_s if pause < 50]) < 80
+
+
 @pytest.mark.parametrize("step_s", [1.0, 7.0, 60.0, 4140.0])
 @pytest.mark.parametrize("min_pause_s", [0.0, 0.2])
 def test_a_lockstep_simulator_is_swept_without_pause(step_s: float, min_pause_s: float) -> None:

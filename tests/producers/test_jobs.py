@@ -1,0 +1,278 @@
+"""One round of each job, over a venue that is a function and a real Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from movers.clock import ManualClock
+from movers.errors import TooMuchBadInputError, TransientError
+from movers.registry import SchemaRegistry
+from movers.settings import CollectorSettings
+from producers.base import Collector
+from producers.client import VenueHttp
+from producers.jobs import Jobs
+from producers.kalshi.catalog import KalshiCatalog
+from producers.kalshi.feed import KalshiFeed
+from producers.limits import RateLimit
+from producers.outbox import Outbox
+from producers.polymarket.catalog import PolymarketCatalog
+from producers.polymarket.feed import PolymarketFeed
+from producers.spill import Spill
+from schemas import topics
+from schemas.events import Market, Tick
+from schemas.units import US_PER_S, datetime_from_micros, micros_from_iso
+from tests.producers.conftest import Stack
+from tests.stack_fixtures import wait_until
+
+pytestmark = pytest.mark.stack
+
+START_US = micros_from_iso("2026-08-09T12:00:00Z")
+Answer = Callable[[httpx.Request], Any]
+
+
+@dataclass
+class Bench:
+    """A collector whose venue and clock the test plays."""
+
+    stack: Stack
+    clock: ManualClock
+    outbox: Outbox
+    answer: Answer
+    headers: Callable[[], dict[str, str]]
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        body = self.answer(request)
+        if isinstance(body, int):
+            return httpx.Response(body, json={"error": "no"}, headers=self.headers())
+        return httpx.Response(200, content=orjson.dumps(body), headers=self.headers())
+
+    def date(self) -> dict[str, str]:
+        return {"Date": format_datetime(datetime_from_micros(self.clock.now_us()), usegmt=True)}
+
+    def http(self) -> VenueHttp:
+        limit = RateLimit(1e6, self.clock)
+        return VenueHttp("https://venue.example", limit, self.outbox, self.clock, httpx.MockTransport(self.handle))
+
+    def jobs(self, venue: str) -> Jobs:
+        if venue == "kalshi":
+            collector = Collector(venue, KalshiFeed(self.http(), self.outbox), KalshiCatalog(), on_loopback=False)
+        else:
+            feed = PolymarketFeed(self.http(), self.http(), self.outbox)
+            collector = Collector(venue, feed, PolymarketCatalog(), on_loopback=False)
+        return Jobs(collector, CollectorSettings(), self.outbox, self.clock)
+
+    def published(self, topic: topics.Topic, market_id: str) -> list[Any]:
+        """What was published of a market so far, in order."""
+        wait_until(lambda: asyncio.run(self.outbox.pump()) is None and not self.outbox.pending, "all is delivered")
+        return [event for event, key, _ in self.stack.read(topic) if key == market_id]
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> Iterator[Bench]:
+    """A bench for the venue that the test is about."""
+    store, clock = SchemaRegistry(stack.registry_url), ManualClock(START_US)
+    venue: str = request.param
+    outbox = Outbox(venue, stack.bootstrap, store, Spill(tmp_path), clock)
+    made = Bench(stack, clock, outbox, lambda _: 500, lambda: {})
+    made.headers = made.date
+    yield made
+    outbox.close(20)
+    store.close()
+
+
+def perform(jobs: Jobs, *steps: Callable[[], Awaitable[None]]) -> None:
+    """Runs rounds one after the other."""
+
+    async def run() -> None:
+        for step in steps:
+            await step()
+
+    asyncio.run(run())
+
+
+def kalshi_row(ticker: str, **change: Any) -> dict[str, Any]:
+    row = {
+        "ticker": ticker,
+        "event_ticker": "KXE",
+        "market_type": "binary",
+        "title": f"Will {ticker} happen?",
+        "yes_sub_title": ticker,
+        "close_time": "2026-08-15T23:00:00Z",
+        "status": "active",
+        "result": "",
+        "yes_bid_dollars": "0.4000",
+        "yes_ask_dollars": "0.4200",
+        "yes_bid_size_fp": "10.00",
+        "yes_ask_size_fp": "20.00",
+        "last_price_dollars": "0.4100",
+        "volume_fp": "100.00",
+        "volume_24h_fp": "50.00",
+    }
+    return row | change
+
+
+def kalshi_venue(listed: list[dict[str, Any]], by_ticker: dict[str, dict[str, Any]]) -> Answer:
+    """Lists of Kalshi; what is asked for by ticker comes from `by_ticker`."""
+
+    def answer(request: httpx.Request) -> Any:
+        if request.url.path == "/series":
+            return {"series": [{"ticker": "KX", "category": "Politics"}]}
+        if request.url.path == "/events":
+            return {"cursor": "", "events": [{"event_ticker": "KXE", "series_ticker": "KX", "markets": listed}]}
+        if tickers := request.url.params.get("tickers"):
+            return {"cursor": "", "markets": [by_ticker[t] for t in tickers.split(",") if t in by_ticker]}
+        return {"cursor": "", "markets": listed}
+
+    return answer
+
+
+@pytest.mark.parametrize("bench", ["kalshi"], indirect=True)
+def test_a_market_that_left_the_list_is_asked_for_and_its_result_told(bench: Bench) -> None:
+    jobs = bench.jobs("kalshi")
+    bench.answer = kalshi_venue([kalshi_row("KXE-LEFT"), kalshi_row("KXE-STAYS")], {})
+    perform(jobs, jobs.crawl, jobs.sweep)
+    bench.clock.advance(600)
+    final = kalshi_row("KXE-LEFT", status="finalized", result="yes", yes_bid_dollars="0.0000", yes_ask_dollars="1.0000")
+    bench.answer = kalshi_venue([kalshi_row("KXE-STAYS")], {"KXE-LEFT": final})
+
+    perform(jobs, jobs.crawl)
+
+    told: list[Market] = bench.published(topics.MARKETS, "KALSHI:KXE-LEFT")
+    ticks: list[Tick] = bench.published(topics.TICKS, "KALSHI:KXE-LEFT")
+    assert [(m.status, m.result, m.category) for m in told] == [
+        ("open", None, "politics"),
+        ("settled", "Yes", "politics"),
+    ]
+    assert [(t.market_status, t.price_ppm, t.heartbeat_s) for t in ticks] == [
+        ("open", 410_000, 60),
+        ("settled", None, 0),
+    ]
+    assert len(bench.published(topics.MARKETS, "KALSHI:KXE-STAYS")) == 1, "nothing new, so not told again"
+    assert jobs.health()["markets_tracked"] == 1
+
+
+@pytest.mark.parametrize("bench", ["kalshi"], indirect=True)
+def test_a_market_that_the_venue_no_longer_knows_is_let_go_after_three_crawls(bench: Bench) -> None:
+    jobs = bench.jobs("kalshi")
+    bench.answer = kalshi_venue([kalshi_row("KXE-GONE")], {})
+    perform(jobs, jobs.crawl)
+    bench.answer = kalshi_venue([], {})
+
+    tracked = []
+    for _ in range(3):
+        perform(jobs, jobs.crawl)
+        tracked.append(jobs.health()["markets_tracked"])
+
+    assert tracked == [1, 1, 0]
+
+
+@pytest.mark.parametrize("bench", ["kalshi"], indirect=True)
+@pytest.mark.parametrize(
+    ("ticker", "headers", "skew_s", "basis", "flags"),
+    [
+        ("KXE-SOON", None, 4.0, "http_date", ()),
+        ("KXE-LATE", None, 8.0, "http_date", ("clock_skew",)),
+        ("KXE-EARLY", None, -6.5, "http_date", ("clock_skew",)),
+        ("KXE-NODATE", {}, 0.0, "received", ("clock_skew",)),
+    ],
+)
+def test_skew_and_missing_dates_are_flagged(
+    bench: Bench, ticker: str, headers: dict[str, str] | None, skew_s: float, basis: str, flags: tuple[str, ...]
+) -> None:
+    at_us = bench.clock.now_us() - int(skew_s * US_PER_S)
+    dated = {"Date": format_datetime(datetime_from_micros(at_us), usegmt=True)}
+    bench.headers = lambda: dated if headers is None else headers
+    bench.answer = kalshi_venue([kalshi_row(ticker)], {})
+    jobs = bench.jobs("kalshi")
+
+    perform(jobs, jobs.sweep)
+
+    [tick] = bench.published(topics.TICKS, f"KALSHI:{ticker}")
+    assert (tick.ts_event_basis, tick.flags) == (basis, flags)
+    whole_s = at_us // US_PER_S * US_PER_S
+    assert tick.ts_event_us == (whole_s if basis == "http_date" else bench.clock.now_us())
+    assert tick.ts_received_us == bench.clock.now_us()
+
+
+@pytest.mark.parametrize("bench", ["kalshi"], indirect=True)
+def test_few_bad_rows_are_dead_lettered_and_many_stop_the_collector(bench: Bench) -> None:
+    jobs = bench.jobs("kalshi")
+    good = [kalshi_row(f"KXE-G{n}") for n in range(20)]
+    bench.answer = kalshi_venue([*good, *({"ticker": f"KXE-B{n}"} for n in range(5))], {})
+    perform(jobs, jobs.sweep)
+    assert bench.outbox.dead_lettered == 5
+    assert len(bench.published(topics.TICKS, "KALSHI:KXE-G19")) == 1
+
+    bench.clock.advance(60)
+    bench.answer = kalshi_venue([*good, *({"ticker": f"KXE-B{n}"} for n in range(21))], {})
+
+    with pytest.raises(TooMuchBadInputError, match="21 of 41 rows"):
+        perform(jobs, jobs.sweep)
+
+
+# ── hot polls beside a cached listing ────────────────────────────────────────────────────────────────────────────────
+
+TOKENS = '["111", "222"]'
+
+
+def gamma_row(bid: float, ask: float) -> dict[str, Any]:
+    return {
+        "id": "1",
+        "conditionId": "0xhot",
+        "question": "Hot?",
+        "outcomes": '["Yes", "No"]',
+        "clobTokenIds": TOKENS,
+        "bestBid": bid,
+        "bestAsk": ask,
+        "volume24hr": 5_000,
+        "active": True,
+        "closed": False,
+        "acceptingOrders": True,
+    }
+
+
+@pytest.mark.parametrize("bench", ["polymarket"], indirect=True)
+def test_the_sweep_takes_over_by_itself_when_the_books_fail(bench: Bench) -> None:
+    clob_works = True
+
+    def answer(request: httpx.Request) -> Any:
+        if request.url.path == "/books":
+            if not clob_works:
+                return 502
+            sides = {"bids": [{"price": "0.60", "size": "5"}], "asks": [{"price": "0.62", "size": "7"}]}
+            return [{"asset_id": item["token_id"], **sides} for item in orjson.loads(request.content)]
+        return {"markets": [gamma_row(0.40, 0.42)]}
+
+    bench.answer = answer
+    jobs = bench.jobs("polymarket")
+    perform(jobs, jobs.sweep)
+    for _ in range(4):
+        bench.clock.advance(15)
+        perform(jobs, jobs.hot_poll)
+    bench.clock.advance(1)
+    perform(jobs, jobs.sweep)
+    clob_works = False
+    for _ in range(4):
+        bench.clock.advance(15)
+        with pytest.raises(TransientError):
+            perform(jobs, jobs.hot_poll)
+    perform(jobs, jobs.sweep)
+
+    ticks: list[Tick] = bench.published(topics.TICKS, "POLY:0xhot")
+    assert [(t.source, t.price_ppm) for t in ticks] == [
+        ("sweep", 410_000),
+        *[("hot", 610_000)] * 4,
+        ("sweep", 410_000),
+    ]
+    assert [t.heartbeat_s for t in ticks[:2]] == [60, 15]
+    assert {t.volume_24h_usd for t in ticks} == {5_000.0}
+    assert ticks[1].bid_size_contracts == 5.0
