@@ -20,6 +20,16 @@ def bad_row(reason: str, detail: str, row: Row) -> BadMessageError:
     return BadMessageError(reason, detail, orjson.dumps(row))
 
 
+def refusal(error: Exception, row: Any) -> BadMessageError:
+    """Why a row cannot be used: what its mapper said, or `unmappable` when the row was odd beyond what it expected.
+
+    One row never stops the others.
+    """
+    if isinstance(error, BadMessageError):
+        return error
+    return BadMessageError("unmappable", f"{error!r}"[:200], orjson.dumps(row))
+
+
 def required_text(row: Row, key: str) -> str:
     """A text that must be there.
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from movers.errors import BadMessageError
 from producers.base import Mapped, Moment, Page
-from producers.fields import Row, bad_row
+from producers.fields import Row, bad_row, refusal
 from producers.kalshi import mapper, wire
 from producers.kalshi.settings import ID_PREFIX
 from producers.tracked import Tracked
@@ -32,8 +31,8 @@ class KalshiCatalog:
             try:
                 of_series = self._series.get(of_event.series, mapper.Series())
                 mapped.events.append(mapper.market(row, of_event, of_series, moment))
-            except BadMessageError as error:
-                mapped.bad.append(error)
+            except Exception as error:
+                mapped.bad.append(refusal(error, row))
         return mapped
 
     def ticks(self, page: Page, moment: Moment) -> Mapped[Tick]:
@@ -46,8 +45,8 @@ class KalshiCatalog:
                     mapped.leave_out("combo")
                 else:
                     mapped.events.append(mapper.tick(row, moment))
-            except BadMessageError as error:
-                mapped.bad.append(error)
+            except Exception as error:
+                mapped.bad.append(refusal(error, item))
         return mapped
 
     def market_id(self, venue_market_id: str) -> str:
@@ -73,8 +72,8 @@ class KalshiCatalog:
                     rows = [_object(nested) for nested in row.get("markets") or ()]
                 else:
                     of_event, rows = self._events.get(str(row.get("event_ticker")), mapper.Event()), [row]
-            except BadMessageError as error:
-                mapped.bad.append(error)
+            except Exception as error:
+                mapped.bad.append(refusal(error, item))
                 continue
             for nested in rows:
                 yield of_event, nested

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from movers.errors import BadMessageError
 from producers.base import Mapped, Moment, Page
-from producers.fields import Row, bad_row
+from producers.fields import Row, bad_row, refusal
 from producers.polymarket import mapper
 from producers.polymarket.settings import ID_PREFIX
 from producers.tracked import Tracked
@@ -28,8 +27,8 @@ class PolymarketCatalog:
         for of_event, row in self._with_events(page, mapped):
             try:
                 mapped.events.append(mapper.market(row, of_event, moment))
-            except BadMessageError as error:
-                mapped.bad.append(error)
+            except Exception as error:
+                mapped.bad.append(refusal(error, row))
         return mapped
 
     def ticks(self, page: Page, moment: Moment) -> Mapped[Tick]:
@@ -38,8 +37,8 @@ class PolymarketCatalog:
         for row in page.rows:
             try:
                 tick = self._tick(page.kind, _object(row), moment)
-            except BadMessageError as error:
-                mapped.bad.append(error)
+            except Exception as error:
+                mapped.bad.append(refusal(error, row))
                 continue
             if tick is None:
                 mapped.leave_out("unknown_token")
@@ -76,8 +75,8 @@ class PolymarketCatalog:
                     rows = [_object(nested) for nested in row.get("markets") or ()]
                 else:
                     of_event, rows = self._event_of(row), [row]
-            except BadMessageError as error:
-                mapped.bad.append(error)
+            except Exception as error:
+                mapped.bad.append(refusal(error, item))
                 continue
             for nested in rows:
                 yield of_event, nested
