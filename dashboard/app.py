@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
 
 import streamlit as st
 
 from dashboard import live
-from dashboard.context import context, remember_detail_page
+from dashboard.context import Context, arrive, chosen_market, context
 from dashboard.views import alerts, category_trends, market_detail, top_movers
 from movers.errors import UserError
 
@@ -24,7 +25,7 @@ _ICON = str(files("dashboard").joinpath("icon.svg"))
 
 
 def _top_movers() -> None:
-    top_movers.render(context())
+    _rows_or_market(top_movers.render, "Top movers")
 
 
 def _category_trends() -> None:
@@ -36,7 +37,15 @@ def _market_detail() -> None:
 
 
 def _alerts() -> None:
-    alerts.render(context())
+    _rows_or_market(alerts.render, "Alerts")
+
+
+def _rows_or_market(rows: Callable[[Context], None], name: str) -> None:
+    """A click on a row leads to its market and back, within one page."""
+    if chosen_market():
+        market_detail.render(context(), back_to=name)
+    else:
+        rows(context())
 
 
 def main() -> None:
@@ -62,12 +71,12 @@ def main() -> None:
         ],
         position="top",
     )
-    remember_detail_page(detail)
     try:
         shared = context()
     except UserError as error:
         st.error(str(error), icon=":material/settings:")
         st.stop()
+    arrive(page.url_path)
     live.strip(shared)
     page.run()
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard import formats
 from dashboard.store import Store, StoreUnavailableError
@@ -14,7 +15,7 @@ from dashboard.toasts import AlertFeed
 from movers import logs
 from movers.settings import RuleSettings, Settings, load
 
-_DETAIL_PAGE = "page_market_detail"
+_MARKET, _CHOSEN, _PAGE = "market", "market_open", "page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,44 @@ def calm() -> Iterator[None]:
         st.info(str(error), icon=":material/hourglass_empty:")
 
 
-def remember_detail_page(page: object) -> None:
-    """Keeps the Market Detail page, so that other pages can go there."""
-    st.session_state[_DETAIL_PAGE] = page
+def arrive(page: str) -> None:
+    """Notes which page the reader is on; a new page starts with the market of its address, or none."""
+    if st.session_state.get(_PAGE) != page:
+        st.session_state[_PAGE] = page
+        st.session_state[_CHOSEN] = st.query_params.get(_MARKET)
 
 
-def open_market(market_id: str) -> None:
-    """Goes to the page of a market."""
-    page = st.session_state.get(_DETAIL_PAGE)
-    if page is not None:
-        st.switch_page(page, query_params={"market": market_id})
+def chosen_market() -> str | None:
+    """The market that the reader has opened, which a page shows in place of its rows; None when none.
+
+    The session holds the truth and the address mirrors it, to be shared. The other way round, a refresh that was sent
+    before the address changed would bring the old one back (Streamlit 1.67).
+    """
+    run = get_script_run_ctx()
+    by_history = bool(getattr(run, "is_history_navigation", False))
+    if by_history or _CHOSEN not in st.session_state:
+        st.session_state[_CHOSEN] = st.query_params.get(_MARKET)
+    chosen: str | None = st.session_state[_CHOSEN]
+    if chosen is None:
+        st.query_params.pop(_MARKET, None)
+    elif st.query_params.get(_MARKET) != chosen:
+        st.query_params[_MARKET] = chosen
+    return chosen
+
+
+def choose_market(market_id: str | None) -> None:
+    """Shows a market in place of what the page shows, or the page's own rows again. For callbacks of widgets.
+
+    The reader stays on the page. `st.switch_page` is no way out of a fragment that refreshes itself: a refresh that
+    is under way when the server changes pages draws into the new page, and the browser gives up (Streamlit 1.67).
+    """
+    st.session_state[_CHOSEN] = market_id
+
+
+def follow_choice(drawn: str | None) -> None:
+    """Draws the whole page anew when the reader has chosen another market than the one drawn.
+
+    A fragment calls it before it draws anything. Should a click's own run be overtaken, the next refresh follows it.
+    """
+    if st.session_state.get(_CHOSEN) != drawn:
+        st.rerun()

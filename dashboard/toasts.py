@@ -122,6 +122,10 @@ class AlertFeed:
         with self._lock:
             return [alert for at, alert in self._kept if at >= number], self._next
 
+    def is_alive(self) -> bool:
+        """Whether the reader runs."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Stops the reader."""
         self._stop.set()
@@ -151,7 +155,7 @@ class AlertFeed:
 
     def _probe(self, reader: Consumer) -> None:
         try:
-            known = ALERTS.name in reader.list_topics(timeout=2).topics
+            known = ALERTS.name in reader.list_topics(timeout=1).topics
             state = "live" if known else "connecting"
         except KafkaException:
             state = "away"

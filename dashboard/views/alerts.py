@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data, formats
-from dashboard.context import Context, calm, open_market
+from dashboard.context import Context, calm, choose_market, follow_choice
 from dashboard.data import AlertFilters
 from dashboard.views import controls, tables
 
@@ -25,7 +25,7 @@ def render(context: Context) -> None:
     if _CHOSEN in st.session_state:
         with calm():
             _panel(context, filters)
-    _list(context, filters)
+    _list(context, filters, st.session_state.get(_CHOSEN))
 
 
 def _filters(context: Context) -> AlertFilters:
@@ -51,8 +51,10 @@ def _filters(context: Context) -> AlertFilters:
 
 
 @st.fragment(run_every=5)
-def _list(context: Context, filters: AlertFilters) -> None:
-    _follow_click()
+def _list(context: Context, filters: AlertFilters, drawn: str | None) -> None:
+    follow_choice(None)
+    if st.session_state.get(_CHOSEN) != drawn:
+        st.rerun()
     with calm():
         frame = data.episodes(context.store, filters)
         if frame.empty:
@@ -72,7 +74,7 @@ def _list(context: Context, filters: AlertFilters) -> None:
             hide_index=True,
             height="content",
             column_config=tables.episode_columns(),
-            on_select="rerun",
+            on_select=_clicked,
             selection_mode="single-cell",
             placeholder=formats.DASH,
         )
@@ -83,14 +85,13 @@ def _table_key() -> str:
     return f"episodes_{st.session_state.get(_DRAWING, 0)}"
 
 
-def _follow_click() -> None:
-    """Chooses the episode whose row was clicked, and draws the page anew with a table in which nothing is selected."""
+def _clicked() -> None:
+    """Chooses the episode whose row was clicked. The next table is a new one, in which nothing is selected."""
     row = tables.clicked_row(_table_key())
     shown = st.session_state.get(_SHOWN, [])
     if row is not None and row < len(shown):
         st.session_state[_CHOSEN] = shown[row]
         st.session_state[_DRAWING] = st.session_state.get(_DRAWING, 0) + 1
-        st.rerun()
 
 
 def _panel(context: Context, filters: AlertFilters) -> None:
@@ -112,7 +113,8 @@ def _panel(context: Context, filters: AlertFilters) -> None:
                 detail = st.form_submit_button("Open market", icon=":material/candlestick_chart:")
                 close = st.form_submit_button("Close")
         if detail:
-            open_market(episode["market_id"])
+            choose_market(episode["market_id"])
+            st.rerun()
         if done and not who.strip():
             st.warning("A name is needed, so that others know who has seen it.")
         elif done:

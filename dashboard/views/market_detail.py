@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import charts, data, formats
-from dashboard.context import Context, calm, open_market
+from dashboard.context import Context, calm, choose_market, chosen_market, follow_choice
 from dashboard.views import tables
 
 _LAST = "detail_market"
@@ -20,11 +20,15 @@ _RANGES = {"1 h": (3600, 60), "6 h": (21_600, 60), "24 h": (86_400, 300), "7 d":
 """Name of a range: its length and the width of its bars, seconds."""
 
 
-def render(context: Context) -> None:
-    """The page."""
-    with calm():
-        _search(context)
-    market_id = st.query_params.get("market") or st.session_state.get(_LAST)
+def render(context: Context, back_to: str | None = None) -> None:
+    """The page; or, with `back_to`, the market in place of the rows of the page of that name."""
+    if back_to is None:
+        with calm():
+            _search(context)
+    else:
+        back = f"Back to {back_to}"
+        st.button(back, icon=":material/arrow_back:", type="tertiary", on_click=choose_market, args=(None,))
+    market_id = chosen_market() or st.session_state.get(_LAST)
     if not market_id:
         st.info("Search for a market above, or click one on the Top Movers page.", icon=":material/search:")
         return
@@ -34,7 +38,7 @@ def render(context: Context) -> None:
             st.info(f"No market `{market_id}` is known here.", icon=":material/search_off:")
             return
         st.session_state[_LAST] = market_id
-        st.query_params["market"] = market_id
+        choose_market(market_id)
         _header(market)
         tokens = market["token_ids"]
         token_id = tokens[0] if len(tokens) else f"{market_id}:YES"
@@ -64,16 +68,16 @@ def _search(context: Context) -> None:
             return
         names = found[["market_id", "title", "venue"]].itertuples(index=False, name=None)
         titles = {key: f"{title}  ·  {formats.venue(venue)}" for key, title, venue in names}
-        chosen = st.selectbox(
+        key = f"detail_found_{text.strip()}"
+        st.selectbox(
             f"{len(found)} found",
             list(titles),
             index=None,
             format_func=lambda market_id: titles.get(market_id, market_id),
             placeholder="Choose one",
-            key=f"detail_found_{text.strip()}",
+            key=key,
+            on_change=lambda: choose_market(st.session_state[key]),
         )
-    if chosen and chosen != st.query_params.get("market"):
-        st.query_params["market"] = chosen
 
 
 def _header(market: Any) -> None:
@@ -94,7 +98,7 @@ def _header(market: Any) -> None:
 
 @st.fragment(run_every=5)
 def _live(context: Context, market: Any, token_id: str, span: str, candles: bool) -> None:
-    _follow_click(market["market_id"])
+    follow_choice(market["market_id"])
     with calm():
         moves = data.market_moves(context.store, token_id)
         if moves.empty:
@@ -187,13 +191,14 @@ def _siblings(context: Context, market: Any) -> None:
         return
     frame = data.siblings(context.store, market["event_key"], context.widest_window)
     st.markdown(f"**Same event:** {formats.escape(market['event_title'])}")
+    key = f"siblings_{market['market_id']}"
     st.dataframe(
         tables.siblings(frame, context.widest_window),
         hide_index=True,
         height="content",
-        key=f"siblings_{market['market_id']}",
+        key=key,
         column_config={"Market": st.column_config.TextColumn(width=270)},
-        on_select="rerun",
+        on_select=lambda: _sibling_clicked(key),
         selection_mode="single-cell",
     )
     st.session_state[_SIBLINGS] = list(frame["market_id"])
@@ -202,12 +207,11 @@ def _siblings(context: Context, market: Any) -> None:
         st.caption(f"Exactly one resolves Yes; the Yes prices add up to **{total}**. Click one to open it.")
 
 
-def _follow_click(market_id: str) -> None:
-    """Opens the sibling whose row was clicked, before anything is drawn."""
-    row = tables.clicked_row(f"siblings_{market_id}")
+def _sibling_clicked(key: str) -> None:
+    row = tables.clicked_row(key)
     shown = st.session_state.get(_SIBLINGS, [])
-    if row is not None and row < len(shown) and shown[row] != market_id:
-        open_market(shown[row])
+    if row is not None and row < len(shown):
+        choose_market(shown[row])
 
 
 def _ticks(context: Context, token_id: str, newest: datetime) -> None:

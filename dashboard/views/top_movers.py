@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data, formats
-from dashboard.context import Context, calm, open_market
+from dashboard.context import Context, calm, choose_market, follow_choice
 from dashboard.data import BoardFilters
 from dashboard.store import StoreUnavailableError
 from dashboard.views import controls, tables
@@ -26,7 +26,6 @@ def render(context: Context) -> None:
             filters = _filters(context)
         with st.popover("Look back", icon=":material/history:"):
             as_of = _as_of(context, window)
-    _follow_click()
     if as_of is None:
         _live_board(context, window, filters)
     else:
@@ -98,7 +97,7 @@ def _kept(context: Context, window: str) -> tuple[datetime, datetime] | None:
 
 @st.fragment(run_every=2)
 def _live_board(context: Context, window: str, filters: BoardFilters) -> None:
-    _follow_click()
+    follow_choice(None)
     with calm():
         frame = data.board(context.store, window, context.windows[window], filters)
         _say_coverage(context, window, frame)
@@ -142,16 +141,16 @@ def _table(context: Context, window: str, frame: pd.DataFrame) -> None:
         hide_index=True,
         height="content",
         column_config=tables.board_columns(window, span_s),
-        on_select="rerun",
+        on_select=_clicked,
         selection_mode="single-cell",
         placeholder=formats.DASH,
     )
     st.session_state[_SHOWN] = list(frame["market_id"])
 
 
-def _follow_click() -> None:
-    """Opens the market whose row was clicked. Before anything is drawn: the click was made on the last drawing."""
+def _clicked() -> None:
+    """Opens the market whose row was clicked: a row of the last drawing."""
     row = tables.clicked_row(_TABLE)
     shown = st.session_state.get(_SHOWN, [])
     if row is not None and row < len(shown):
-        open_market(shown[row])
+        choose_market(shown[row])

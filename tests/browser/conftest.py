@@ -1,0 +1,134 @@
+"""A real browser over a real dashboard process, over the seeded world."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from dashboard.launch import argv
+from movers.local.ports import free_port
+from movers.settings import load
+from tests.dashboard.fixtures import seeded, young
+from tests.stack_fixtures import KafkaProcess, ServiceProcess, kafka_stack, registry, stack_dir, wait_until, warehouse
+
+__all__ = ["kafka_stack", "registry", "seeded", "stack_dir", "warehouse", "young"]
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
+
+
+@dataclass
+class DashboardProcess:
+    """A running dashboard, started the way the product starts it."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@dataclass
+class Visit:
+    """One page in a browser, and what its console complained of."""
+
+    page: Page
+    errors: list[str] = field(default_factory=list)
+
+
+StartDashboard = Callable[[str], DashboardProcess]
+OpenPage = Callable[[str, int], Visit]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium of this machine; skips where there is none. Never downloads one."""
+    path = next(filter(None, map(shutil.which, _NAMES)), None)
+    if path is None:
+        pytest.skip(f"no Chromium on this machine (looked for {', '.join(_NAMES)})")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def start_dashboard(
+    stack_dir: Path, warehouse: ServiceProcess, kafka_stack: KafkaProcess, registry: ServiceProcess
+) -> Iterator[StartDashboard]:
+    """Starts a dashboard over a database of the warehouse; one process a database, stopped at the end."""
+    running: dict[str, DashboardProcess] = {}
+
+    def start(database: str) -> DashboardProcess:
+        if database not in running:
+            environment = {
+                **os.environ,
+                "CLICKHOUSE_PORT": str(warehouse.port),
+                "CLICKHOUSE_DATABASE": database,
+                "KAFKA_BOOTSTRAP_SERVERS": kafka_stack.bootstrap,
+                "SCHEMA_REGISTRY_URL": registry.url,
+                "DASHBOARD_PORT": str(free_port()),
+            }
+            running[database] = _start(environment, stack_dir / f"{database}.log")
+        return running[database]
+
+    yield start
+    for dashboard in running.values():
+        dashboard.process.terminate()
+        dashboard.process.wait(20)
+
+
+def _start(environment: dict[str, str], log: Path) -> DashboardProcess:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DASHBOARD_PORT", environment["DASHBOARD_PORT"])
+        command = [sys.executable, *argv(load())]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    url = f"http://127.0.0.1:{environment['DASHBOARD_PORT']}"
+
+    def is_up() -> bool:
+        try:
+            return httpx.get(f"{url}/_stcore/health", trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return process.poll() is not None
+
+    wait_until(is_up, "the dashboard answers", 60)
+    assert process.poll() is None, log.read_text()[-800:]
+    return DashboardProcess(url, process, log)
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """Opens an address in a window so wide, and gathers errors of its console."""
+    visits: list[Visit] = []
+
+    def open_(url: str, width: int = 1400) -> Visit:
+        page = browser.new_context(viewport={"width": width, "height": 900}).new_page()
+        visit = Visit(page)
+
+        def note(message: ConsoleMessage) -> None:
+            if message.type == "error":
+                visit.errors.append(message.text)
+
+        page.on("console", note)
+        page.on("pageerror", lambda error: visit.errors.append(str(error)))
+        page.goto(url)
+        visits.append(visit)
+        return visit
+
+    yield open_
+    for visit in visits:
+        visit.page.context.close()

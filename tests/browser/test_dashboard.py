@@ -1,0 +1,152 @@
+"""What a reader sees: rows, fresh numbers, the way from the board to a market and back, pop-ups; no console errors."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from movers.clickhouse import connect
+from movers.kafka import Publisher, create_topics
+from movers.registry import SchemaRegistry
+from schemas.codec import Codec
+from schemas.events import Alert
+from schemas.topics import ALERTS
+from tests.browser.conftest import OpenPage, StartDashboard
+from tests.dashboard.fixtures import SeededStore
+from tests.dashboard.test_toasts import BASE
+from tests.stack_fixtures import KafkaProcess, ServiceProcess, wait_until
+
+pytestmark = [pytest.mark.browser, pytest.mark.stack]
+
+_ROW_HEIGHT, _HEADER_HEIGHT = 35, 35
+
+
+def _cells(page: Page) -> list[str]:
+    """Texts of the first table; a canvas, whose accessible twin holds them."""
+    texts: list[str] = page.locator('[data-testid="stDataFrame"]').first.evaluate(
+        "table => [...table.querySelectorAll('[role=gridcell]')].map(cell => cell.textContent)"
+    )
+    return texts
+
+
+def _click_row(page: Page, row: int) -> None:
+    box = page.locator('[data-testid="stDataFrame"]').first.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 300, box["y"] + _HEADER_HEIGHT + _ROW_HEIGHT * (row + 0.5))
+
+
+def test_board_shows_rows_and_a_click_opens_the_market(
+    seeded: SeededStore, start_dashboard: StartDashboard, open_page: OpenPage
+) -> None:
+    visit = open_page(start_dashboard("dashboard_seeded").url, 1400)
+    page = visit.page
+    expect(page.locator('[data-testid="stDataFrame"]')).to_be_visible(timeout=30_000)
+    wait_until(lambda: "Will Boston beat New York tonight?" in _cells(page), "the first row is on the board")
+
+    _click_row(page, 0)
+
+    expect(page.locator("h2")).to_contain_text("Will Boston beat New York tonight?", timeout=20_000)
+    expect(page.locator(".js-plotly-plot").first).to_be_visible(timeout=20_000)
+    assert "market=KALSHI" in page.url
+    page.get_by_role("button", name="Back to Top movers").click()
+    expect(page.locator("h2")).to_have_text("Top movers", timeout=20_000)
+    assert "market=" not in page.url
+    assert visit.errors == []
+
+
+def test_every_page_draws_without_errors(
+    seeded: SeededStore, start_dashboard: StartDashboard, open_page: OpenPage
+) -> None:
+    visit = open_page(start_dashboard("dashboard_seeded").url, 1400)
+    page = visit.page
+    for name, header in (("Category Trends", "Category trends"), ("Alerts", "Alerts"), ("Top Movers", "Top movers")):
+        page.get_by_role("link", name=name).click(timeout=30_000)
+        expect(page.locator("h2").first).to_have_text(header, timeout=20_000)
+        expect(page.locator('[data-testid="stDataFrame"]').first).to_be_visible(timeout=20_000)
+        expect(page.locator('[data-testid="stException"], [data-testid="stAlertContentError"]')).to_have_count(0)
+    assert visit.errors == []
+
+
+def test_freshness_ticks_by_itself(seeded: SeededStore, start_dashboard: StartDashboard, open_page: OpenPage) -> None:
+    visit = open_page(start_dashboard("dashboard_seeded").url, 1400)
+    strip = visit.page.locator("text=/ old/").first
+    before = strip.inner_text(timeout=30_000)
+    if "min" in before:
+        pytest.skip("the seeded world is minutes old by now: its age in words changes too slowly to wait for")
+
+    expect(strip).not_to_have_text(before, timeout=15_000)
+
+    assert visit.errors == []
+
+
+def test_new_move_reaches_the_board_without_a_reload(
+    young: SeededStore, start_dashboard: StartDashboard, open_page: OpenPage
+) -> None:
+    page = open_page(start_dashboard("dashboard_young").url, 1400).page
+    wait_until(lambda: len(_cells(page)) > 0, "the board has rows")
+    client = connect(young.settings, client_name="test")
+    columns = "market_id token_id venue window ts ts_received price_now price_then move_pp abs_move_pp score"
+    columns += " coverage_s price_basis spread volume_24h_usd market_status is_settling computed_across_gap"
+    now = datetime.now(tz=UTC)
+    row: list[Any] = ["POLY:0x06", "POLY:0x06:YES", "polymarket", "5m", now, now, 0.95, 0.21, 74.0, 74.0, 1000.0]
+    row += [300, "mid", 0.01, 960_000.0, "open", False, False]
+
+    client.insert("movers_latest", [row], column_names=columns.split())
+
+    client.close()
+    wait_until(lambda: "74" in _cells(page), "the new move is on the board", 15)
+
+
+def test_alert_on_the_topic_pops_up_once(
+    seeded: SeededStore,
+    kafka_stack: KafkaProcess,
+    registry: ServiceProcess,
+    start_dashboard: StartDashboard,
+    open_page: OpenPage,
+) -> None:
+    create_topics(kafka_stack.bootstrap, partitions=1, replication=1, topics=[ALERTS])
+    store = SchemaRegistry(registry.url)
+    store.register([ALERTS])
+    visit = open_page(start_dashboard("dashboard_seeded").url, 1400)
+    expect(visit.page.locator('[data-testid="stDataFrame"]').first).to_be_visible(timeout=30_000)
+    undelivered: list[object] = []
+    publisher = Publisher(kafka_stack.bootstrap, "test", lambda message, error: undelivered.append(error))
+    codec = Codec(ALERTS, store, Alert)
+
+    # A reader that starts at the end may miss what is written while it finds its place: it is told until it shows.
+    deadline_s = time.monotonic() + 40
+    toasts = visit.page.locator('[data-testid="stToast"]')
+    while toasts.count() == 0:
+        assert time.monotonic() < deadline_s, "no pop-up"
+        for window_s in (3600, 300, 900):
+            body = codec.encode(_alert(window_s))
+            publisher.publish(ALERTS.name, b"KALSHI:A", body)
+        publisher.flush(10)
+        visit.page.wait_for_timeout(500)
+
+    expect(toasts).to_have_count(1)
+    expect(toasts.first).to_contain_text("+12.0 pp in 5m (and 2 longer)")
+    assert not undelivered
+    assert visit.errors == []
+    store.close()
+
+
+def _alert(window_s: int) -> Alert:
+    now_us = int((datetime.now(tz=UTC) - timedelta(seconds=1)).timestamp() * 1_000_000)
+    return replace(BASE, window_s=window_s, ts_event_us=now_us, opened_at_us=now_us)
+
+
+def test_narrow_screen_needs_no_sideways_scrolling(
+    seeded: SeededStore, start_dashboard: StartDashboard, open_page: OpenPage
+) -> None:
+    page = open_page(start_dashboard("dashboard_seeded").url, 420).page
+    expect(page.locator('[data-testid="stDataFrame"]').first).to_be_visible(timeout=30_000)
+
+    overflow: int = page.evaluate("document.scrollingElement.scrollWidth - window.innerWidth")
+
+    assert overflow <= 0

@@ -1,0 +1,80 @@
+"""Figures: holes stay holes, and the axis holds every price."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import pytest
+
+from dashboard import charts
+
+_T0 = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+def _bars(minutes: list[int]) -> pd.DataFrame:
+    prices = [0.4 + at / 1000 for at in minutes]
+    moments = pd.to_datetime([_T0 + timedelta(minutes=at) for at in minutes])
+    return pd.DataFrame({"ts": moments, "open": prices, "high": prices, "low": prices, "close": prices})
+
+
+def _series(bars: pd.DataFrame, alerts: pd.DataFrame | None = None) -> charts.MarketSeries:
+    band = pd.DataFrame({"ts": bars["ts"], "bid": bars["close"] - 0.005, "ask": bars["close"] + 0.005})
+    none = pd.DataFrame({"opened_at": [], "window": [], "direction": [], "peak_move_pp": []})
+    gaps = pd.DataFrame({"started_at": [], "ended_at": []})
+    return charts.MarketSeries(bars, band, none if alerts is None else alerts, gaps, 60)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "holes"),
+    [
+        ([0, 1, 2, 3, 4], 0),
+        ([0, 1, 2, 12, 13], 1),
+        ([0, 1, 2, 3, 5, 6], 0),  # a single missed minute is no hole
+        ([0, 15, 30, 45, 60], 0),  # a market looked at every quarter of an hour
+        ([0, 15, 30, 120, 135, 150], 1),
+        ([0], 0),
+        ([], 0),
+    ],
+)
+def test_break_gaps_puts_one_empty_row_in_each_hole(minutes: list[int], holes: int) -> None:
+    frame = charts.break_gaps(_bars(minutes), 60)
+
+    assert int(frame["close"].isna().sum()) == holes
+    assert len(frame) == len(minutes) + holes
+    assert frame["ts"].is_monotonic_increasing
+
+
+def test_line_is_not_drawn_across_a_hole_nor_is_the_band() -> None:
+    figure = charts.price(_series(_bars([0, 1, 2, 30, 31, 32])), candles=False)
+
+    line = next(trace for trace in figure.data if trace.name == "Price")
+    bands = [trace for trace in figure.data if trace.name == "Bid to ask"]
+    assert line.connectgaps is False
+    assert pd.isna(pd.Series(line.y)).sum() == 1
+    assert len(bands) == 2
+
+
+def test_alert_marker_stands_at_the_price_of_its_moment() -> None:
+    opened = pd.Timestamp(_T0) + pd.Timedelta(minutes=2, seconds=20)
+    alerts = pd.DataFrame(
+        {"opened_at": [opened, opened], "window": ["5m", "1h"], "direction": ["up", "up"], "peak_move_pp": [11.0, 12.0]}
+    )
+
+    figure = charts.price(_series(_bars([0, 1, 2, 3]), alerts), candles=True)
+
+    marker = next(trace for trace in figure.data if trace.name == "Alert up")
+    assert list(marker.y) == pytest.approx([40.2])
+    assert list(marker.customdata) == ["5m, 1h"]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.4, 0.4), (0.0, 1.0), (0.01, 0.02), (0.3, 0.7)])
+def test_axis_holds_every_price_and_stays_within_certainty(low: float, high: float) -> None:
+    bars = _bars([0, 1])
+    bars["low"], bars["high"] = low, high
+    series = charts.MarketSeries(bars, bars.assign(bid=low, ask=high), bars.head(0), bars.head(0), 60)
+
+    bottom, top = charts.price_range(series)
+
+    assert 0 <= bottom <= low * 100 <= high * 100 <= top <= 100
+    assert top - bottom >= 3

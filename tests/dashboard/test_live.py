@@ -1,0 +1,55 @@
+"""The words of the freshness strip."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from dashboard.live import VenueLine, venue_line
+
+_NOW = datetime(2026, 11, 23, 18, 42, tzinfo=UTC)
+
+
+def _row(received_s: float | None = 2.0, behind_s: float | None = None, **changes: Any) -> pd.Series:
+    newest = None if received_s is None else _NOW - timedelta(seconds=received_s)
+    ts = newest if behind_s is None else _NOW - timedelta(seconds=behind_s)
+    row: dict[str, Any] = {
+        "venue": "kalshi",
+        "newest_ts": pd.NaT if ts is None else ts,
+        "newest_received": pd.NaT if newest is None else newest,
+        "state": "connected",
+        "detail": "",
+        "markets_tracked": 100,
+        "markets_stale": 0,
+        "in_gap": False,
+        "gap_started": pd.NaT,
+    }
+    return pd.Series(row | changes)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (_row(2), VenueLine("green", "2 s old")),
+        (_row(-1), VenueLine("green", "0 s old")),
+        (_row(80), VenueLine("green", "1 min old")),
+        (_row(400), VenueLine("red", "silent, newest data 6 min old")),
+        (_row(None), VenueLine("gray", "no data yet")),
+        (_row(2, behind_s=4320), VenueLine("orange", "catching up, at 17:30 UTC (1 h 12 m back)")),
+        (
+            _row(2, state="degraded", detail="slow answers"),
+            VenueLine("orange", "degraded (slow answers), newest data 2 s old"),
+        ),
+        (_row(2, state="disconnected"), VenueLine("red", "disconnected, newest data 2 s old")),
+        (
+            _row(300, in_gap=True, gap_started=_NOW - timedelta(minutes=5)),
+            VenueLine("red", "feed gap since 18:37 UTC, newest data 5 min old"),
+        ),
+        (_row(2, markets_stale=7), VenueLine("orange", "2 s old, 7 of 100 markets stale")),
+    ],
+)
+def test_venue_line(row: pd.Series, expected: VenueLine) -> None:
+    assert venue_line(row, _NOW, sweep_interval_s=60) == expected

@@ -1,0 +1,200 @@
+"""The pages as Streamlit runs them, over the seeded world, an empty store, a young one, and none at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.data import AlertFilters, episodes
+from movers.settings import ClickHouseSettings
+from tests.dashboard.fixtures import SeededStore, point_at
+
+pytestmark = pytest.mark.stack
+
+
+def _top_movers() -> None:
+    from dashboard import live
+    from dashboard.context import context
+    from dashboard.views import top_movers
+
+    live.strip(context())
+    top_movers.render(context())
+
+
+def _category_trends() -> None:
+    from dashboard.context import context
+    from dashboard.views import category_trends
+
+    category_trends.render(context())
+
+
+def _market_detail() -> None:
+    from dashboard.context import context
+    from dashboard.views import market_detail
+
+    market_detail.render(context())
+
+
+def _alerts() -> None:
+    from dashboard.context import context
+    from dashboard.views import alerts
+
+    alerts.render(context())
+
+
+_PAGES = [_top_movers, _category_trends, _market_detail, _alerts]
+
+
+def _run(page: Callable[[], None], market: str | None = None) -> AppTest:
+    app = AppTest.from_function(page, default_timeout=30)
+    if market:
+        app.query_params["market"] = market
+    return app.run()
+
+
+def _said(app: AppTest) -> str:
+    return " ".join(element.value for kind in (app.info, app.caption, app.markdown) for element in kind)
+
+
+def test_top_movers_shows_the_largest_move_first(app_environment: pytest.MonkeyPatch, seeded: SeededStore) -> None:
+    point_at(app_environment, seeded.settings)
+
+    app = _run(_top_movers)
+
+    assert not app.exception
+    rows = app.dataframe[0].value
+    assert rows["Market"].iloc[0] == "Will Boston beat New York tonight?"
+    assert "Will the thin market move without trades?" not in set(rows["Market"])  # default filters
+    assert all(len(line) > 10 for line in rows["Trend"])
+    assert "**Kalshi**" in _said(app)
+    assert "**Polymarket**" in _said(app)
+
+
+def test_top_movers_follows_the_chosen_window(app_environment: pytest.MonkeyPatch, seeded: SeededStore) -> None:
+    point_at(app_environment, seeded.settings)
+    app = _run(_top_movers)
+
+    app.button_group(key="movers_window").set_value("24h").run()
+
+    assert not app.exception
+    notes = dict(zip(app.dataframe[0].value["Market"], app.dataframe[0].value["Notes"], strict=True))
+    assert notes["Will the Fed hold rates in December?"] == "across a gap"
+
+
+def test_top_movers_looks_back_to_an_earlier_minute(app_environment: pytest.MonkeyPatch, seeded: SeededStore) -> None:
+    point_at(app_environment, seeded.settings)
+    app = _run(_top_movers)
+
+    app.toggle(key="movers_back").set_value(True).run()
+
+    assert not app.exception
+    assert "board as it was at" in _said(app)
+    assert len(app.dataframe[0].value) > 5
+
+
+def test_uncovered_window_says_how_far_history_reaches(app_environment: pytest.MonkeyPatch, young: SeededStore) -> None:
+    point_at(app_environment, young.settings)
+    app = _run(_top_movers)
+
+    app.button_group(key="movers_window").set_value("24h").run()
+
+    assert "24h board: history covers 2 h 05 m so far" in _said(app)
+    assert not app.dataframe
+
+
+def test_category_trends_has_a_row_for_each_category(app_environment: pytest.MonkeyPatch, seeded: SeededStore) -> None:
+    point_at(app_environment, seeded.settings)
+
+    app = _run(_category_trends)
+
+    assert not app.exception
+    assert {"Crypto", "Elections", "Science & tech"} <= set(app.dataframe[0].value["Category"])
+    assert len(app.get("plotly_chart")) == 3
+
+
+def test_market_detail_shows_both_sides_and_siblings(app_environment: pytest.MonkeyPatch, seeded: SeededStore) -> None:
+    point_at(app_environment, seeded.settings)
+
+    app = _run(_market_detail, market="KALSHI:FED-HOLD")
+
+    assert not app.exception
+    metrics = {metric.label: metric.value for metric in app.metric}
+    price = next(path for path in seeded.paths if path.market_id == "KALSHI:FED-HOLD").prices[-1] * 100
+    assert metrics["Yes"] == f"{price:.1f} %"
+    assert metrics["No"] == f"{100 - price:.1f} %"
+    assert len(app.dataframe[0].value) == 3
+    assert "Yes prices add up to" in _said(app)
+    assert len(app.get("plotly_chart")) == 1
+
+
+def test_market_detail_search_opens_what_was_chosen(app_environment: pytest.MonkeyPatch, seeded: SeededStore) -> None:
+    point_at(app_environment, seeded.settings)
+    app = _run(_market_detail)
+    assert "Search for a market" in _said(app)
+
+    app.text_input(key="detail_search").set_value("bitcoin").run()
+    app.selectbox[0].set_value("POLY:0x04").run()
+
+    assert not app.exception
+    assert app.header[0].value.startswith("Will Bitcoin close above")
+
+
+def test_market_detail_of_an_unknown_market_says_so(app_environment: pytest.MonkeyPatch, seeded: SeededStore) -> None:
+    point_at(app_environment, seeded.settings)
+
+    assert "is known here" in _said(_run(_market_detail, market="KALSHI:NONE"))
+
+
+def test_alerts_lists_open_episodes_on_top(app_environment: pytest.MonkeyPatch, seeded: SeededStore) -> None:
+    point_at(app_environment, seeded.settings)
+
+    app = _run(_alerts)
+
+    assert not app.exception
+    states = list(app.dataframe[0].value["State"])
+    assert states[0] == "● open"
+    assert states[-1] == "closed"
+
+
+def test_acknowledging_an_episode_stores_name_and_note(app_environment: pytest.MonkeyPatch, young: SeededStore) -> None:
+    point_at(app_environment, young.settings)
+    alert_id = episodes(young.store, AlertFilters())["alert_id"].iloc[0]
+    app = AppTest.from_function(_alerts, default_timeout=30)
+    app.session_state["alert_chosen"] = alert_id
+    app.run()
+
+    app.text_input[0].set_value("Ada")
+    app.text_input[1].set_value("poll came out")
+    next(button for button in app.button if button.label == "Mark as seen").click().run()
+
+    assert not app.exception
+    rows = episodes(young.store, AlertFilters()).set_index("alert_id")
+    assert (rows.loc[alert_id, "acked_by"], rows.loc[alert_id, "note"]) == ("Ada", "poll came out")
+    assert alert_id not in set(episodes(young.store, AlertFilters(hide_acked=True))["alert_id"])
+    assert "alert_chosen" not in app.session_state
+
+
+@pytest.mark.parametrize("page", _PAGES)
+def test_page_over_an_empty_store_is_calm(
+    app_environment: pytest.MonkeyPatch, empty: ClickHouseSettings, page: Callable[[], None]
+) -> None:
+    point_at(app_environment, empty)
+
+    app = _run(page)
+
+    assert not app.exception
+    assert not app.error
+    assert app.info
+    assert not app.dataframe
+    assert not app.get("plotly_chart")
+
+
+@pytest.mark.parametrize("page", _PAGES)
+def test_page_without_a_store_is_calm(app_environment: pytest.MonkeyPatch, page: Callable[[], None]) -> None:
+    app = _run(page, market="KALSHI:FED-HOLD")
+
+    assert not app.exception
+    assert not app.error
+    assert "does not answer" in _said(app)

@@ -1,0 +1,201 @@
+"""Every query against a migrated store: the declared columns, and what the seeded world says they must hold."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from importlib.resources import files
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from dashboard.columns import COLUMNS
+from dashboard.store import Store, StoreUnavailableError
+from movers.local.ports import free_port
+from movers.settings import ClickHouseSettings
+from tests.dashboard.fixtures import SeededStore
+from tests.dashboard.seed import GAP_MINUTES
+
+pytestmark = pytest.mark.stack
+
+_MARKET, _TOKEN = "KALSHI:FED-HOLD", "KALSHI:FED-HOLD:YES"
+
+
+def _parameters(now: datetime) -> dict[str, dict[str, Any]]:
+    board: dict[str, Any] = {
+        "venues": [],
+        "categories": [],
+        "min_volume_usd": 0.0,
+        "max_spread_pp": 100.0,
+        "limit": 50,
+    }
+    chart = {"token_id": _TOKEN, "until": now, "span_s": 21_600, "step_s": 60}
+    return {
+        "board": {**board, "window": "1h", "max_age_s": 3600, "hide_settling": True},
+        "board_as_of": {**board, "window": "1h", "as_of": now},
+        "cache_span": {"window": "1h"},
+        "coverage": {},
+        "sparklines": {"token_ids": [_TOKEN], "until": now, "span_s": 3600, "step_s": 60},
+        "feed": {},
+        "filters": {},
+        "categories": {"threshold_pp": 5.0, "min_volume_usd": 0.0},
+        "category_history": {"window": "1h", "span_s": 10_800, "step_s": 300, "min_volume_usd": 0.0},
+        "search": {"text": "FED", "window": "24h", "limit": 10},
+        "market": {"market_id": _MARKET},
+        "market_moves": {"token_id": _TOKEN},
+        "market_bars": chart,
+        "market_band": chart,
+        "market_ticks": {"token_id": _TOKEN, "until": now, "limit": 30},
+        "market_alerts": {"market_id": _MARKET, "until": now, "span_s": 86_400},
+        "feed_gaps": {"venue": "kalshi", "until": now, "span_s": 86_400},
+        "siblings": {"event_key": "FED-DECISION-IN-DECEMBER", "window": "24h", "limit": 20},
+        "episodes": {
+            "venues": [],
+            "categories": [],
+            "windows": [],
+            "kinds": [],
+            "hide_acked": False,
+            "limit": 500,
+        },
+    }
+
+
+def _ask(seeded: SeededStore, query: str, **changes: Any) -> pd.DataFrame:
+    parameters = _parameters(seeded.now)[query] | changes
+    return seeded.store.rows(query, COLUMNS[query], **parameters)
+
+
+def test_every_sql_file_is_declared() -> None:
+    names = {entry.name.removesuffix(".sql") for entry in files("dashboard.queries").iterdir() if ".sql" in entry.name}
+
+    assert names == set(COLUMNS)
+
+
+@pytest.mark.parametrize("query", sorted(COLUMNS))
+def test_query_gives_declared_columns_and_rows(seeded: SeededStore, query: str) -> None:
+    frame = _ask(seeded, query)
+
+    assert len(frame) > 0
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == dict(COLUMNS[query])
+
+
+@pytest.mark.parametrize("query", sorted(COLUMNS))
+def test_query_on_an_empty_store_has_the_same_columns(
+    seeded: SeededStore, empty: ClickHouseSettings, query: str
+) -> None:
+    frame = Store(empty).rows(query, COLUMNS[query], **_parameters(seeded.now)[query])
+
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == dict(COLUMNS[query])
+
+
+def test_board_is_ranked_and_has_one_row_a_market(seeded: SeededStore) -> None:
+    frame = _ask(seeded, "board")
+    truth = {path.market_id: path.move_pp(60) for path in seeded.paths}
+
+    assert frame["market_id"].is_unique
+    assert frame["score"].is_monotonic_decreasing
+    assert list(frame["move_pp"]) == pytest.approx([truth[market_id] for market_id in frame["market_id"]])
+    assert set(frame["market_id"]) == {
+        path.market_id for path in seeded.paths if path.move_pp(60) and not path.is_settling
+    }
+
+
+def test_board_filters_by_venue_category_volume_and_spread(seeded: SeededStore) -> None:
+    thin = "POLY:0x12"
+    assert thin in set(_ask(seeded, "board")["market_id"])
+
+    assert thin not in set(_ask(seeded, "board", min_volume_usd=1000.0)["market_id"])
+    assert thin not in set(_ask(seeded, "board", max_spread_pp=5.0)["market_id"])
+    assert set(_ask(seeded, "board", venues=["kalshi"])["venue"]) == {"kalshi"}
+    assert set(_ask(seeded, "board", categories=["crypto", "world"])["category"]) == {"crypto", "world"}
+    assert len(_ask(seeded, "board", limit=3)) == 3
+
+
+def test_board_hides_settling_markets_unless_asked(seeded: SeededStore) -> None:
+    settling = {path.market_id for path in seeded.paths if path.is_settling}
+    assert settling
+
+    assert not settling & set(_ask(seeded, "board", window="5m")["market_id"])
+    assert settling <= set(_ask(seeded, "board", window="5m", hide_settling=False)["market_id"])
+
+
+def test_board_as_of_shows_the_minute_before_not_the_present(seeded: SeededStore) -> None:
+    as_of = seeded.now - timedelta(minutes=30)
+
+    frame = _ask(seeded, "board_as_of", as_of=as_of)
+
+    truth = {path.market_id: path.move_pp(60, ago=30) for path in seeded.paths}
+    assert frame["ts"].unique().tolist() == [pd.Timestamp(as_of).floor("min")]
+    assert list(frame["move_pp"]) == pytest.approx([truth[market_id] for market_id in frame["market_id"]])
+
+
+def test_as_of_before_anything_was_kept_is_empty(seeded: SeededStore) -> None:
+    assert _ask(seeded, "board_as_of", as_of=seeded.now - timedelta(days=9)).empty
+
+
+def test_bars_stop_at_the_feed_gap(seeded: SeededStore) -> None:
+    bars = _ask(seeded, "market_bars")
+    minute = pd.Timestamp(seeded.now).floor("min")
+
+    missing = {minute - pd.Timedelta(minutes=ago) for ago in GAP_MINUTES}
+
+    assert not missing & set(bars["ts"])
+    assert len(_ask(seeded, "feed_gaps")) == 1
+
+
+def test_bars_in_wider_steps_keep_first_open_and_last_close(seeded: SeededStore) -> None:
+    narrow, wide = _ask(seeded, "market_bars"), _ask(seeded, "market_bars", step_s=300)
+
+    groups = narrow.groupby(narrow["ts"].dt.floor("5min"))
+
+    assert list(wide["open"]) == list(groups["open"].first())
+    assert list(wide["close"]) == list(groups["close"].last())
+    assert list(wide["high"]) == list(groups["high"].max())
+    assert wide["volume_usd"].sum() == pytest.approx(narrow["volume_usd"].sum())
+
+
+def test_siblings_are_the_markets_of_the_event(seeded: SeededStore) -> None:
+    frame = _ask(seeded, "siblings")
+
+    assert set(frame["market_id"]) == {"KALSHI:FED-HOLD", "KALSHI:FED-CUT25", "KALSHI:FED-CUT50"}
+    assert frame["price_now"].is_monotonic_decreasing
+
+
+def test_search_finds_by_words_in_any_case_and_by_id(seeded: SeededStore) -> None:
+    assert set(_ask(seeded, "search", text="bitCOIN")["market_id"]) == {"POLY:0x04"}
+    assert set(_ask(seeded, "search", text="POLY:0x04")["market_id"]) == {"POLY:0x04"}
+    assert _ask(seeded, "search", text="100%_'; DROP").empty
+
+
+def test_open_episodes_come_first_then_newest(seeded: SeededStore) -> None:
+    frame = _ask(seeded, "episodes")
+    is_closed = (frame["state"] == "closed").astype(int)
+
+    assert is_closed.is_monotonic_increasing
+    assert 0 < is_closed.sum() < len(frame)
+    for _, group in frame.groupby(is_closed):
+        assert group["ts"].is_monotonic_decreasing
+    assert frame["alert_id"].is_unique
+
+
+def test_categories_count_movers_over_the_threshold(seeded: SeededStore) -> None:
+    frame = _ask(seeded, "categories")
+    crypto = frame[(frame["window"] == "1h") & (frame["category"] == "crypto")].iloc[0]
+    moves = [path.move_pp(60) or 0.0 for path in seeded.paths if path.market.category == "crypto"]
+
+    assert crypto["markets"] == len(moves)
+    assert crypto["movers"] == sum(abs(move) >= 5 for move in moves)
+    assert crypto["mean_abs_pp"] == pytest.approx(sum(map(abs, moves)) / len(moves))
+    assert crypto["net_pp"] == pytest.approx(sum(moves) / len(moves))
+
+
+def test_store_without_tables_says_so(warehouse: Any) -> None:
+    settings = ClickHouseSettings(clickhouse_port=warehouse.port, clickhouse_database="default")
+
+    with pytest.raises(StoreUnavailableError, match="no tables yet"):
+        Store(settings).rows("coverage", COLUMNS["coverage"])
+
+
+def test_store_away_says_so() -> None:
+    with pytest.raises(StoreUnavailableError, match="does not answer"):
+        Store(ClickHouseSettings(clickhouse_port=free_port())).rows("coverage", COLUMNS["coverage"])
