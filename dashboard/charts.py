@@ -48,14 +48,28 @@ def break_gaps(frame: pd.DataFrame, step_s: int) -> pd.DataFrame:
     return rows.reindex(rows.index.union(pd.DatetimeIndex(holes))).rename_axis("ts").reset_index()
 
 
+def _break_all(series: MarketSeries, frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its holes, and with the feed's known gaps, which can be shorter than a hole must be."""
+    frame = break_gaps(frame, series.step_s)
+    closed = series.gaps.dropna(subset=["started_at", "ended_at"])
+    middles = [
+        begun + (ended - begun) / 2 for begun, ended in zip(closed["started_at"], closed["ended_at"], strict=True)
+    ]
+    if frame.empty or not middles:
+        return frame
+    rows = frame.set_index("ts")
+    inside = [middle for middle in middles if rows.index[0] < middle < rows.index[-1]]
+    return rows.reindex(rows.index.union(pd.DatetimeIndex(inside, tz="UTC"))).rename_axis("ts").reset_index()
+
+
 def price(series: MarketSeries, *, candles: bool) -> go.Figure:
     """Price of one market in per cent: line with the bid-ask band, or candles; alerts marked, feed gaps shaded."""
     figure = go.Figure()
-    _add_band(figure, break_gaps(series.band, series.step_s))
+    _add_band(figure, _break_all(series, series.band))
     if candles:
         _add_candles(figure, series.bars)
     else:
-        _add_line(figure, break_gaps(series.bars, series.step_s))
+        _add_line(figure, _break_all(series, series.bars))
     _add_alerts(figure, series)
     for _, gap in series.gaps.iterrows():
         end = gap["ended_at"] if not formats.is_missing(gap["ended_at"]) else series.bars["ts"].max()

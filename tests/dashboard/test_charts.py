@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -53,6 +54,22 @@ def test_line_is_not_drawn_across_a_hole_nor_is_the_band() -> None:
     assert line.connectgaps is False
     assert pd.isna(pd.Series(line.y)).sum() == 1
     assert len(bands) == 2
+
+
+def test_known_feed_gap_breaks_the_line_even_when_short() -> None:
+    series = _series(_bars([0, 1, 2, 5, 6, 7]))  # three minutes are no hole by themselves
+    gap = {"started_at": [_T0 + timedelta(minutes=3)], "ended_at": [_T0 + timedelta(minutes=4)]}
+    gaps = pd.DataFrame({name: pd.to_datetime(moments) for name, moments in gap.items()})
+
+    with_gap = charts.price(replace(series, gaps=gaps), candles=False)
+
+    broken = [
+        int(pd.Series(trace.y).isna().sum())
+        for f in (charts.price(series, candles=False), with_gap)
+        for trace in f.data
+        if trace.name == "Price"
+    ]
+    assert broken == [0, 1]
 
 
 def test_alert_marker_stands_at_the_price_of_its_moment() -> None:
