@@ -265,9 +265,13 @@ def _run_stack(
 
 
 def _settings() -> settings.Settings:
-    """The settings; where the environment is silent, those of the stack running under MOVERS_HOME."""
+    """The settings; where the environment is silent, those of the stack running under MOVERS_HOME.
+
+    A command prints what it was asked for; the libraries' own lines come only from processes (`_process_settings`).
+    """
     from movers.stack import running
 
+    logs.configure("critical")
     state = running(settings.load().process.movers_home)
     if state is not None:
         for name, value in state["env"].items():

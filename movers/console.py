@@ -18,7 +18,7 @@ from rich.table import Table
 
 from movers.clickhouse import connect
 from movers.errors import UserError
-from movers.kafka import consumer, read_messages
+from movers.kafka import consumer, read_messages, require_broker
 from movers.registry import SchemaRegistry
 from movers.settings import Settings
 from schemas.codec import Codec, UndecodableError
@@ -97,9 +97,15 @@ def top_movers(settings: Settings, window: str, limit: int) -> list[Row]:
 
 
 def tail_alerts(settings: Settings, *, as_json: bool, from_start: bool, count: int | None) -> None:
-    """Prints alerts until interrupted, or until `count` of them."""
+    """Prints alerts until interrupted, or until `count` of them.
+
+    Raises:
+        TransientError: Kafka or the schema registry does not answer.
+    """
     codec = Codec(ALERTS, SchemaRegistry(settings.kafka.schema_registry_url), Alert)
-    reader = consumer(settings.kafka.kafka_bootstrap_servers, f"tail-{uuid.uuid4()}", from_start=from_start)
+    bootstrap = settings.kafka.kafka_bootstrap_servers
+    reader = consumer(bootstrap, f"tail-{uuid.uuid4()}", from_start=from_start)
+    require_broker(reader, bootstrap)
     reader.subscribe([ALERTS.name])
     printed = 0
     try:

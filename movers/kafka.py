@@ -7,6 +7,7 @@ partitioner is set here for every producer of ours.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,6 +20,8 @@ from movers.logs import get_logger
 from schemas.topics import CATALOGUE, Topic
 
 log = get_logger(__name__)
+_LIBRDKAFKA = logging.getLogger("librdkafka")
+"""Where the C library's own lines go: into our logs, not raw onto stderr. Handed over when a client polls."""
 
 Headers = Sequence[tuple[str, bytes]]
 OnUndelivered = Callable[[Message, KafkaError], None]
@@ -54,7 +57,7 @@ class Publisher:
         overrides: Mapping[str, Any] | None = None,
     ) -> None:
         config = {**PRODUCER_CONFIG, **(overrides or {}), "bootstrap.servers": bootstrap, "client.id": client_id}
-        self._producer = Producer(config)
+        self._producer = Producer(config, logger=_LIBRDKAFKA)
         self._on_undelivered = on_undelivered
 
     def publish(
@@ -117,7 +120,7 @@ def create_topics(
     Raises:
         TransientError: the broker does not answer or refuses.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap}, logger=_LIBRDKAFKA)
     try:
         existing = admin.list_topics(timeout=timeout_s).topics
         missing = [
@@ -133,6 +136,18 @@ def create_topics(
     return [topic.topic for topic in missing]
 
 
+def require_broker(reader: Consumer, bootstrap: str, timeout_s: float = 5.0) -> None:
+    """Proves that the broker answers, for commands that would else wait for ever.
+
+    Raises:
+        TransientError: it does not.
+    """
+    try:
+        reader.list_topics(timeout=timeout_s)
+    except KafkaException as error:
+        raise TransientError(f"Kafka at {bootstrap} does not answer: {error.args[0].str()}") from error
+
+
 def consumer(bootstrap: str, group: str, *, from_start: bool, overrides: Mapping[str, Any] | None = None) -> Consumer:
     """A plain consumer of ours: offsets are committed by hand, aborted transactions are hidden."""
     return Consumer(
@@ -143,7 +158,8 @@ def consumer(bootstrap: str, group: str, *, from_start: bool, overrides: Mapping
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest" if from_start else "latest",
             **(overrides or {}),
-        }
+        },
+        logger=_LIBRDKAFKA,
     )
 
 

@@ -9,6 +9,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient, NewTopic
 
 TOPIC = "_movers.health"
+ATTEMPT_S = 6.0
+"""A group that joined while the topic was still being made was once seen to wait a minute; a new one does not."""
+
 _QUIET = {"log_level": 0, "error_cb": lambda _error: None, "socket.timeout.ms": 10000}
 
 
@@ -18,7 +21,7 @@ def check_health(bootstrap: str, timeout_s: float) -> None:
     last: Exception | str = "no answer"
     while time.monotonic() < deadline_s:
         try:
-            _round_trip(bootstrap, deadline_s)
+            _round_trip(bootstrap, min(deadline_s, time.monotonic() + ATTEMPT_S))
         except (KafkaException, TimeoutError) as error:
             # The first seconds answer "coordinator load in progress" and the like.
             last = error
