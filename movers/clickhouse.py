@@ -31,6 +31,6 @@ def connect(settings: ClickHouseSettings, *, client_name: str, database: str | N
             send_receive_timeout=120,
         )
     except OperationalError as error:
-        raise TransientError(f"ClickHouse at {where} does not answer: {error}") from error
+        raise TransientError(f"ClickHouse at {where} does not answer") from error
     except DatabaseError as error:
         raise UserError(f"ClickHouse at {where} refuses: {str(error).splitlines()[0]}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import time
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 from movers.clickhouse import connect
 from movers.errors import MoversError
-from movers.kafka import watermarks
+from movers.kafka import consumer, require_broker, watermarks
 from movers.local.java import find_java
 from movers.registry import SchemaRegistry
 from movers.settings import Settings
@@ -65,6 +66,8 @@ def _disk(settings: Settings) -> str:
 
 def _kafka(settings: Settings) -> str:
     servers = settings.kafka.kafka_bootstrap_servers
+    with contextlib.closing(consumer(servers, "doctor", from_start=False)) as reader:
+        require_broker(reader, servers)
     missing = []
     for topic in CATALOGUE:
         try:

@@ -33,6 +33,7 @@ def configure(level: str = "info", *, process: str = "movers") -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.setLevel(level.upper())  # some libraries set levels of their own loggers
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
