@@ -201,8 +201,9 @@ class Supervisor:
             child.last_lines.append(line)
             log_file.write(line + "\n")
             log_file.flush()
-            if self._screen is not None and (self._verbose or _is_warning(line)):
-                print(f"{child.spec.name:>12} │ {line}", file=self._screen, flush=True)
+            shown = _for_screen(line, verbose=self._verbose)
+            if self._screen is not None and shown is not None:
+                print(f"{child.spec.name:>18} │ {shown}", file=self._screen, flush=True)
 
     async def _watch(self, child: Child) -> None:
         """Restarts the child whenever it ends, with backoff."""
@@ -280,11 +281,15 @@ def _die_with_parent() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _is_warning(line: str) -> bool:
-    """Whether a line of a child's log is worth a person's look: a JSON event at warning or above."""
-    if not line.startswith("{"):
-        return False
+def _for_screen(line: str, *, verbose: bool) -> str | None:
+    """What a person should see of a line of a child's log: events at warning or above, with their keys; else None."""
     try:
-        return json.loads(line).get("level") in {"warning", "error", "critical"}
-    except ValueError:
-        return False
+        event = json.loads(line)
+        level = event.pop("level")
+        name = event.pop("event")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return line if verbose else None
+    if not verbose and level not in {"warning", "error", "critical"}:
+        return None
+    keys = " ".join(f"{key}={value}" for key, value in event.items() if key not in {"timestamp", "process"})
+    return f"{level:<7} {name} {keys}"
