@@ -11,6 +11,7 @@ VENUES = ("polymarket", "kalshi")
 """Venues with a raw topic. `producers.registry` says how each is collected."""
 
 DAY_MS = 86_400_000
+RAW_PARTITION_BYTES = 2 * 1024**3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +45,15 @@ def _raw(venue: str) -> Topic:
         subject_file="raw",
         event=events.RawMessage,
         key="REST path or WebSocket channel",
-        # A page of a venue's list can be several MB before compression.
-        config=_delete_after(3, **{"compression.type": "zstd", "max.message.bytes": str(16 * 1024 * 1024)}),
+        # A page of a venue's list can be several MB before compression, and all pages of a day fill a laptop's disk.
+        config=_delete_after(
+            3,
+            **{
+                "compression.type": "zstd",
+                "max.message.bytes": str(16 * 1024 * 1024),
+                "retention.bytes": str(RAW_PARTITION_BYTES),
+            },
+        ),
     )
 
 

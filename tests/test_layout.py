@@ -1,0 +1,83 @@
+"""The layout says what it says: fixed top level, no drawers for odds and ends, venues named only where they belong."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+FIXED = {
+    "README.md",
+    "pyproject.toml",
+    "docker-compose.yml",
+    "schemas",
+    "producers",
+    "processors",
+    "sinks",
+    "dashboard",
+    "tests",
+}
+VENUE = re.compile(r"polymarket|kalshi", re.IGNORECASE)
+MAY_NAME_VENUES = {
+    "bench/house_ticks.py",  # makes ticks of both
+    "bench/processing.py",
+    "dashboard/formats.py",  # how their names are written
+    "movers/cli.py",  # help text
+    "movers/settings.py",  # their addresses
+    "movers/stack.py",  # the simulator's addresses in their place
+    "producers/quotes.py",  # whose rule for the shown price it is
+    "producers/registry.py",
+    "schemas/topics.py",
+}
+
+
+@pytest.fixture(scope="module")
+def files(repo_dir: Path) -> list[str]:
+    """Files of the repository as git sees them, the new ones among them."""
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=repo_dir,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [name for name in listing.stdout.splitlines() if (repo_dir / name).is_file()]
+
+
+def test_the_fixed_names_stand_at_the_top(repo_dir: Path) -> None:
+    assert {path.name for path in repo_dir.iterdir()} >= FIXED
+
+
+def test_no_module_is_a_drawer_for_odds_and_ends(files: list[str]) -> None:
+    drawers = {"utils", "util", "helpers", "helper", "common", "misc"}
+
+    assert [name for name in files if set(Path(name).with_suffix("").parts) & drawers] == []
+
+
+def test_venues_are_named_only_in_their_folders_the_registry_and_data(files: list[str], repo_dir: Path) -> None:
+    own = ("producers/polymarket/", "producers/kalshi/", "producers/simulated/", "tests/")
+    code = [name for name in files if name.endswith(".py") and not name.startswith(own)]
+
+    naming = {name for name in code if VENUE.search((repo_dir / name).read_text("utf-8"))}
+
+    assert naming - MAY_NAME_VENUES == set()
+
+
+def test_the_same_part_has_the_same_name_in_each_venue(repo_dir: Path) -> None:
+    polymarket, kalshi = (
+        {path.name for path in (repo_dir / "producers" / venue).iterdir() if path.is_file()}
+        for venue in ("polymarket", "kalshi")
+    )
+
+    assert polymarket == kalshi
+
+
+def test_no_file_names_a_registry_host_or_a_folder_of_the_machine_it_was_made_on(
+    files: list[str], repo_dir: Path
+) -> None:
+    hosts = re.compile("|".join(["python" + "hosted", "pypi[.]" + "org", "repo1?[.]mav" + "en", "/wo" + "rk/"]))
+    text = [name for name in files if not name.endswith((".png", ".svg"))]
+
+    assert [name for name in text if hosts.search((repo_dir / name).read_text("utf-8"))] == []
