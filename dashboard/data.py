@@ -15,13 +15,11 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.columns import COLUMNS
+from dashboard.queries import BOARD_MAX_AGE_S
 from dashboard.store import Store
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-BOARD_MAX_AGE_S = 300
-"""A market not heard of for so long (or for the window, when longer) is not on the board."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
+from dashboard.queries import BOARD_MAX_AGE_S
+from dashboard.store import query_text
 from movers.clickhouse import connect
 from movers.errors import UserError
 from movers.kafka import consumer, read_messages, require_broker
@@ -28,17 +30,7 @@ from schemas.units import PPM_PER_PP, datetime_from_micros, window_label
 
 Row = Mapping[str, Any]
 
-_TOP_SQL = """
-SELECT
-    m.title AS market, l.venue AS venue, l.price_now AS price, round(l.move_pp, 2) AS move_pp,
-    round(l.score, 1) AS score, round(l.volume_24h_usd) AS volume_24h_usd, l.ts AS ts, l.market_id AS market_id
-FROM (SELECT * FROM movers_latest FINAL WHERE window = {window:String}) AS l
-LEFT JOIN (SELECT market_id, title FROM markets FINAL) AS m USING (market_id)
-WHERE l.move_pp IS NOT NULL AND l.market_status = 'open' AND NOT l.is_settling
-  AND l.volume_24h_usd >= {min_volume:Float64} AND l.spread <= {max_spread:Float64}
-ORDER BY l.score DESC, l.market_id
-LIMIT {limit:UInt32}
-"""
+_TOP_COLUMNS = ("title", "venue", "price_now", "move_pp", "score", "volume_24h_usd", "ts", "market_id")
 
 
 def print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
@@ -76,24 +68,27 @@ def query(settings: Settings, sql: str, parameters: Mapping[str, Any] | None = N
 
 
 def top_movers(settings: Settings, window: str, limit: int) -> list[Row]:
-    """The board of a window as the dashboard ranks it, best first.
+    """The board of a window, best first: the same question that the dashboard asks.
 
     Raises:
         UserError: no such window.
     """
-    known = [window_label(window_s) for window_s in settings.rules.windows]
-    if window not in known:
-        raise UserError(f"unknown window {window}; known: {', '.join(known)}")
-    return query(
-        settings,
-        _TOP_SQL,
-        {
-            "window": window,
-            "limit": limit,
-            "min_volume": settings.rules.min_volume_24h,
-            "max_spread": settings.rules.max_spread_pp / 100,
-        },
-    )
+    rules = settings.rules
+    lengths_s = {window_label(window_s): window_s for window_s in rules.windows}
+    if window not in lengths_s:
+        raise UserError(f"unknown window {window}; known: {', '.join(lengths_s)}")
+    parameters = {
+        "window": window,
+        "max_age_s": max(lengths_s[window], BOARD_MAX_AGE_S),
+        "venues": [],
+        "categories": [],
+        "min_volume_usd": rules.min_volume_24h,
+        "max_spread_pp": rules.max_spread_pp,
+        "hide_settling": True,
+        "limit": limit,
+    }
+    rows = query(settings, query_text("board"), parameters)
+    return [{"rank": rank, **{name: row[name] for name in _TOP_COLUMNS}} for rank, row in enumerate(rows, start=1)]
 
 
 def tail_alerts(settings: Settings, *, as_json: bool, from_start: bool, count: int | None) -> None:
@@ -155,6 +150,8 @@ def _cell(value: object) -> str:
         return "–"
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}".rstrip("0").rstrip(".")
     return str(value)
 
 
