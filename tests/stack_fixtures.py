@@ -1,6 +1,6 @@
 """The one-machine stack for tests: real processes on free ports, in folders whose names have a space.
 
-`kafka_stack`, `registry` and `warehouse` are shared by a whole test session; tests that kill a process start their
+`kafka_stack`, `registry` and `warehouse` are shared by the tests of one folder; tests that kill a process start their
 own with `ServiceProcess.start` or `KafkaProcess`.
 """
 
@@ -120,7 +120,7 @@ class KafkaProcess:
         return process
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a space in its name."""
     folder = tmp_path_factory.mktemp("stack") / "a folder"
@@ -128,7 +128,7 @@ def stack_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def warehouse(stack_dir: Path) -> Iterator[ServiceProcess]:
     """A warehouse; connect with `clickhouse_connect.get_client(host="127.0.0.1", port=warehouse.port)`."""
     service = ServiceProcess.start("movers.local.warehouse", stack_dir / "warehouse data")
@@ -136,7 +136,7 @@ def warehouse(stack_dir: Path) -> Iterator[ServiceProcess]:
     assert service.terminate() == 0, service.log.read_text()[-800:]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def registry(stack_dir: Path) -> Iterator[ServiceProcess]:
     """An empty schema registry."""
     service = ServiceProcess.start("movers.local.registry", stack_dir / "registry data")
@@ -144,7 +144,7 @@ def registry(stack_dir: Path) -> Iterator[ServiceProcess]:
     assert service.terminate() == 0, service.log.read_text()[-800:]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kafka_stack(stack_dir: Path) -> Iterator[KafkaProcess]:
     """A Kafka node without topics."""
     node = KafkaProcess(stack_dir / "node")

@@ -53,7 +53,7 @@ StartDashboard = Callable[[str], DashboardProcess]
 OpenPage = Callable[[str, int], Visit]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Chromium of this machine; skips where there is none. Never downloads one."""
     path = next(filter(None, map(shutil.which, _NAMES)), None)
@@ -65,7 +65,7 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def start_dashboard(
     stack_dir: Path, warehouse: ServiceProcess, kafka_stack: KafkaProcess, registry: ServiceProcess
 ) -> Iterator[StartDashboard]:

@@ -42,19 +42,19 @@ def _seeded(settings: ClickHouseSettings, history_min: int) -> SeededStore:
         client.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def seeded(warehouse: ServiceProcess) -> SeededStore:
     """26 hours of history: every window is covered. Tests only read it."""
     return _seeded(_settings(warehouse, "dashboard_seeded"), 26 * 60)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def young(warehouse: ServiceProcess) -> SeededStore:
     """125 minutes of history: the 24-hour window is not covered yet. Tests may write to it."""
     return _seeded(_settings(warehouse, "dashboard_young"), 125)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def empty(warehouse: ServiceProcess) -> ClickHouseSettings:
     """Tables without rows."""
     settings = _settings(warehouse, "dashboard_empty")

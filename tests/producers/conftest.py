@@ -49,7 +49,7 @@ def prepared(node: KafkaProcess, schemas: ServiceProcess, topics: Sequence[Topic
     return Stack(node.bootstrap, schemas.url)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(kafka_stack: KafkaProcess, registry: ServiceProcess) -> Stack:
-    """Shared by the tests of a session; topics are not emptied in between."""
+    """Shared by the tests of this folder; topics are not emptied in between."""
     return prepared(kafka_stack, registry)

@@ -16,7 +16,7 @@ from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.store import Store
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def warehouse_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Port of a warehouse on an empty folder."""
     process, port = start_warehouse(tmp_path_factory.mktemp("warehouse"))

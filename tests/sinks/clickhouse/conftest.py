@@ -39,7 +39,7 @@ class Broker:
     registry_url: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def broker(tmp_path_factory: pytest.TempPathFactory, repo_dir: Path) -> Iterator[Broker]:
     """Kafka and registry, schemas registered."""
     folder = tmp_path_factory.mktemp("broker")
@@ -141,7 +141,7 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 60.0
 
 @pytest.fixture
 def stand(broker: Broker, warehouse_port: int, database: ClickHouseSettings, tmp_path: Path) -> Iterator[Stand]:
-    """A stand on the session's warehouse."""
+    """A stand on the folder's warehouse."""
     recreate_topics(broker.bootstrap)
     stand = Stand(broker, FaultyLine(warehouse_port), database, Store(database), tmp_path / "sink.log")
     yield stand
