@@ -102,7 +102,7 @@ class VenueHttp:
                 if failures >= _ATTEMPTS:
                     raise TransientError(f"{method} {self._base_url}{path}: {problem}") from error
                 delay = backoff_s(failures, retry_after, self._clock.now_us())
-                log.warning("venue_retry", path=path, problem=problem, failures=failures, wait_s=round(delay, 2))
+                log.info("venue_retry", path=path, problem=problem, failures=failures, wait_s=round(delay, 2))
                 self._limit.hold(delay)
 
     async def _exchange(self, method: str, channel: str, path: str, content: bytes | None) -> tuple[Answer, str | None]:
