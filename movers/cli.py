@@ -274,8 +274,8 @@ def _settings() -> settings.Settings:
     logs.configure("critical")
     state = running(settings.load().process.movers_home)
     if state is not None:
-        for name, value in state["env"].items():
-            os.environ.setdefault(name, value)
+        own = settings.given()
+        os.environ.update({name: value for name, value in state["env"].items() if name not in own})
     return settings.load()
 
 

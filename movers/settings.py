@@ -23,8 +23,12 @@ class KafkaSettings(BaseSettings):
 
     model_config = _CONFIG
 
-    kafka_bootstrap_servers: str = Field("127.0.0.1:19092", description="Kafka or Redpanda, host:port[,host:port]")
-    schema_registry_url: str = Field("http://127.0.0.1:18081", description="Schema registry, base address")
+    kafka_bootstrap_servers: str = Field(
+        "127.0.0.1:19092", min_length=3, description="Kafka or Redpanda, host:port[,host:port]"
+    )
+    schema_registry_url: str = Field(
+        "http://127.0.0.1:18081", min_length=8, description="Schema registry, base address"
+    )
     kafka_partitions: int = Field(4, ge=1, le=1024, description="Partitions of each topic that we create")
     kafka_replication: int = Field(1, ge=1, le=7, description="Replicas of each topic that we create")
 
@@ -34,7 +38,7 @@ class ClickHouseSettings(BaseSettings):
 
     model_config = _CONFIG
 
-    clickhouse_host: str = Field("127.0.0.1", description="ClickHouse host")
+    clickhouse_host: str = Field("127.0.0.1", min_length=1, description="ClickHouse host")
     clickhouse_port: int = Field(18123, ge=1, le=65535, description="ClickHouse HTTP port")
     clickhouse_user: str = Field("default", description="ClickHouse user")
     clickhouse_password: SecretStr = Field(SecretStr(""), description="ClickHouse password")
@@ -160,13 +164,24 @@ def load() -> Settings:
     return settings
 
 
+def given() -> set[str]:
+    """Names that the environment or `.env` set; every other setting stands at its default."""
+    return {name.upper() for name in os.environ} | {key.upper() for _, key in _dotenv_keys()}
+
+
 def _refuse_unknown(settings: Settings) -> None:
     """A misspelt key in `.env` is an error. The environment itself is shared with the world, so it is not checked."""
     known = {name.upper() for group in settings.groups() for name in type(group).model_fields}
+    for number, key in _dotenv_keys():
+        if key.upper() not in known:
+            raise UserError(f".env line {number}: unknown setting {key}; `movers config` lists the known ones")
+
+
+def _dotenv_keys() -> list[tuple[int, str]]:
+    """Line number and key of each setting in `.env`."""
     path = Path(".env")
     if not path.is_file() or not os.access(path, os.R_OK):
-        return
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
-        key = line.split("=", 1)[0].removeprefix("export ").strip()
-        if key and not key.startswith("#") and key.upper() not in known:
-            raise UserError(f".env line {number}: unknown setting {key}; `movers config` lists the known ones")
+        return []
+    lines = enumerate(path.read_text("utf-8").splitlines(), start=1)
+    keys = [(number, line.split("=", 1)[0].removeprefix("export ").strip()) for number, line in lines]
+    return [(number, key) for number, key in keys if key and not key.startswith("#")]

@@ -8,7 +8,7 @@ import pytest
 
 from movers.console import settings_rows
 from movers.errors import UserError
-from movers.settings import Settings, load
+from movers.settings import Settings, given, load
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +57,21 @@ def test_windows_must_be_distinct_ascending_and_at_most_a_day(monkeypatch: pytes
 
     with pytest.raises(UserError, match="setting WINDOWS"):
         load()
+
+
+def test_a_setting_left_empty_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "")
+
+    with pytest.raises(UserError, match=r"^setting KAFKA_BOOTSTRAP_SERVERS: .*at least"):
+        load()
+
+
+def test_what_is_given_counts_the_environment_and_dotenv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("# mine\nexport LOG_LEVEL=debug\n")
+    monkeypatch.setenv("CLICKHOUSE_HOST", "store")
+
+    assert {"LOG_LEVEL", "CLICKHOUSE_HOST"} <= given()
+    assert "CLICKHOUSE_PORT" not in given()
 
 
 def test_more_windows_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
