@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +24,45 @@ def finished(repo_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     """One run that stops by itself: its report, its exit code, and the processes it had."""
     home = tmp_path_factory.mktemp("house run") / "home with a space"
     report = home.with_name("report.json")
-    arguments = ("--for", "45", "--speed", "120", "--markets", "120", "--report", str(report))
+    arguments = ("--for", "70", "--speed", "120", "--markets", "120", "--report", str(report))
     with Demo(home, repo_dir / ".movers" / "cache", *arguments) as demo:
         demo.wait_started()
         pids = [child["pid"] for child in demo.state["processes"]]
         page = httpx.get(f"http://127.0.0.1:{demo.env['DASHBOARD_PORT']}/", trust_env=False)
+        said = _ask_as_a_user(demo)
         code = demo.process.wait(180)
-    return {"code": code, "pids": pids, "page": page, "home": home, **json.loads(report.read_text())}
+    return {"code": code, "pids": pids, "page": page, "home": home, "said": said, **json.loads(report.read_text())}
+
+
+def _ask_as_a_user(demo: Demo) -> dict[str, subprocess.CompletedProcess[str]]:
+    """The commands of another terminal, while the demo runs. They find it by its home alone."""
+    client = demo.clickhouse()
+    with contextlib.closing(client):
+        demo.until(
+            lambda: client.query("SELECT count() FROM movers_latest WHERE abs_move_pp > 0").result_rows[0][0] > 20,
+            30,
+            "the first movers",
+        )
+    commands = {
+        "top": ("top", "--window", "5m", "--limit", "3", "--json"),
+        "status": ("status", "--json"),
+        "sql": ("sql", "SELECT venue, count() AS ticks FROM snapshots GROUP BY venue ORDER BY venue", "--json"),
+        "doctor": ("doctor",),
+        "alerts": ("alerts", "tail", "--from-start", "--count", "1", "--json"),
+        "wrong": ("sql", "SELECT nonsense"),
+    }
+    env = {**os.environ, "MOVERS_HOME": str(demo.home)}
+    return {
+        name: subprocess.run(
+            [sys.executable, "-m", "movers", *arguments],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        for name, arguments in commands.items()
+    }
 
 
 def test_the_run_says_ok_and_exits_zero(finished: dict[str, Any]) -> None:
@@ -65,6 +101,19 @@ def test_nothing_was_refused_and_nothing_had_to_be_restarted(finished: dict[str,
 def test_the_dashboard_answered(finished: dict[str, Any]) -> None:
     assert finished["page"].status_code == 200
     assert finished["dashboard_http_status"] == 200
+
+
+def test_the_commands_of_another_terminal_find_the_run_and_answer(finished: dict[str, Any]) -> None:
+    said = finished["said"]
+    rows = {name: [json.loads(line) for line in said[name].stdout.splitlines()] for name in ("top", "status", "sql")}
+
+    assert [row["rank"] for row in rows["top"]] == [1, 2, 3]
+    assert all(row["healthy"] and row["address"] and row["rss_mb"] > 0 for row in rows["status"])
+    assert [row["venue"] for row in rows["sql"]] == ["kalshi", "polymarket"]
+    assert said["doctor"].returncode == 0, said["doctor"].stdout
+    assert json.loads(said["alerts"].stdout)["state"] == "opened"
+    assert said["wrong"].returncode == 2
+    assert said["wrong"].stderr.count("\n") == 1
 
 
 def test_no_process_is_left_behind(finished: dict[str, Any]) -> None:
