@@ -42,7 +42,7 @@ log = get_logger(__name__)
 COMMIT_INTERVAL_S = 1.0
 _POLL_S = 0.2
 _BLOCK_CACHE_BYTES = 64 << 20
-_BEAT_MS = 5000
+_BEAT_MS = 1000
 _NEWEST_STEP_US = US_PER_S // 10
 
 Headers = Iterable[tuple[str, bytes]] | None

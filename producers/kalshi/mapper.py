@@ -164,12 +164,14 @@ def _title(row: Row, of_event: Event) -> str:
     """A title that tells by itself which market it is.
 
     All siblings may ask "Vancouver vs Houston Winner?", so the side is added where the title is not the market's own,
-    or where the siblings are not known.
+    or where the siblings are not known. A side that is called "Yes" adds nothing.
     """
     title = optional_text(row, "title") or of_event.title
     side = optional_text(row, "yes_sub_title")
     if not title and not side:
         raise bad_row("missing_field", "no title, no yes_sub_title, no event title", row)
+    if title and side.casefold() == "yes":
+        return title
     told = bool(of_event.ticker) and side.casefold() in title.casefold() and title not in of_event.shared_titles
     return title if told else f"{title} {side}".strip()
 

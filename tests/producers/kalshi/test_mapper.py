@@ -298,6 +298,15 @@ def test_title_tells_the_side_where_siblings_share_it(folder: Path) -> None:
     assert len(set(titles.values())) == len(titles), "no two markets read the same"
 
 
+def test_a_side_called_yes_adds_nothing_to_the_title(row: dict[str, Any]) -> None:
+    market = {**row, "title": "Will it rain in Chicago?", "yes_sub_title": "Yes"}
+    event = {"event_ticker": row["event_ticker"], "series_ticker": "KXRAIN", "title": "Rain", "markets": [market]}
+
+    [told] = KalshiCatalog().learn(page("events", [event]), MOMENT).events
+
+    assert told.title == "Will it rain in Chicago?"
+
+
 def test_category_falls_back_to_the_event_where_the_series_is_not_known(folder: Path) -> None:
     events = fixtures.load(folder / "current_events_nested_sports_trim.json")[:1]
 
