@@ -12,20 +12,23 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
 
 from dashboard import launch
 from movers import kafka, registry, report
+from movers.addresses import choose_addresses
 from movers.errors import UserError
-from movers.local.folders import prepare_folder
+from movers.local.folders import FolderLock, prepare_folder
 from movers.local.kafka import LocalKafka
-from movers.local.ports import free_port, require_free
 from movers.logs import get_logger
 from movers.settings import Settings, load
 from movers.supervisor import ChildSpec, Supervisor
@@ -60,79 +63,6 @@ class StackOptions:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addresses:
-    """Ports of one run. All on loopback."""
-
-    kafka: int
-    kafka_controller: int
-    registry: int
-    warehouse: int
-    simulator: int
-    dashboard: int
-    metrics: Mapping[str, int]
-
-    def environment(self) -> dict[str, str]:
-        """Settings that lead any process of ours, and the commands of a user, to this run."""
-        return {
-            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self.kafka}",
-            "SCHEMA_REGISTRY_URL": f"http://127.0.0.1:{self.registry}",
-            "CLICKHOUSE_HOST": "127.0.0.1",
-            "CLICKHOUSE_PORT": str(self.warehouse),
-            "DASHBOARD_HOST": "127.0.0.1",
-            "DASHBOARD_PORT": str(self.dashboard),
-        }
-
-    def simulated_venues(self) -> dict[str, str]:
-        """Settings that lead the producers to the simulator."""
-        http, ws = f"http://127.0.0.1:{self.simulator}", f"ws://127.0.0.1:{self.simulator}"
-        return {
-            "POLYMARKET_GAMMA_URL": f"{http}/gamma",
-            "POLYMARKET_CLOB_URL": f"{http}/clob",
-            "POLYMARKET_WS_URL": f"{ws}/poly-ws/ws/market",
-            "POLYMARKET_REQUESTS_PER_S": "500",
-            "KALSHI_API_URL": f"{http}/kalshi/trade-api/v2",
-            "KALSHI_WS_URL": f"{ws}/kalshi/trade-api/ws/v2",
-            "KALSHI_REQUESTS_PER_S": "500",
-        }
-
-
-PROCESSES = (
-    *(f"process-{name}" for name in ("moves", "bars", "alerts")),
-    "sink-clickhouse",
-    *(f"produce-{venue}" for venue in VENUES),
-)
-"""Processes of ours with a metrics port."""
-
-
-def choose_addresses(settings: Settings) -> Addresses:
-    """Free ports: the configured ones where free, others where somebody else has them.
-
-    Raises:
-        UserError: the user asked for a dashboard port by name and it is taken.
-    """
-    if "DASHBOARD_PORT" in os.environ:
-        require_free(settings.process.dashboard_port, "dashboard")
-    taken: set[int] = set()
-
-    def pick(preferred: int) -> int:
-        port = preferred if preferred not in taken and _is_free(preferred) else free_port()
-        while port in taken:
-            port = free_port()
-        taken.add(port)
-        return port
-
-    return Addresses(
-        kafka=pick(19092),
-        kafka_controller=pick(19093),
-        registry=pick(18081),
-        warehouse=pick(18123),
-        simulator=pick(18090),
-        dashboard=pick(settings.process.dashboard_port),
-        metrics={name: pick(19500 + i) for i, name in enumerate(PROCESSES)},
-    )
-
-
 class Stack:
     """One run of the one-machine stack. Use `run()`; everything else serves it."""
 
@@ -141,7 +71,7 @@ class Stack:
         self._say = say
         self._home = settings.process.movers_home.absolute()
         self._data = self._home / options.profile
-        self._prepare_folders()
+        self._lock = self._prepare_folders()
         self._addresses = choose_addresses(settings)
         self._environment = {**self._addresses.environment(), **self._folders(), **options.env}
         if options.simulator_args is not None:
@@ -178,6 +108,7 @@ class Stack:
             self._say("Stopping …")
             await self._supervisor.stop()
             self._kafka.release()
+            self._lock.release()
             self._say(f"Stopped. Logs: {self._data / 'logs'}")
 
     async def _start(self) -> None:
@@ -217,7 +148,8 @@ class Stack:
     async def _report(self) -> int:
         if self._options.report_path is None:
             return 0
-        processes = [report.Process(status, self._metrics_url(status["name"])) for status in self._supervisor.status()]
+        statuses = [*self._supervisor.status(), _own_status()]
+        processes = [report.Process(status, self._metrics_url(status["name"])) for status in statuses]
         extra = {"ran_s": round(time.monotonic() - self._began_s, 1), "profile": self._options.profile}
         result = await asyncio.to_thread(report.collect, self._settings, processes, extra)
         report.write(result, self._options.report_path)
@@ -313,17 +245,17 @@ class Stack:
             "SPILL_DIR": str(self._data / "spill"),
         }
 
-    def _prepare_folders(self) -> None:
+    def _prepare_folders(self) -> FolderLock:
         """One run per home; the demo's data are made anew, since its tape starts in the past each time."""
-        other = running(self._home)
-        if other is not None:
-            raise UserError(f"a stack is running already (pid {other['pid']}); stop it first, or set MOVERS_HOME")
+        prepare_folder(self._home, "the stack", MIN_FREE_MIB)
+        lock = FolderLock(self._home, "stack")
         if self._options.profile == "demo" and self._data.exists():
             try:
                 shutil.rmtree(self._data)
             except OSError as error:
                 raise UserError(f"data folder {self._data} cannot be emptied: {error.strerror}") from error
         prepare_folder(self._data, "the stack", MIN_FREE_MIB)
+        return lock
 
     @contextlib.contextmanager
     def _announced(self) -> Iterator[None]:
@@ -375,7 +307,7 @@ class _KafkaReady:
 
     def __call__(self) -> bool:
         if self._proved:
-            return not _is_free(self._port)
+            return _accepts(self._port)
         try:
             self._broker.wait_ready(timeout_s=60)
         except TimeoutError:
@@ -404,34 +336,49 @@ def _python(module: str, *args: object) -> list[str]:
 
 
 def _answers(url: str) -> Callable[[], bool]:
+    """A health check: whether the address answers with success.
+
+    Not through httpx: it makes a TLS context for each request, and these are asked every few seconds for ever.
+    """
+    parts = urlsplit(url)
+
     def check() -> bool:
+        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=5)
         try:
-            return httpx.get(url, timeout=5, trust_env=False).is_success
-        except httpx.HTTPError:
+            connection.request("GET", parts.path or "/")
+            return connection.getresponse().status == HTTPStatus.OK
+        except (OSError, HTTPException):
             return False
+        finally:
+            connection.close()
 
     return check
 
 
-def _is_free(port: int) -> bool:
+def _accepts(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+        return bool(probe.connect_ex(("127.0.0.1", port)) == 0)
 
 
-async def _unless(told: asyncio.Event, work: Any) -> bool:
-    """Runs `work` until it ends (True) or until told to stop (False, and it is cancelled)."""
+async def _unless(told: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Runs `work` until it ends (True) or until told to stop (False). It is cancelled then, or when this is."""
     task = asyncio.ensure_future(work)
     stop = asyncio.ensure_future(told.wait())
-    await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
-    stop.cancel()
-    if task.done():
+    try:
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        ended = task.done()
+    finally:
+        for each in (task, stop):
+            each.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await stop
+        if task.cancelled() or not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+    if ended:
         task.result()
-        return True
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-    return False
+    return ended
 
 
 def run(settings: Settings, options: StackOptions, say: Say) -> int:

@@ -32,6 +32,7 @@ STEADY_AFTER_S = 60.0
 """A child that ran so long starts its backoff anew."""
 
 SAMPLE_EVERY_S = 1.0
+CHECK_EVERY_S = 3.0
 CPU_WINDOW_SAMPLES = 31
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)  # loaded here: nothing may be imported between fork and exec
@@ -138,6 +139,7 @@ class Supervisor:
         self._screen = screen
         self._verbose = verbose
         self._stopping = False
+        self._checking = False
         self._watchers: list[asyncio.Task[None]] = []
         self.children: dict[str, Child] = {}
 
@@ -155,6 +157,9 @@ class Supervisor:
         if len(self._watchers) == len(fresh):
             self._watchers.append(asyncio.create_task(self._sample(), name="sampler"))
         await asyncio.gather(*(self._wait_ready(child) for child in fresh))
+        if not self._checking:
+            self._checking = True
+            self._watchers.append(asyncio.create_task(self._check(), name="checker"))
 
     async def stop(self) -> None:
         """Stops all children, last started first; after their time-out with SIGKILL."""
@@ -240,18 +245,20 @@ class Supervisor:
         child.healthy = True
 
     async def _sample(self) -> None:
-        """Memory every second; health of everybody now and then."""
-        turn = 0
+        """Memory and CPU of everybody, every second."""
         while not self._stopping:
             for child in list(self.children.values()):
                 child.sample()
-            if turn % 5 == 0:
-                started = [c for c in self.children.values() if c.pid is not None]
-                states = await asyncio.gather(*(asyncio.to_thread(c.spec.ready) for c in started))
-                for child, state in zip(started, states, strict=True):
-                    child.healthy = state
-            turn += 1
             await asyncio.sleep(SAMPLE_EVERY_S)
+
+    async def _check(self) -> None:
+        """Health of everybody, every few seconds; a slow answer delays only the next round."""
+        while not self._stopping:
+            started = [child for child in self.children.values() if child.pid is not None]
+            states = await asyncio.gather(*(asyncio.to_thread(child.spec.ready) for child in started))
+            for child, state in zip(started, states, strict=True):
+                child.healthy = state and child.pid is not None
+            await asyncio.sleep(CHECK_EVERY_S)
 
     async def _terminate(self, child: Child) -> None:
         process = child.process

@@ -26,7 +26,7 @@ MAY_NAME_VENUES = {
     "dashboard/formats.py",  # how their names are written
     "movers/cli.py",  # help text
     "movers/settings.py",  # their addresses
-    "movers/stack.py",  # the simulator's addresses in their place
+    "movers/addresses.py",  # the simulator's addresses in their place
     "producers/quotes.py",  # whose rule for the shown price it is
     "producers/registry.py",
     "schemas/topics.py",

@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from movers.cli import app
+from movers.local.folders import FolderLock
 
 COMMANDS = [
     ("demo",),
@@ -151,6 +152,20 @@ def test_a_data_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 
     assert result.returncode == 2
     assert_one_clear_line(result, "cannot be written")
+
+
+def test_a_second_stack_under_the_same_home_is_refused_and_touches_nothing(tmp_path: Path) -> None:
+    kept = tmp_path / "home" / "demo" / "precious"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    lock = FolderLock(tmp_path / "home", "stack")
+
+    result = movers("demo", cwd=tmp_path)
+
+    lock.release()
+    assert result.returncode == 2
+    assert_one_clear_line(result, "in use by another stack", str(os.getpid()))
+    assert kept.exists()
 
 
 def test_config_masks_secrets_and_prints_json(tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""Which port each part of a one-machine run listens on, and the settings that lead others there. All on loopback."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from movers.local.ports import free_port, is_free, require_free
+from movers.settings import Settings
+from schemas.topics import VENUES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Ports of one run."""
+
+    kafka: int
+    kafka_controller: int
+    registry: int
+    warehouse: int
+    simulator: int
+    dashboard: int
+    metrics: Mapping[str, int]
+
+    def environment(self) -> dict[str, str]:
+        """Settings that lead any process of ours, and the commands of a user, to this run."""
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self.kafka}",
+            "SCHEMA_REGISTRY_URL": f"http://127.0.0.1:{self.registry}",
+            "CLICKHOUSE_HOST": "127.0.0.1",
+            "CLICKHOUSE_PORT": str(self.warehouse),
+            "DASHBOARD_HOST": "127.0.0.1",
+            "DASHBOARD_PORT": str(self.dashboard),
+        }
+
+    def simulated_venues(self) -> dict[str, str]:
+        """Settings that lead the producers to the simulator."""
+        http, ws = f"http://127.0.0.1:{self.simulator}", f"ws://127.0.0.1:{self.simulator}"
+        return {
+            "POLYMARKET_GAMMA_URL": f"{http}/gamma",
+            "POLYMARKET_CLOB_URL": f"{http}/clob",
+            "POLYMARKET_WS_URL": f"{ws}/poly-ws/ws/market",
+            "POLYMARKET_REQUESTS_PER_S": "500",
+            "KALSHI_API_URL": f"{http}/kalshi/trade-api/v2",
+            "KALSHI_WS_URL": f"{ws}/kalshi/trade-api/ws/v2",
+            "KALSHI_REQUESTS_PER_S": "500",
+        }
+
+
+PROCESSES = (
+    *(f"process-{name}" for name in ("moves", "bars", "alerts")),
+    "sink-clickhouse",
+    *(f"produce-{venue}" for venue in VENUES),
+)
+"""Processes of ours with a metrics port."""
+
+
+def choose_addresses(settings: Settings) -> Addresses:
+    """Free ports: the configured ones where free, others where somebody else has them.
+
+    Raises:
+        UserError: the user asked for a dashboard port by name and it is taken.
+    """
+    if "DASHBOARD_PORT" in os.environ:
+        require_free(settings.process.dashboard_port, "dashboard")
+    taken: set[int] = set()
+
+    def pick(preferred: int) -> int:
+        port = preferred if preferred not in taken and is_free(preferred) else free_port()
+        while port in taken:
+            port = free_port()
+        taken.add(port)
+        return port
+
+    return Addresses(
+        kafka=pick(19092),
+        kafka_controller=pick(19093),
+        registry=pick(18081),
+        warehouse=pick(18123),
+        simulator=pick(18090),
+        dashboard=pick(settings.process.dashboard_port),
+        metrics={name: pick(19500 + i) for i, name in enumerate(PROCESSES)},
+    )
