@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from movers.local.ports import free_port, is_free, require_free
+from movers.local.ports import choose_port, free_port
 from movers.settings import Settings
 from schemas.topics import VENUES
 
@@ -62,23 +62,22 @@ def choose_addresses(settings: Settings) -> Addresses:
     Raises:
         UserError: the user asked for a dashboard port by name and it is taken.
     """
-    if "DASHBOARD_PORT" in os.environ:
-        require_free(settings.process.dashboard_port, "dashboard")
+    asked = settings.process.dashboard_port if "DASHBOARD_PORT" in os.environ else None
     taken: set[int] = set()
 
-    def pick(preferred: int) -> int:
-        port = preferred if preferred not in taken and is_free(preferred) else free_port()
+    def pick(preferred: int, what: str, asked: int | None = None) -> int:
+        port = choose_port(preferred, what, asked)
         while port in taken:
             port = free_port()
         taken.add(port)
         return port
 
     return Addresses(
-        kafka=pick(19092),
-        kafka_controller=pick(19093),
-        registry=pick(18081),
-        warehouse=pick(18123),
-        simulator=pick(18090),
-        dashboard=pick(settings.process.dashboard_port),
-        metrics={name: pick(19500 + i) for i, name in enumerate(PROCESSES)},
+        kafka=pick(19092, "kafka"),
+        kafka_controller=pick(19093, "kafka_controller"),
+        registry=pick(18081, "registry"),
+        warehouse=pick(18123, "warehouse"),
+        simulator=pick(18090, "simulator"),
+        dashboard=pick(settings.process.dashboard_port, "dashboard", asked),
+        metrics={name: pick(19500 + i, name) for i, name in enumerate(PROCESSES)},
     )

@@ -188,7 +188,8 @@ def read_to_end(bootstrap: str, topic: str, timeout_s: float = 30.0) -> Iterator
     """
     reader = consumer(bootstrap, f"read-to-end-{topic}", from_start=True)
     try:
-        open_ends = _open_ends(reader, topic, timeout_s)
+        ends = _ends(reader, topic, timeout_s)
+        open_ends = {p: (low, high) for p, (low, high) in ends.items() if high > low}
         reader.assign([TopicPartition(topic, partition, start) for partition, (start, _) in open_ends.items()])
         deadline = time.monotonic() + timeout_s
         while open_ends:
@@ -208,13 +209,11 @@ def watermarks(bootstrap: str, topic: str, timeout_s: float = 10.0) -> dict[int,
     """First and next offset of each partition. Empty when the topic does not exist."""
     reader = consumer(bootstrap, "watermarks", from_start=True)
     try:
-        partitions = reader.list_topics(topic, timeout=timeout_s).topics[topic].partitions
-        return {p: tuple(reader.get_watermark_offsets(TopicPartition(topic, p), timeout=timeout_s)) for p in partitions}
+        return _ends(reader, topic, timeout_s)
     finally:
         reader.close()
 
 
-def _open_ends(reader: Consumer, topic: str, timeout_s: float) -> dict[int, tuple[int, int]]:
+def _ends(reader: Consumer, topic: str, timeout_s: float) -> dict[int, tuple[int, int]]:
     partitions = reader.list_topics(topic, timeout=timeout_s).topics[topic].partitions
-    ends = {p: reader.get_watermark_offsets(TopicPartition(topic, p), timeout=timeout_s) for p in partitions}
-    return {p: (low, high) for p, (low, high) in ends.items() if high > low}
+    return {p: tuple(reader.get_watermark_offsets(TopicPartition(topic, p), timeout=timeout_s)) for p in partitions}

@@ -9,7 +9,6 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from movers.addresses import choose_addresses
 from movers.errors import UserError
 from movers.local.folders import FolderLock, prepare_folder
 from movers.local.kafka import LocalKafka
+from movers.local.ports import accepts
 from movers.logs import get_logger
 from movers.settings import Settings, load
 from movers.supervisor import ChildSpec, Supervisor
@@ -307,7 +307,7 @@ class _KafkaReady:
 
     def __call__(self) -> bool:
         if self._proved:
-            return _accepts(self._port)
+            return accepts(self._port)
         try:
             self._broker.wait_ready(timeout_s=60)
         except TimeoutError:
@@ -353,12 +353,6 @@ def _answers(url: str) -> Callable[[], bool]:
             connection.close()
 
     return check
-
-
-def _accepts(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1)
-        return bool(probe.connect_ex(("127.0.0.1", port)) == 0)
 
 
 async def _unless(told: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:

@@ -48,7 +48,7 @@ def listen(port: int, what: str) -> socket.socket:
     """
     if not 0 <= port <= 65535:
         raise UserError(f"port {port} ({what}) is not a port number; use 1 to 65535")
-    if port and _answers(port):
+    if port and accepts(port):
         raise UserError(f"port {port} ({what}) is in use; stop what listens there or choose another port")
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
@@ -65,7 +65,8 @@ def listen(port: int, what: str) -> socket.socket:
     return sock
 
 
-def _answers(port: int) -> bool:
+def accepts(port: int) -> bool:
+    """Whether somebody on the loopback address takes connections at `port` now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(0.5)
         return probe.connect_ex((LOOPBACK, port)) == 0

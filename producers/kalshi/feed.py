@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
-from movers.errors import BadMessageError, TransientError
-from producers.base import Answer, Page, Witness
+from producers.base import Page, Witness
 from producers.client import Query, VenueHttp
 from producers.kalshi import wire
 from producers.kalshi.settings import EVENTS_PAGE, MARKETS_PAGE, MAX_PAGES, SERIES_EVERY, TICKERS_BATCH
+from producers.listing import Paging, page_of, read_listing
+
+_PAGING = Paging(rows_of=wire.rows_of, cursor_of=wire.cursor_of, cursor_parameter="cursor", max_pages=MAX_PAGES)
 
 
 class KalshiFeed:
@@ -24,7 +25,7 @@ class KalshiFeed:
         """All series now and then, then all events with an open market; these come with markets of every status."""
         if self._crawls % SERIES_EVERY == 0:
             answer, body = await self._api.get("/series")
-            yield Page(answer=answer, kind="series", rows=self._rows(body, "series", answer))
+            yield page_of(_PAGING, self._witness, body, "series", answer)
         query: Query = {"status": "open", "with_nested_markets": "true", "limit": EVENTS_PAGE}
         async for page in self._cursor("/events", "events", query):
             yield page
@@ -52,24 +53,5 @@ class KalshiFeed:
         """Closes the connections."""
         await self._api.close()
 
-    async def _cursor(self, path: str, kind: str, query: Query) -> AsyncIterator[Page]:
-        """Pages of a listing, every filter repeated on every page. Ends at an empty cursor, or one that comes again."""
-        params: dict[str, str | int | Sequence[str]] = dict(query)
-        seen: set[str] = set()
-        for _ in range(MAX_PAGES):
-            answer, body = await self._api.get(path, params)
-            yield Page(answer=answer, kind=kind, rows=self._rows(body, kind, answer))
-            cursor = wire.cursor_of(body)
-            if not cursor or cursor in seen:
-                return
-            seen.add(cursor)
-            params["cursor"] = cursor
-        raise TransientError(f"{path}: no end after {MAX_PAGES} pages")
-
-    def _rows(self, body: Any, key: str, answer: Answer) -> list[Any]:
-        rows = wire.rows_of(body, key)
-        if rows is None:
-            detail = f"no list of {key} in the answer"
-            self._witness.refused(BadMessageError("bad_page", detail, answer.body), answer.channel)
-            raise TransientError(f"{answer.path}: {detail}")
-        return rows
+    def _cursor(self, path: str, kind: str, query: Query) -> AsyncIterator[Page]:
+        return read_listing(self._api, self._witness, _PAGING, path, kind, query)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
-from movers.errors import BadMessageError, TransientError
-from producers.base import Answer, Page, Witness
+from producers.base import Page, Witness
 from producers.client import Query, VenueHttp
+from producers.listing import Paging, page_of, read_listing
 from producers.polymarket import wire
 from producers.polymarket.settings import BOOKS_BATCH, EVENTS_PAGE, LOOKUP_BATCH, MARKETS_PAGE, MAX_PAGES
 
 _EVENTS = "/events/keyset"
 _MARKETS = "/markets/keyset"
+# Under any other name ("cursor", "next_cursor") the cursor is ignored and page 1 comes for ever.
+_PAGING = Paging(rows_of=wire.rows_of, cursor_of=wire.cursor_of, cursor_parameter="after_cursor", max_pages=MAX_PAGES)
 
 
 class PolymarketFeed:
@@ -38,7 +39,7 @@ class PolymarketFeed:
         for start in range(0, len(ids), BOOKS_BATCH):
             body = [{"token_id": token} for token in ids[start : start + BOOKS_BATCH]]
             answer, books = await self._clob.post("/books", body)
-            yield Page(answer=answer, kind="books", rows=self._rows(books, "books", answer))
+            yield page_of(_PAGING, self._witness, books, "books", answer)
 
     async def lookup(self, ids: Sequence[str]) -> AsyncIterator[Page]:
         """Markets by condition id. Open and closed ones are listed apart."""
@@ -54,29 +55,10 @@ class PolymarketFeed:
         await self._gamma.close()
         await self._clob.close()
 
-    async def _keyset(self, path: str, kind: str, query: Query) -> AsyncIterator[Page]:
-        """Pages of a listing, every filter repeated on every page: the cursor is bound to the query.
+    def _keyset(self, path: str, kind: str, query: Query) -> AsyncIterator[Page]:
+        """The cursor is bound to the query. The order is pinned, since the default one shifts while it is read.
 
-        The order is pinned, since the default one shifts while it is read. Ends when there is no cursor or one comes
-        again. A short page is not the end.
+        A short page is not the end.
         """
-        params: dict[str, str | int | Sequence[str]] = {**query, "order": "id", "ascending": "true"}
-        seen: set[str] = set()
-        for _ in range(MAX_PAGES):
-            answer, body = await self._gamma.get(path, params)
-            yield Page(answer=answer, kind=kind, rows=self._rows(body, kind, answer))
-            cursor = wire.cursor_of(body)
-            if not cursor or cursor in seen:
-                return
-            seen.add(cursor)
-            # Under any other name ("cursor", "next_cursor") it is ignored and page 1 comes for ever.
-            params["after_cursor"] = cursor
-        raise TransientError(f"{path}: no end after {MAX_PAGES} pages")
-
-    def _rows(self, body: Any, key: str, answer: Answer) -> list[Any]:
-        rows = wire.rows_of(body, key)
-        if rows is None:
-            detail = f"no list of {key} in the answer"
-            self._witness.refused(BadMessageError("bad_page", detail, answer.body), answer.channel)
-            raise TransientError(f"{answer.path}: {detail}")
-        return rows
+        pinned: Query = {**query, "order": "id", "ascending": "true"}
+        return read_listing(self._gamma, self._witness, _PAGING, path, kind, pinned)
