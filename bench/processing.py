@@ -28,10 +28,10 @@ import httpx
 from confluent_kafka import Producer, TopicPartition
 
 from bench.house_ticks import house_ticks
-from movers.kafka import PRODUCER_CONFIG, Publisher, consumer, create_topics, watermarks
+from kernel.kafka import PRODUCER_CONFIG, Publisher, consumer, create_topics, watermarks
 from movers.local.kafka import LocalKafka
 from movers.local.ports import free_port
-from movers.registry import SchemaRegistry
+from kernel.schema_registry import SchemaRegistry
 from processors import alerts_app, bars_app, moves_app
 from processors.analytics.alerts import AlertRule
 from processors.quix import Stage

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard import live
 from dashboard.context import Context, arrive, chosen_market, context
 from dashboard.views import alerts, category_trends, market_detail, top_movers
-from movers.errors import UserError
+from kernel.errors import UserError
 
 # Streamlit leaves a hand's breadth of air around; a board wants it for rows.
 _STYLE = """<style>

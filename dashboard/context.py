@@ -12,8 +12,8 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from dashboard import formats
 from dashboard.store import Store, StoreUnavailableError
 from dashboard.toasts import AlertFeed
-from movers import logs
-from movers.settings import RuleSettings, Settings, load
+from kernel import logs
+from kernel.settings import RuleSettings, Settings, load
 
 _MARKET, _CHOSEN, _PAGE = "market", "market_open", "page"
 

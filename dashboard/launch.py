@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from movers.settings import Settings
+from kernel.settings import Settings
 
 
 def argv(settings: Settings) -> list[str]:

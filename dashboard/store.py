@@ -14,10 +14,10 @@ import pandas as pd
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
-from movers.clickhouse import connect
-from movers.errors import TransientError, UserError
-from movers.logs import get_logger
-from movers.settings import ClickHouseSettings
+from kernel.clickhouse import connect
+from kernel.errors import TransientError, UserError
+from kernel.logs import get_logger
+from kernel.settings import ClickHouseSettings
 
 log = get_logger(__name__)
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaException
 
-from movers.errors import TransientError
-from movers.kafka import consumer
-from movers.logs import get_logger
-from movers.registry import SchemaRegistry
+from kernel.errors import TransientError
+from kernel.kafka import consumer
+from kernel.logs import get_logger
+from kernel.schema_registry import SchemaRegistry
 from schemas.codec import Codec, UndecodableError
 from schemas.events import Alert
 from schemas.topics import ALERTS

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from movers.local.ports import choose_port, free_port
-from movers.settings import Settings
+from kernel.settings import Settings
 from schemas.topics import VENUES
 
 

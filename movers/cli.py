@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from movers import logs, settings
-from movers.errors import MoversError, TransientError, UserError
+from kernel import logs, settings
+from kernel.errors import MoversError, TransientError, UserError
 
 app = typer.Typer(
     name="movers",
@@ -151,7 +151,7 @@ def migrate() -> None:
 @topics_app.command("create", epilog="Example: movers topics create")
 def topics_create() -> None:
     """Create the topics that are missing."""
-    from movers.kafka import create_topics
+    from kernel.kafka import create_topics
 
     kafka = _settings().kafka
     made = create_topics(kafka.kafka_bootstrap_servers, kafka.kafka_partitions, kafka.kafka_replication)
@@ -161,7 +161,7 @@ def topics_create() -> None:
 @schemas_app.command("register", epilog="Example: movers schemas register")
 def schemas_register() -> None:
     """Register the schemas of all topics."""
-    from movers.registry import SchemaRegistry
+    from kernel.schema_registry import SchemaRegistry
     from schemas.topics import CATALOGUE
 
     ids = SchemaRegistry(_settings().kafka.schema_registry_url).register(CATALOGUE)

@@ -18,11 +18,11 @@ from rich.table import Table
 
 from dashboard.queries import BOARD_MAX_AGE_S
 from dashboard.store import query_text
-from movers.clickhouse import connect
-from movers.errors import UserError
-from movers.kafka import consumer, read_messages, require_broker
-from movers.registry import SchemaRegistry
-from movers.settings import Settings
+from kernel.clickhouse import connect
+from kernel.errors import UserError
+from kernel.kafka import consumer, read_messages, require_broker
+from kernel.schema_registry import SchemaRegistry
+from kernel.settings import Settings
 from schemas.codec import Codec, UndecodableError
 from schemas.events import Alert
 from schemas.topics import ALERTS

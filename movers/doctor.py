@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from movers.clickhouse import connect
-from movers.errors import MoversError
-from movers.kafka import consumer, require_broker, watermarks
+from kernel.clickhouse import connect
+from kernel.errors import MoversError
+from kernel.kafka import consumer, require_broker, watermarks
 from movers.local.java import find_java
-from movers.registry import SchemaRegistry
-from movers.settings import Settings
+from kernel.schema_registry import SchemaRegistry
+from kernel.settings import Settings
 from schemas.codec import schema_text
 from schemas.topics import CATALOGUE
 

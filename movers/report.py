@@ -15,10 +15,10 @@ from confluent_kafka import KafkaException
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from movers.clickhouse import connect
-from movers.errors import MoversError, UserError
-from movers.kafka import watermarks
-from movers.settings import Settings
+from kernel.clickhouse import connect
+from kernel.errors import MoversError, UserError
+from kernel.kafka import watermarks
+from kernel.settings import Settings
 from schemas.topics import ALERTS, CATALOGUE, DEAD_LETTERS
 
 TABLES = (

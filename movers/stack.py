@@ -23,14 +23,15 @@ import httpx
 import psutil
 
 from dashboard import launch
-from movers import kafka, registry, report
+from kernel import kafka, schema_registry
+from movers import report
 from movers.addresses import choose_addresses
-from movers.errors import UserError
+from kernel.errors import UserError
 from movers.local.folders import FolderLock, prepare_folder
 from movers.local.kafka import LocalKafka
 from movers.local.ports import accepts
-from movers.logs import get_logger
-from movers.settings import Settings, load
+from kernel.logs import get_logger
+from kernel.settings import Settings, load
 from movers.supervisor import ChildSpec, Supervisor
 from schemas.topics import CATALOGUE, VENUES
 from sinks.clickhouse.migrate import migrate
@@ -162,7 +163,7 @@ class Stack:
             self._settings.kafka.kafka_partitions,
             self._settings.kafka.kafka_replication,
         )
-        schemas = registry.SchemaRegistry(self._settings.kafka.schema_registry_url)
+        schemas = schema_registry.SchemaRegistry(self._settings.kafka.schema_registry_url)
         schemas.register(CATALOGUE)
         schemas.close()
         migrate(self._settings.clickhouse)

@@ -22,8 +22,8 @@ from typing import Any, TextIO
 
 import psutil
 
-from movers.errors import MoversError
-from movers.logs import get_logger
+from kernel.errors import MoversError
+from kernel.logs import get_logger
 
 log = get_logger(__name__)
 

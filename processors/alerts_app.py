@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from movers.registry import SchemaRegistry
-from movers.settings import RuleSettings, Settings
+from kernel.schema_registry import SchemaRegistry
+from kernel.settings import RuleSettings, Settings
 from processors import quix
 from processors.analytics.alerts import AlertRule, AlertState, is_late, update
 from processors.step import Remembered, Result, Step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from movers.settings import Settings
+from kernel.settings import Settings
 from processors import quix
 from processors.analytics.bars import BarState, is_late, update
 from processors.step import Remembered, Result, Step

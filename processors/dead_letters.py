@@ -6,11 +6,11 @@ from collections import deque
 
 from confluent_kafka import KafkaError, Message
 
-from movers.clock import Clock
-from movers.errors import BadMessageError, TooMuchBadInputError, TransientError
-from movers.kafka import Publisher
-from movers.logs import get_logger
-from movers.metrics import BAD_INPUT
+from kernel.clock import Clock
+from kernel.errors import BadMessageError, TooMuchBadInputError, TransientError
+from kernel.kafka import Publisher
+from kernel.logs import get_logger
+from kernel.metrics import BAD_INPUT
 from schemas.codec import Codec, SchemaStore
 from schemas.events import DeadLetter
 from schemas.topics import DEAD_LETTERS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from movers.settings import Settings
+from kernel.settings import Settings
 from processors import quix
 from processors.analytics.moves import is_late, update
 from processors.analytics.windows import History, WindowPlan

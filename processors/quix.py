@@ -24,14 +24,14 @@ from quixstreams.models import Row
 from quixstreams.state import State
 from quixstreams.state.rocksdb import RocksDBOptions
 
-from movers import metrics
-from movers.clock import Clock, SystemClock
-from movers.errors import BadMessageError, TransientError, UserError
-from movers.kafka import PRODUCER_CONFIG
-from movers.logs import get_logger
-from movers.metrics import BAD_INPUT, LAG, MESSAGES, NEWEST_EVENT, Heartbeat
-from movers.registry import SchemaRegistry
-from movers.settings import Settings
+from kernel import metrics
+from kernel.clock import Clock, SystemClock
+from kernel.errors import BadMessageError, TransientError, UserError
+from kernel.kafka import PRODUCER_CONFIG
+from kernel.logs import get_logger
+from kernel.metrics import BAD_INPUT, LAG, MESSAGES, NEWEST_EVENT, Heartbeat
+from kernel.schema_registry import SchemaRegistry
+from kernel.settings import Settings
 from processors.dead_letters import BadInputLimit, DeadLetterBox
 from processors.step import Result, Step, guarded
 from schemas.topics import Topic

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from movers.errors import BadMessageError, MoversError
+from kernel.errors import BadMessageError, MoversError
 from schemas.codec import UndecodableError
 from schemas.events import Move, Tick
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from movers.kafka import consumer, watermarks
-from movers.logs import get_logger
-from movers.metrics import BAD_INPUT
+from kernel.kafka import consumer, watermarks
+from kernel.logs import get_logger
+from kernel.metrics import BAD_INPUT
 from schemas.codec import Codec, SchemaStore, UndecodableError
 from schemas.events import Market
 from schemas.topics import MARKETS

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from movers.errors import BadMessageError
+from kernel.errors import BadMessageError
 from producers.tracked import Tracked
 from schemas.events import Market, Tick
 

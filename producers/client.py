@@ -9,9 +9,9 @@ from urllib.parse import urlencode, urlsplit
 import httpx
 import orjson
 
-from movers.clock import Clock
-from movers.errors import BadMessageError, PermanentError, TransientError
-from movers.logs import get_logger
+from kernel.clock import Clock
+from kernel.errors import BadMessageError, PermanentError, TransientError
+from kernel.logs import get_logger
 from producers.base import Answer, Witness
 from producers.limits import RateLimit, backoff_s, http_date_us
 from schemas.units import US_PER_S

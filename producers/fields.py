@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from movers.errors import BadMessageError
+from kernel.errors import BadMessageError
 from schemas.units import micros_from_iso, ppm_from_venue
 
 Row = Mapping[str, Any]

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from movers import metrics
-from movers.clock import Clock
-from movers.errors import PermanentError, TooMuchBadInputError, TransientError
-from movers.logs import get_logger
-from movers.settings import CollectorSettings
+from kernel import metrics
+from kernel.clock import Clock
+from kernel.errors import PermanentError, TooMuchBadInputError, TransientError
+from kernel.logs import get_logger
+from kernel.settings import CollectorSettings
 from producers.base import Answer, Collector, Mapped, Moment, Page
 from producers.feed_state import GAP_PROMISES, Change, FeedState
 from producers.limits import backoff_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from email.utils import parsedate_to_datetime
 
-from movers.clock import Clock
+from kernel.clock import Clock
 from schemas.units import US_PER_S, micros_from_datetime
 
 MAX_WAIT_S = 120.0

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from movers.errors import BadMessageError, TransientError
+from kernel.errors import BadMessageError, TransientError
 from producers.base import Answer, Page, Witness
 from producers.client import Query, VenueHttp
 

@@ -13,11 +13,11 @@ from uuid import uuid4
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka.admin import AdminClient
 
-from movers import metrics
-from movers.clock import Clock
-from movers.errors import BadMessageError, TransientError, UserError
-from movers.kafka import Headers, Publisher
-from movers.logs import get_logger
+from kernel import metrics
+from kernel.clock import Clock
+from kernel.errors import BadMessageError, TransientError, UserError
+from kernel.kafka import Headers, Publisher
+from kernel.logs import get_logger
 from producers.base import Answer
 from producers.spill import Spill, Spilled
 from schemas import topics

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from movers.clock import Clock
-from movers.settings import Settings
+from kernel.clock import Clock
+from kernel.settings import Settings
 from producers.base import Collector, Witness
 from producers.client import VenueHttp, on_loopback
 from producers.kalshi.catalog import KalshiCatalog

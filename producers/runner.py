@@ -7,12 +7,12 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-from movers import metrics
-from movers.clock import Clock, SystemClock
-from movers.errors import TransientError
-from movers.logs import get_logger
-from movers.registry import SchemaRegistry
-from movers.settings import Settings
+from kernel import metrics
+from kernel.clock import Clock, SystemClock
+from kernel.errors import TransientError
+from kernel.logs import get_logger
+from kernel.schema_registry import SchemaRegistry
+from kernel.settings import Settings
 from producers.jobs import Jobs
 from producers.outbox import Outbox
 from producers.registry import VENUES

@@ -12,8 +12,8 @@ from typing import Self
 
 import orjson
 
-from movers.errors import UserError
-from movers.logs import get_logger
+from kernel.errors import UserError
+from kernel.logs import get_logger
 
 log = get_logger(__name__)
 

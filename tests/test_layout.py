@@ -25,7 +25,7 @@ MAY_NAME_VENUES = {
     "bench/processing.py",
     "dashboard/formats.py",  # how their names are written
     "movers/cli.py",  # help text
-    "movers/settings.py",  # their addresses
+    "kernel/settings.py",  # their addresses
     "movers/addresses.py",  # the simulator's addresses in their place
     "producers/quotes.py",  # whose rule for the shown price it is
     "producers/registry.py",

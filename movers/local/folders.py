@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import IO
 
-from movers.errors import UserError
+from kernel.errors import UserError
 
 MIN_FREE_MIB = 64
 

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from movers.errors import UserError
+from kernel.errors import UserError
 
 MIN_MAJOR = 17  # Apache Kafka 4 brokers need it
 _VERSION = re.compile(r'version "(?:1\.)?(\d+)')

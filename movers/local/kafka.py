@@ -15,7 +15,7 @@ import time
 import uuid
 from pathlib import Path
 
-from movers.errors import UserError
+from kernel.errors import UserError
 from movers.local.folders import FolderLock, prepare_folder
 from movers.local.jars import Progress, class_path
 from movers.local.java import find_java, java_major

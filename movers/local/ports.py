@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 
-from movers.errors import UserError
+from kernel.errors import UserError
 
 LOOPBACK = "127.0.0.1"
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from movers import logs
-from movers.errors import UserError
+from kernel import logs
+from kernel.errors import UserError
 from movers.local import ports
 from movers.local.folders import FolderLock, prepare_folder
 from movers.local.registry_store import Registered, RegistryError, Store

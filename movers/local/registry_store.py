@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from movers.errors import UserError
+from kernel.errors import UserError
 from movers.local.avro_compatibility import InvalidSchemaError, ParsedSchema, parse, problems
 
 LEVELS = frozenset(

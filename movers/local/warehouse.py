@@ -25,8 +25,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from movers import logs
-from movers.errors import UserError
+from kernel import logs
+from kernel.errors import UserError
 from movers.local import ports
 from movers.local.same_site import is_from_here
 from movers.local.warehouse_codec import BlockEncoder, Encoder, encoder

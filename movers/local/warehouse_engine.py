@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from movers.errors import UserError
+from kernel.errors import UserError
 from movers.local.folders import FolderLock, prepare_folder
 from movers.local.warehouse_sql import Statement
 

@@ -22,7 +22,7 @@ from typing import Any, Final, TextIO, cast
 
 import orjson
 
-from movers.errors import UserError
+from kernel.errors import UserError
 from producers.simulated import ids
 from producers.simulated.tape import Line, Market, Quote, write_tape
 from schemas.units import PPM, US_PER_S, micros_from_datetime, micros_from_iso

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from movers.errors import UserError
+from kernel.errors import UserError
 from producers.simulated.paging import SPOILED, answer
 
 MODES: Final = ("html", "truncated", "500", "429", "slow", "off")

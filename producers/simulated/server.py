@@ -34,8 +34,8 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from movers import logs
-from movers.errors import UserError
+from kernel import logs
+from kernel.errors import UserError
 from producers.simulated.clock import TapeClock, real_now_us
 from producers.simulated.faults import Faults
 from producers.simulated.house import HouseTape

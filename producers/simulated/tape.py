@@ -34,7 +34,7 @@ from typing import IO, Any, Final, Protocol, cast
 
 import orjson
 
-from movers.errors import UserError
+from kernel.errors import UserError
 from schemas.units import PPM
 
 FORMAT: Final = "movers-tape/1"

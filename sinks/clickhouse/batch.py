@@ -9,7 +9,7 @@ from typing import Any
 
 from confluent_kafka import Message
 
-from movers.errors import BadMessageError
+from kernel.errors import BadMessageError
 from schemas.codec import Codec, SchemaStore, UndecodableError
 from schemas.events import Alert, Bar, FeedStatus, Market, Move, Tick
 from schemas.topics import ALERTS, BARS, FEED_STATUS, MARKETS, MOVES, TICKS, Topic

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from movers.errors import BadMessageError
+from kernel.errors import BadMessageError
 from schemas.events import Alert, Bar, FeedStatus, Market, Move, Tick
 
 Storable = Market | Tick | Move | Bar | Alert | FeedStatus

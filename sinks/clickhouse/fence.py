@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from movers.errors import TransientError, UserError
-from movers.logs import get_logger
+from kernel.errors import TransientError, UserError
+from kernel.logs import get_logger
 
 log = get_logger(__name__)
 

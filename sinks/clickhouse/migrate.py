@@ -16,10 +16,10 @@ from importlib.resources import files
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from movers.clickhouse import connect
-from movers.errors import UserError
-from movers.logs import get_logger
-from movers.settings import ClickHouseSettings
+from kernel.clickhouse import connect
+from kernel.errors import UserError
+from kernel.logs import get_logger
+from kernel.settings import ClickHouseSettings
 
 log = get_logger(__name__)
 

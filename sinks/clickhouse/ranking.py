@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from movers.settings import RuleSettings
+from kernel.settings import RuleSettings
 from schemas.units import US_PER_S, window_label
 from sinks.clickhouse.store import Store
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from confluent_kafka import KafkaError, Message
 
-from movers.errors import TooMuchBadInputError, TransientError
-from movers.kafka import Publisher
-from movers.logs import get_logger
-from movers.metrics import BAD_INPUT
+from kernel.errors import TooMuchBadInputError, TransientError
+from kernel.kafka import Publisher
+from kernel.logs import get_logger
+from kernel.metrics import BAD_INPUT
 from schemas.codec import Codec, SchemaStore
 from schemas.events import DeadLetter
 from schemas.topics import DEAD_LETTERS

@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from movers.errors import PermanentError, TransientError
-from movers.kafka import consumer
-from movers.logs import get_logger
-from movers.metrics import LAG, MESSAGES, NEWEST_EVENT, ROWS, Heartbeat, serve
-from movers.registry import SchemaRegistry
-from movers.settings import Settings
+from kernel.errors import PermanentError, TransientError
+from kernel.kafka import consumer
+from kernel.logs import get_logger
+from kernel.metrics import LAG, MESSAGES, NEWEST_EVENT, ROWS, Heartbeat, serve
+from kernel.schema_registry import SchemaRegistry
+from kernel.settings import Settings
 from schemas.events import Tick
 from schemas.topics import ALERTS, BARS, FEED_STATUS, MARKETS, MOVES, TICKS
 from schemas.units import US_PER_S

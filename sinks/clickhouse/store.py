@@ -14,9 +14,9 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, DataError, OperationalError
 from urllib3.exceptions import HTTPError
 
-from movers.clickhouse import connect
-from movers.errors import TransientError, UserError
-from movers.settings import ClickHouseSettings
+from kernel.clickhouse import connect
+from kernel.errors import TransientError, UserError
+from kernel.settings import ClickHouseSettings
 from schemas.units import US_PER_S
 from sinks.clickhouse.rows import INGEST_OFFSETS, TABLES, Row, Table, as_columns
 

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from dashboard.launch import argv
 from movers.local.ports import free_port
-from movers.settings import load
+from kernel.settings import load
 from tests.dashboard.fixtures import seeded, young
 from tests.stack_fixtures import KafkaProcess, ServiceProcess, kafka_stack, registry, stack_dir, wait_until, warehouse
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from movers.clickhouse import connect
-from movers.kafka import Publisher, create_topics
-from movers.registry import SchemaRegistry
+from kernel.clickhouse import connect
+from kernel.kafka import Publisher, create_topics
+from kernel.schema_registry import SchemaRegistry
 from schemas.codec import Codec
 from schemas.events import Alert
 from schemas.topics import ALERTS

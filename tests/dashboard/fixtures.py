@@ -10,9 +10,9 @@ import pytest
 
 from dashboard.context import context
 from dashboard.store import Store
-from movers.clickhouse import connect
+from kernel.clickhouse import connect
 from movers.local.ports import free_port
-from movers.settings import ClickHouseSettings
+from kernel.settings import ClickHouseSettings
 from sinks.clickhouse.migrate import migrate
 from tests.dashboard.seed import Path, seed
 from tests.stack_fixtures import ServiceProcess

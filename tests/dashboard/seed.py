@@ -18,8 +18,8 @@ import numpy as np
 from clickhouse_connect.driver.client import Client
 from numpy.typing import NDArray
 
-from movers.clickhouse import connect
-from movers.settings import ClickHouseSettings
+from kernel.clickhouse import connect
+from kernel.settings import ClickHouseSettings
 from schemas.units import event_id
 from tests.dashboard.world_markets import MARKETS, SeedMarket
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dashboard.launch import argv
-from movers.settings import load
+from kernel.settings import load
 
 
 def test_argv_starts_our_app_quietly_on_the_set_address(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.data import AlertFilters, episodes
-from movers.settings import ClickHouseSettings
+from kernel.settings import ClickHouseSettings
 from tests.dashboard.fixtures import SeededStore, point_at
 
 pytestmark = pytest.mark.stack

@@ -12,7 +12,7 @@ import pytest
 from dashboard.columns import COLUMNS
 from dashboard.store import Store, StoreUnavailableError
 from movers.local.ports import free_port
-from movers.settings import ClickHouseSettings
+from kernel.settings import ClickHouseSettings
 from tests.dashboard.fixtures import SeededStore
 from tests.dashboard.seed import GAP_MINUTES
 

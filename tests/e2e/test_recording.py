@@ -18,8 +18,8 @@ import pandas as pd
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from movers.kafka import read_to_end
-from movers.registry import SchemaRegistry
+from kernel.kafka import read_to_end
+from kernel.schema_registry import SchemaRegistry
 from producers.simulated.convert import KINDS, cut
 from producers.simulated.tape import write_tape
 from schemas.codec import Codec

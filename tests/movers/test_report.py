@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movers.metrics import LAG_BUCKETS_S
+from kernel.metrics import LAG_BUCKETS_S
 from movers.report import quantile
 
 INF = float("inf")

@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from movers.kafka import Publisher, create_topics, read_to_end
+from kernel.kafka import Publisher, create_topics, read_to_end
 from movers.local.ports import free_port
-from movers.registry import SchemaRegistry
+from kernel.schema_registry import SchemaRegistry
 from schemas.codec import Codec
 from schemas.events import Alert, Bar, DeadLetter, Event, Market, Move, Tick
 from schemas.topics import ALERTS, BARS, BY_NAME, CATALOGUE, DEAD_LETTERS, MARKETS, MOVES, TICKS

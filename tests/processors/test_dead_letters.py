@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from movers.errors import TooMuchBadInputError
+from kernel.errors import TooMuchBadInputError
 from processors.dead_letters import BadInputLimit
 
 

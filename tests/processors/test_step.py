@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from movers.errors import BadMessageError, TransientError
+from kernel.errors import BadMessageError, TransientError
 from processors.moves_app import make_step
 from processors.step import Remembered, Result, guarded
 from schemas.codec import Codec

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from movers.kafka import create_topics, read_to_end
-from movers.registry import SchemaRegistry
+from kernel.kafka import create_topics, read_to_end
+from kernel.schema_registry import SchemaRegistry
 from schemas.codec import Codec
 from schemas.events import Event
 from schemas.topics import CATALOGUE, Topic

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from movers.errors import BadMessageError
+from kernel.errors import BadMessageError
 from producers.base import Answer, Catalog, Mapped, Moment, Page
 from schemas.events import Market, Tick
 from schemas.units import datetime_from_micros, micros_from_iso

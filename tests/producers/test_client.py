@@ -8,8 +8,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from movers.clock import ManualClock
-from movers.errors import PermanentError, TransientError
+from kernel.clock import ManualClock
+from kernel.errors import PermanentError, TransientError
 from producers import client
 from producers.base import Answer
 from schemas.units import US_PER_S, micros_from_iso

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from movers.kafka import watermarks
+from kernel.kafka import watermarks
 from movers.local.ports import free_port
 from producers.registry import VENUES
 from schemas import topics

@@ -13,10 +13,10 @@ import httpx
 import orjson
 import pytest
 
-from movers.clock import ManualClock
-from movers.errors import TooMuchBadInputError, TransientError
-from movers.registry import SchemaRegistry
-from movers.settings import CollectorSettings
+from kernel.clock import ManualClock
+from kernel.errors import TooMuchBadInputError, TransientError
+from kernel.schema_registry import SchemaRegistry
+from kernel.settings import CollectorSettings
 from producers.base import Collector
 from producers.client import VenueHttp
 from producers.jobs import Jobs

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from movers.clock import SystemClock
-from movers.errors import BadMessageError, UserError
-from movers.registry import SchemaRegistry
+from kernel.clock import SystemClock
+from kernel.errors import BadMessageError, UserError
+from kernel.schema_registry import SchemaRegistry
 from producers.outbox import MAX_KEPT_BYTES, Outbox
 from producers.spill import Spill
 from schemas import topics

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movers.errors import UserError
+from kernel.errors import UserError
 from producers.spill import Spill, Spilled
 
 FILE = "undelivered.jsonl"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import httpx
 
-from movers.clock import ManualClock
-from movers.errors import BadMessageError
+from kernel.clock import ManualClock
+from kernel.errors import BadMessageError
 from producers.base import Answer
 from producers.client import VenueHttp
 from producers.limits import RateLimit

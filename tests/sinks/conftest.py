@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from movers.settings import ClickHouseSettings
+from kernel.settings import ClickHouseSettings
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.store import Store
 

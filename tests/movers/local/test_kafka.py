@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from movers.errors import UserError
+from kernel.errors import UserError
 from movers.local.kafka import LocalKafka
 from tests.stack_fixtures import JAR_CACHE, KafkaProcess, wait_until
 

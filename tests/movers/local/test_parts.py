@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movers.errors import UserError
+from kernel.errors import UserError
 from movers.local import folders, jars, java, kafka, ports
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from movers.clock import ManualClock
-from movers.errors import TransientError
+from kernel.clock import ManualClock
+from kernel.errors import TransientError
 from producers.base import Page
 from producers.kalshi.feed import KalshiFeed
 from producers.kalshi.settings import SERIES_EVERY, TICKERS_BATCH

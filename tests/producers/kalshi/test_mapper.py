@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from movers.errors import BadMessageError
+from kernel.errors import BadMessageError
 from producers.kalshi import mapper
 from producers.kalshi.catalog import KalshiCatalog
 from producers.kalshi.settings import CATEGORY

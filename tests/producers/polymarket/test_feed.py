@@ -9,8 +9,8 @@ import httpx
 import orjson
 import pytest
 
-from movers.clock import ManualClock
-from movers.errors import TransientError
+from kernel.clock import ManualClock
+from kernel.errors import TransientError
 from producers.base import Page
 from producers.polymarket.feed import PolymarketFeed
 from producers.polymarket.settings import BOOKS_BATCH

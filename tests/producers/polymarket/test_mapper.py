@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from movers.errors import BadMessageError
+from kernel.errors import BadMessageError
 from producers.polymarket import mapper
 from producers.polymarket.catalog import PolymarketCatalog
 from schemas.events import Market, Tick

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from movers.kafka import Publisher, create_topics
+from kernel.kafka import Publisher, create_topics
 from movers.local.kafka import LocalKafka
 from movers.local.ports import free_port
-from movers.registry import SchemaRegistry
-from movers.settings import ClickHouseSettings
+from kernel.schema_registry import SchemaRegistry
+from kernel.settings import ClickHouseSettings
 from schemas.codec import Codec
 from schemas.events import Event
 from schemas.topics import CATALOGUE, Topic

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from movers.errors import BadMessageError
+from kernel.errors import BadMessageError
 from sinks.clickhouse.checks import LIMIT_PPM, LIMIT_US, Storable, check_storable
 from tests.sinks.events import a_bar, a_market, a_move, a_status, a_tick, a_window, an_alert
 

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from movers.clickhouse import connect
-from movers.errors import TransientError, UserError
-from movers.settings import ClickHouseSettings
+from kernel.clickhouse import connect
+from kernel.errors import TransientError, UserError
+from kernel.settings import ClickHouseSettings
 from sinks.clickhouse.migrate import Migration, apply, in_order, migrate, packaged_migrations, statements
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from movers.settings import RuleSettings
+from kernel.settings import RuleSettings
 from schemas.events import Move
 from schemas.units import window_label
 from sinks.clickhouse import rows as to

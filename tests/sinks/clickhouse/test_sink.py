@@ -14,9 +14,9 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from movers.kafka import read_to_end, watermarks
-from movers.registry import SchemaRegistry
-from movers.settings import Settings
+from kernel.kafka import read_to_end, watermarks
+from kernel.schema_registry import SchemaRegistry
+from kernel.settings import Settings
 from schemas.codec import Codec
 from schemas.events import DeadLetter, Tick
 from schemas.topics import ALERTS, BARS, DEAD_LETTERS, FEED_STATUS, MARKETS, MOVES, TICKS

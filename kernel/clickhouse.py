@@ -6,8 +6,8 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
-from movers.errors import TransientError, UserError
-from movers.settings import ClickHouseSettings
+from kernel.errors import TransientError, UserError
+from kernel.settings import ClickHouseSettings
 
 
 def connect(settings: ClickHouseSettings, *, client_name: str, database: str | None = None) -> Client:

@@ -15,8 +15,8 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from movers.errors import TransientError
-from movers.logs import get_logger
+from kernel.errors import TransientError
+from kernel.logs import get_logger
 from schemas.topics import CATALOGUE, Topic
 
 log = get_logger(__name__)

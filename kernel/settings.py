@@ -1,7 +1,7 @@
 """Settings: one tree, read once from the environment (and `.env`), by the CLI only. Unknown keys are refused.
 
 Each group reads the environment names written beside its fields; `.env.example` lists them all and
-`tests/movers/test_settings.py` keeps it complete.
+`tests/kernel/test_settings.py` keeps it complete.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from movers.errors import UserError
+from kernel.errors import UserError
 
 _CONFIG = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
 

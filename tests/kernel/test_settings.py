@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from movers.console import settings_rows
-from movers.errors import UserError
-from movers.settings import Settings, given, load
+from kernel.errors import UserError
+from kernel.settings import Settings, given, load
 
 
 @pytest.fixture(autouse=True)

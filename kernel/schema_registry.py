@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import httpx
 
-from movers.errors import TransientError, UserError
+from kernel.errors import TransientError, UserError
 from schemas.codec import schema_text
 from schemas.topics import Topic
 
