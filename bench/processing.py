@@ -29,9 +29,9 @@ from confluent_kafka import Producer, TopicPartition
 
 from bench.house_ticks import house_ticks
 from kernel.kafka import PRODUCER_CONFIG, Publisher, consumer, create_topics, watermarks
-from movers.local.kafka import LocalKafka
-from movers.local.ports import free_port
 from kernel.schema_registry import SchemaRegistry
+from movers.local.broker.node import LocalKafka
+from movers.local.ports import free_port
 from processors import alerts_app, bars_app, moves_app
 from processors.analytics.alerts import AlertRule
 from processors.quix import Stage
@@ -96,7 +96,7 @@ def stack() -> Iterator[Place]:
         command = [
             sys.executable,
             "-m",
-            "movers.local.registry",
+            "movers.local.registry.service",
             "--port",
             str(port),
             "--data",

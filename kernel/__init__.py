@@ -1,1 +1,1 @@
-"""How any process of ours runs: settings, logs, errors, clock, metrics, and the clients of Kafka, registry and store."""
+"""How any process of ours runs: settings, logs, errors, clock, metrics, and the clients of Kafka and the store."""

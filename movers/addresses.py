@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from movers.local.ports import choose_port, free_port
 from kernel.settings import Settings
+from movers.local.ports import choose_port, free_port
 from schemas.topics import VENUES
 
 

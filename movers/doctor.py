@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from kernel.clickhouse import connect
 from kernel.errors import MoversError
 from kernel.kafka import consumer, require_broker, watermarks
-from movers.local.java import find_java
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
+from movers.local.broker.java import find_java
 from schemas.codec import schema_text
 from schemas.topics import CATALOGUE
 

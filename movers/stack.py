@@ -24,14 +24,14 @@ import psutil
 
 from dashboard import launch
 from kernel import kafka, schema_registry
-from movers import report
-from movers.addresses import choose_addresses
 from kernel.errors import UserError
-from movers.local.folders import FolderLock, prepare_folder
-from movers.local.kafka import LocalKafka
-from movers.local.ports import accepts
 from kernel.logs import get_logger
 from kernel.settings import Settings, load
+from movers import report
+from movers.addresses import choose_addresses
+from movers.local.broker.node import LocalKafka
+from movers.local.folders import FolderLock, prepare_folder
+from movers.local.ports import accepts
 from movers.supervisor import ChildSpec, Supervisor
 from schemas.topics import CATALOGUE, VENUES
 from sinks.clickhouse.migrate import migrate
@@ -180,13 +180,15 @@ class Stack:
             ),
             ChildSpec(
                 name="registry",
-                argv=_python("movers.local.registry", "--port", a.registry, "--data", self._data / "registry"),
+                argv=_python("movers.local.registry.service", "--port", a.registry, "--data", self._data / "registry"),
                 ready=_answers(f"http://127.0.0.1:{a.registry}/subjects"),
                 address=f"http://127.0.0.1:{a.registry}",
             ),
             ChildSpec(
                 name="warehouse",
-                argv=_python("movers.local.warehouse", "--port", a.warehouse, "--data", self._data / "warehouse"),
+                argv=_python(
+                    "movers.local.warehouse.service", "--port", a.warehouse, "--data", self._data / "warehouse"
+                ),
                 ready=_answers(f"http://127.0.0.1:{a.warehouse}/ping"),
                 address=f"http://127.0.0.1:{a.warehouse}",
             ),

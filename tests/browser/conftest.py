@@ -15,10 +15,10 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from dashboard.launch import argv
-from movers.local.ports import free_port
 from kernel.settings import load
+from movers.local.ports import free_port
 from tests.dashboard.fixtures import seeded, young
-from tests.stack_fixtures import KafkaProcess, ServiceProcess, kafka_stack, registry, stack_dir, wait_until, warehouse
+from tests.stack.processes import KafkaProcess, ServiceProcess, kafka_stack, registry, stack_dir, wait_until, warehouse
 
 __all__ = ["kafka_stack", "registry", "seeded", "stack_dir", "warehouse", "young"]
 

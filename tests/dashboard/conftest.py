@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tests.dashboard.fixtures import app_environment, empty, seeded, young
-from tests.stack_fixtures import stack_dir, warehouse
+from tests.stack.processes import stack_dir, warehouse
 
 __all__ = ["app_environment", "empty", "seeded", "stack_dir", "warehouse", "young"]

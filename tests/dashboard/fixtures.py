@@ -11,11 +11,11 @@ import pytest
 from dashboard.context import context
 from dashboard.store import Store
 from kernel.clickhouse import connect
-from movers.local.ports import free_port
 from kernel.settings import ClickHouseSettings
+from movers.local.ports import free_port
 from sinks.clickhouse.migrate import migrate
 from tests.dashboard.seed import Path, seed
-from tests.stack_fixtures import ServiceProcess
+from tests.stack.processes import ServiceProcess
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ import pytest
 
 from dashboard.columns import COLUMNS
 from dashboard.store import Store, StoreUnavailableError
-from movers.local.ports import free_port
 from kernel.settings import ClickHouseSettings
+from movers.local.ports import free_port
 from tests.dashboard.fixtures import SeededStore
 from tests.dashboard.seed import GAP_MINUTES
 

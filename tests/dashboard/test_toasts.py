@@ -9,7 +9,7 @@ import pytest
 from dashboard.toasts import BURST_US, AlertFeed, Shown, plan
 from movers.local.ports import free_port
 from schemas.events import Alert
-from tests.stack_fixtures import wait_until
+from tests.stack.processes import wait_until
 
 _T0 = 1_790_000_000_000_000
 

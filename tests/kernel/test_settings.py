@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from movers.console import settings_rows
 from kernel.errors import UserError
 from kernel.settings import Settings, given, load
+from movers.console import settings_rows
 
 
 @pytest.fixture(autouse=True)

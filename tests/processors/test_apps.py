@@ -15,15 +15,15 @@ import httpx
 import pytest
 
 from kernel.kafka import Publisher, create_topics, read_to_end
-from movers.local.ports import free_port
 from kernel.schema_registry import SchemaRegistry
+from movers.local.ports import free_port
 from schemas.codec import Codec
 from schemas.events import Alert, Bar, DeadLetter, Event, Market, Move, Tick
 from schemas.topics import ALERTS, BARS, BY_NAME, CATALOGUE, DEAD_LETTERS, MARKETS, MOVES, TICKS
 from schemas.units import US_PER_S
 from tests.processors.analytics.test_windows import price_at, spells
 from tests.processors.ticks import START_US, make_tick
-from tests.stack_fixtures import KafkaProcess, ServiceProcess, wait_until
+from tests.stack.processes import KafkaProcess, ServiceProcess, wait_until
 
 pytestmark = pytest.mark.stack
 

@@ -12,10 +12,10 @@ from kernel.schema_registry import SchemaRegistry
 from schemas.codec import Codec
 from schemas.events import Event
 from schemas.topics import CATALOGUE, Topic
-from tests.stack_fixtures import KafkaProcess, ServiceProcess
-from tests.stack_fixtures import kafka_stack as kafka_stack
-from tests.stack_fixtures import registry as registry
-from tests.stack_fixtures import stack_dir as stack_dir
+from tests.stack.processes import KafkaProcess, ServiceProcess
+from tests.stack.processes import kafka_stack as kafka_stack
+from tests.stack.processes import registry as registry
+from tests.stack.processes import stack_dir as stack_dir
 
 Message = tuple[Event, str, dict[str, bytes]]
 

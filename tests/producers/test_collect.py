@@ -25,7 +25,7 @@ from schemas.events import DeadLetter, FeedStatus, Market, RawMessage, Tick
 from schemas.topics import Topic
 from schemas.units import US_PER_S, event_id
 from tests.producers.conftest import Stack
-from tests.stack_fixtures import wait_until
+from tests.stack.processes import wait_until
 
 pytestmark = pytest.mark.stack
 

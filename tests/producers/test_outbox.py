@@ -18,7 +18,7 @@ from producers.spill import Spill
 from schemas import topics
 from schemas.events import DeadLetter, FeedStatus
 from tests.producers.conftest import Stack, prepared
-from tests.stack_fixtures import KafkaProcess, ServiceProcess
+from tests.stack.processes import KafkaProcess, ServiceProcess
 
 pytestmark = pytest.mark.stack
 

@@ -47,7 +47,7 @@ def store(database: ClickHouseSettings) -> Iterator[Store]:
 
 def start_warehouse(folder: Path, port: int = 0) -> tuple[subprocess.Popen[str], int]:
     """Starts a warehouse and waits until it is ready."""
-    command = [sys.executable, "-m", "movers.local.warehouse", "--port", str(port), "--data", str(folder)]
+    command = [sys.executable, "-m", "movers.local.warehouse.service", "--port", str(port), "--data", str(folder)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     assert process.stderr is not None
     for line in process.stderr:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.stack_fixtures import kafka_stack, registry, stack_dir, warehouse
+from tests.stack.processes import kafka_stack, registry, stack_dir, warehouse
 
 __all__ = ["kafka_stack", "registry", "stack_dir", "warehouse"]

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.errors import UserError
-from movers.local import folders, jars, java, kafka, ports
+from movers.local import folders, ports
+from movers.local.broker import jars, java, node
 
 
 def test_a_port_in_use_is_refused_by_name_or_replaced_when_nobody_asked_for_it() -> None:
@@ -116,7 +117,7 @@ def test_a_changed_jar_is_refused_and_unchanged_ones_need_no_network(
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
 def test_values_survive_javas_properties_format(text: str) -> None:
-    line = kafka._as_properties({"log.dirs": text}).removesuffix("\n")
+    line = node._as_properties({"log.dirs": text}).removesuffix("\n")
 
     assert line.isascii()
     assert "\n" not in line
@@ -142,4 +143,4 @@ def _read_as_java_does(value: str) -> str:
 @pytest.mark.parametrize("name", ["with,comma", "with:colon"])
 def test_folder_names_that_kafka_cannot_take_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="must not have"):
-        kafka.LocalKafka(tmp_path / name, tmp_path, 1, 2).prepare(lambda _message: None)
+        node.LocalKafka(tmp_path / name, tmp_path, 1, 2).prepare(lambda _message: None)

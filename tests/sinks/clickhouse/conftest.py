@@ -16,10 +16,10 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from kernel.kafka import Publisher, create_topics
-from movers.local.kafka import LocalKafka
-from movers.local.ports import free_port
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import ClickHouseSettings
+from movers.local.broker.node import LocalKafka
+from movers.local.ports import free_port
 from schemas.codec import Codec
 from schemas.events import Event
 from schemas.topics import CATALOGUE, Topic
@@ -46,7 +46,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory, repo_dir: Path) -> Iterator
     kafka = LocalKafka(folder / "kafka", repo_dir / ".movers" / "cache", free_port(), free_port())
     kafka.prepare(print)
     registry_port = free_port()
-    command = [sys.executable, "-m", "movers.local.registry", "--port", str(registry_port)]
+    command = [sys.executable, "-m", "movers.local.registry.service", "--port", str(registry_port)]
     with (folder / "kafka.log").open("wb") as kafka_log, (folder / "registry.log").open("wb") as registry_log:
         environment = {**os.environ, **kafka.env()}
         node = subprocess.Popen(kafka.argv(), env=environment, stdout=kafka_log, stderr=kafka_log)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from movers.local.cityhash import cityhash128
+from movers.local.warehouse.cityhash import cityhash128
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
 
-from tests.stack_fixtures import ServiceProcess, wait_until
+from tests.stack.processes import ServiceProcess, wait_until
 
 pytestmark = pytest.mark.stack
 

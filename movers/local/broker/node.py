@@ -16,10 +16,10 @@ import uuid
 from pathlib import Path
 
 from kernel.errors import UserError
+from movers.local.broker.health import check_health
+from movers.local.broker.jars import Progress, class_path
+from movers.local.broker.java import find_java, java_major
 from movers.local.folders import FolderLock, prepare_folder
-from movers.local.jars import Progress, class_path
-from movers.local.java import find_java, java_major
-from movers.local.kafka_health import check_health
 from movers.local.ports import LOOPBACK
 
 MIN_FREE_MIB = 256

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.errors import UserError
 from movers.local.folders import FolderLock, prepare_folder
-from movers.local.warehouse_sql import Statement
+from movers.local.warehouse.sql import Statement
 
 if TYPE_CHECKING:
     from chdb.state.sqlitelike import Connection

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from movers.local.warehouse_codec import BlockEncoder, decode_blocks
-from tests.stack_fixtures import ServiceProcess, wait_until
+from movers.local.warehouse.codec import BlockEncoder, decode_blocks
+from tests.stack.processes import ServiceProcess, wait_until
 
 pytestmark = pytest.mark.stack
 

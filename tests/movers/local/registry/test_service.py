@@ -14,15 +14,15 @@ from typing import Any
 import httpx
 import pytest
 
-from movers.local.registry_store import RegistryError, Store
-from tests.stack_fixtures import REPO, ServiceProcess
+from movers.local.registry.store import RegistryError, Store
+from tests.stack.processes import REPO, ServiceProcess
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # authlib, which it imports, warns about httpx
     from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
     from confluent_kafka.schema_registry.error import SchemaRegistryError
 
-MODULE = "movers.local.registry"
+MODULE = "movers.local.registry.service"
 
 
 def schema(*extra: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movers.local.avro_compatibility import InvalidSchemaError, parse, problems
+from movers.local.registry.compatibility import InvalidSchemaError, parse, problems
 
 
 def record(*fields: dict[str, Any], name: str = "R", **more: Any) -> dict[str, Any]:

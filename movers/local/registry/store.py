@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kernel.errors import UserError
-from movers.local.avro_compatibility import InvalidSchemaError, ParsedSchema, parse, problems
+from movers.local.registry.compatibility import InvalidSchemaError, ParsedSchema, parse, problems
 
 LEVELS = frozenset(
     {"NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"}

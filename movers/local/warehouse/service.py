@@ -1,6 +1,6 @@
 """The warehouse of one machine: the ClickHouse engine behind ClickHouse's HTTP dialect, on the loopback address.
 
-    python -m movers.local.warehouse --port 8123 --data .movers/warehouse
+    python -m movers.local.warehouse.service --port 8123 --data .movers/warehouse
 
 An unmodified `clickhouse_connect.get_client(host="127.0.0.1", port=8123)` or `curl` talks to it. There are no users
 and no passwords: whoever can reach the loopback address of this machine can read and write.
@@ -29,13 +29,13 @@ from kernel import logs
 from kernel.errors import UserError
 from movers.local import ports
 from movers.local.same_site import is_from_here
-from movers.local.warehouse_codec import BlockEncoder, Encoder, encoder
-from movers.local.warehouse_engine import Engine, EngineError, Rest
-from movers.local.warehouse_http import Answer, error_headers, http_status, late_error, read_request, result_headers
+from movers.local.warehouse.codec import BlockEncoder, Encoder, encoder
+from movers.local.warehouse.engine import Engine, EngineError, Rest
+from movers.local.warehouse.http import Answer, error_headers, http_status, late_error, read_request, result_headers
 
 WORKERS = 16  # statements at once; further ones wait
 
-log = logs.get_logger("movers.local.warehouse")
+log = logs.get_logger("movers.local.warehouse.service")
 
 
 class Service:
@@ -168,7 +168,9 @@ def run(port: int, folder: Path, memory_mib: int) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0 after a clean stop, 2 after a mistake of the user."""
-    parser = argparse.ArgumentParser(prog="python -m movers.local.warehouse", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m movers.local.warehouse.service", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1; 0 for any free one")
     parser.add_argument("--data", type=Path, required=True, help="data folder, created when absent")
     parser.add_argument("--memory-mb", type=int, default=1024, help="the engine refuses statements above this")

@@ -3,7 +3,7 @@
 The lock (`kafka.lock.toml`, jgo's format) holds every jar with its SHA-256 sum. jgo downloads them into a cache of
 ours; its environment builder is not used, because it fetches a whole JDK into the home directory to look at jars.
 
-    python -m movers.local.jars lock      resolves the coordinates anew and writes the lock
+    python -m movers.local.broker.jars lock      resolves the coordinates anew and writes the lock
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def locked_jars() -> list[Jar]:
     """The jars of the lock that is part of this package. Raises ValueError when it mixes versions of Kafka."""
     import tomllib
 
-    data = tomllib.loads(files("movers.local").joinpath(LOCK_NAME).read_text(encoding="utf-8"))
+    data = tomllib.loads(files("movers.local.broker").joinpath(LOCK_NAME).read_text(encoding="utf-8"))
     jars = [Jar(d["groupId"], d["artifactId"], d["version"], d["sha256"]) for d in data["dependencies"]]
     check_one_kafka(jars)
     return jars
@@ -148,6 +148,6 @@ def write_lock(repository: Path, lock: Path) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["lock"]:
-        sys.exit("usage: python -m movers.local.jars lock")
+        sys.exit("usage: python -m movers.local.broker.jars lock")
     count = write_lock(Path(".movers/cache/lock").absolute(), Path(__file__).with_name(LOCK_NAME))
     print(f"{LOCK_NAME}: {count} jars")  # noqa: T201 - a maintainer's command

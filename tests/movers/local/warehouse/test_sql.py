@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movers.local.warehouse_sql import split
+from movers.local.warehouse.sql import split
 
 
 @pytest.mark.parametrize(

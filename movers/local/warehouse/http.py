@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from movers.local.warehouse_codec import BadCompressionError, choose_encoding, decode, decode_blocks
-from movers.local.warehouse_engine import Command, EngineError, Summary
-from movers.local.warehouse_sql import split
+from movers.local.warehouse.codec import BadCompressionError, choose_encoding, decode, decode_blocks
+from movers.local.warehouse.engine import Command, EngineError, Summary
+from movers.local.warehouse.sql import split
 
 MAX_BODY_BYTES = 512 << 20
 MAX_SESSION_TIMEOUT_S = 3600.0

@@ -12,10 +12,10 @@ import httpx
 import pytest
 from clickhouse_connect.driver.exceptions import Error
 
-from tests.stack_fixtures import REPO, ServiceProcess, wait_until
+from tests.stack.processes import REPO, ServiceProcess, wait_until
 
 pytestmark = pytest.mark.stack
-MODULE = "movers.local.warehouse"
+MODULE = "movers.local.warehouse.service"
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

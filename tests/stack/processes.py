@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from movers.local.kafka import LocalKafka
+from movers.local.broker.node import LocalKafka
 from movers.local.ports import free_port
 
-REPO = Path(__file__).resolve().parent.parent
+REPO = Path(__file__).resolve().parents[2]
 JAR_CACHE = REPO / ".movers" / "cache"
 
 
@@ -131,7 +131,7 @@ def stack_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="package")
 def warehouse(stack_dir: Path) -> Iterator[ServiceProcess]:
     """A warehouse; connect with `clickhouse_connect.get_client(host="127.0.0.1", port=warehouse.port)`."""
-    service = ServiceProcess.start("movers.local.warehouse", stack_dir / "warehouse data")
+    service = ServiceProcess.start("movers.local.warehouse.service", stack_dir / "warehouse data")
     yield service
     assert service.terminate() == 0, service.log.read_text()[-800:]
 
@@ -139,7 +139,7 @@ def warehouse(stack_dir: Path) -> Iterator[ServiceProcess]:
 @pytest.fixture(scope="package")
 def registry(stack_dir: Path) -> Iterator[ServiceProcess]:
     """An empty schema registry."""
-    service = ServiceProcess.start("movers.local.registry", stack_dir / "registry data")
+    service = ServiceProcess.start("movers.local.registry.service", stack_dir / "registry data")
     yield service
     assert service.terminate() == 0, service.log.read_text()[-800:]
 

@@ -16,7 +16,7 @@ from typing import Protocol
 import lz4.block  # type: ignore[import-untyped]
 import lz4.frame  # type: ignore[import-untyped]
 
-from movers.local.cityhash import cityhash128
+from movers.local.warehouse.cityhash import cityhash128
 
 if sys.version_info >= (3, 14):
     from compression import zstd

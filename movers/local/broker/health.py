@@ -14,7 +14,7 @@ ATTEMPT_S = 6.0
 """A group that joined while the topic was still being made was once seen to wait a minute; a new one does not."""
 
 _QUIET = {"error_cb": lambda _error: None, "socket.timeout.ms": 10000}
-_SILENT = logging.getLogger("movers.local.kafka_health.librdkafka")
+_SILENT = logging.getLogger("movers.local.broker.health.librdkafka")
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
 """A broker that comes up makes librdkafka complain; what matters is raised."""

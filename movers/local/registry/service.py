@@ -1,6 +1,6 @@
 """The schema registry of one machine: the Confluent REST subset that our clients use, on the loopback address.
 
-    python -m movers.local.registry --port 8081 --data .movers/registry
+    python -m movers.local.registry.service --port 8081 --data .movers/registry
 
 Avro only; no references between schemas; nothing is ever deleted.
 """
@@ -23,13 +23,13 @@ from kernel import logs
 from kernel.errors import UserError
 from movers.local import ports
 from movers.local.folders import FolderLock, prepare_folder
-from movers.local.registry_store import Registered, RegistryError, Store
+from movers.local.registry.store import Registered, RegistryError, Store
 from movers.local.same_site import is_from_here
 
 MAX_BODY_BYTES = 4 << 20
 _MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 
-log = logs.get_logger("movers.local.registry")
+log = logs.get_logger("movers.local.registry.service")
 
 Body = dict[str, Any]
 Handler = Callable[[Store, Body, dict[str, str], list[str]], Any]
@@ -233,7 +233,9 @@ def run(port: int, folder: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0 after a clean stop, 2 after a mistake of the user."""
-    parser = argparse.ArgumentParser(prog="python -m movers.local.registry", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m movers.local.registry.service", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1; 0 for any free one")
     parser.add_argument("--data", type=Path, required=True, help="data folder, created when absent")
     args = parser.parse_args(argv)

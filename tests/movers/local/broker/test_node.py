@@ -13,8 +13,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from kernel.errors import UserError
-from movers.local.kafka import LocalKafka
-from tests.stack_fixtures import JAR_CACHE, KafkaProcess, wait_until
+from movers.local.broker.node import LocalKafka
+from tests.stack.processes import JAR_CACHE, KafkaProcess, wait_until
 
 pytestmark = pytest.mark.stack
 

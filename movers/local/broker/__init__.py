@@ -1,0 +1,1 @@
+"""One real Kafka node of our own: its jars, its Java, its life."""

@@ -1,0 +1,1 @@
+"""A schema registry on loopback: the REST subset that clients use."""

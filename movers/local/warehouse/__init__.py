@@ -1,0 +1,1 @@
+"""The ClickHouse engine behind a loopback service that speaks ClickHouse's HTTP."""
