@@ -6,6 +6,8 @@ COPY constraints-image.txt ./
 RUN /opt/movers/bin/pip install --no-cache-dir --require-hashes -r constraints-image.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY movers movers
+COPY kernel kernel
+COPY simulator simulator
 COPY schemas schemas
 COPY producers producers
 COPY processors processors

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from producers.simulated.house import HouseTape
-from producers.simulated.tape import Market, Quote
 from schemas.events import Tick
 from schemas.units import US_PER_S, event_id
+from simulator.house import HouseTape
+from simulator.tape import Market, Quote
 
 SWEEP_S = 60
 START_US = 1_790_000_000 * US_PER_S

@@ -56,7 +56,7 @@ def demo(
     verbose: VerboseFlag = False,
 ) -> None:
     """Run everything on this machine with simulated venues."""
-    from producers.simulated import server
+    from simulator import server
 
     arguments = ["--seed", str(seed), "--markets", str(markets), "--since", since, "--speed", str(speed)]
     if tape is not None:
@@ -85,7 +85,7 @@ def up(
 )
 def simulate(context: typer.Context) -> None:
     """Serve simulated venues, or `simulate convert` a recording to a tape."""
-    from producers.simulated import convert, server
+    from simulator import convert, server
 
     logs.configure(_settings().process.log_level, process="simulator")
     if context.args[:1] == ["convert"]:

@@ -12,7 +12,7 @@ import typer
 from movers.cli import app
 from schemas.topics import CATALOGUE
 
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "producers/simulated/README.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "simulator/README.md"]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

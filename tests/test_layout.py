@@ -57,7 +57,7 @@ def test_no_module_is_a_drawer_for_odds_and_ends(files: list[str]) -> None:
 
 
 def test_venues_are_named_only_in_their_folders_the_registry_and_data(files: list[str], repo_dir: Path) -> None:
-    own = ("producers/polymarket/", "producers/kalshi/", "producers/simulated/", "tests/")
+    own = ("producers/polymarket/", "producers/kalshi/", "simulator/", "tests/")
     code = [name for name in files if name.endswith(".py") and not name.startswith(own)]
 
     naming = {name for name in code if VENUE.search((repo_dir / name).read_text("utf-8"))}

@@ -20,11 +20,11 @@ from clickhouse_connect.driver.client import Client
 
 from kernel.kafka import read_to_end
 from kernel.schema_registry import SchemaRegistry
-from producers.simulated.convert import KINDS, cut
-from producers.simulated.tape import write_tape
 from schemas.codec import Codec
 from schemas.events import Alert, Move
 from schemas.topics import ALERTS, MOVES
+from simulator.convert import KINDS, cut
+from simulator.tape import write_tape
 from tests.e2e import reference
 from tests.e2e.demo import Demo
 

@@ -64,7 +64,7 @@ def count(stack: Stack, topic: Topic) -> int:
 def simulate(folder: Path, *arguments: str) -> tuple[subprocess.Popen[bytes], str]:
     """A simulator and its address."""
     log = folder / f"simulator.{'-'.join(arguments)}.log"
-    command = [sys.executable, "-m", "producers.simulated.server", "--port", "0", *arguments]
+    command = [sys.executable, "-m", "simulator.server", "--port", "0", *arguments]
     with log.open("wb") as stderr:
         process = subprocess.Popen(command, stderr=stderr)
     found: list[str] = []

@@ -1,0 +1,1 @@
+"""Kalshi as its clients see it: REST, rows, sockets."""

@@ -1,0 +1,115 @@
+"""Cursors and answers shared by both simulated REST APIs."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from zlib import crc32
+
+import orjson
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import Response
+
+from simulator.player import Player
+
+Key = tuple[Any, int]
+Row = TypeVar("Row")
+
+SPOILED = "simulator.spoiled"
+"""Scope key: the answer will be broken on its way, so it must not count as served."""
+
+
+class CursorError(ValueError):
+    """A cursor that is not ours, or that belongs to another query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a listing goes on: after `key`, for the query of that fingerprint, begun at tape time `moment_us`."""
+
+    query: int
+    key: Key
+    moment_us: int
+
+    def encode(self) -> str:
+        """The opaque text a client sends back."""
+        raw = orjson.dumps([self.query, list(self.key), self.moment_us])
+        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, text: str, query: int) -> Cursor:
+        """The cursor of a text.
+
+        Raises:
+            CursorError: garbled, or made for another query.
+        """
+        try:
+            made_for, key, moment_us = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            cursor = cls(made_for, (key[0], key[1]), moment_us)
+        except (binascii.Error, ValueError, TypeError, IndexError) as error:
+            raise CursorError("invalid cursor") from error
+        if cursor.query != query:
+            raise CursorError("cursor does not belong to this query")
+        return cursor
+
+
+def fingerprint(request: Request, *, without: Sequence[str]) -> int:
+    """What query a cursor is bound to: path and parameters, less those that may differ from page to page."""
+    items = sorted((key, value) for key, value in request.query_params.multi_items() if key not in without)
+    return crc32(orjson.dumps([request.url.path, items]))
+
+
+def page_of(
+    rows: list[Row], key: Callable[[Row], Key], cursor: Cursor | None, limit: int, *, descending: bool = False
+) -> tuple[list[Row], Key | None]:
+    """One page after the cursor in key order, and the key to go on from, or None on the last page."""
+    ordered = sorted(rows, key=key, reverse=descending)
+    if cursor is not None:
+        after = cursor.key
+        ordered = [row for row in ordered if (key(row) < after if descending else key(row) > after)]
+    page = ordered[:limit]
+    return page, key(page[-1]) if len(ordered) > limit else None
+
+
+def limit_of(request: Request, default: int, most: int) -> int:
+    """The asked page size, silently cut to the venue's maximum.
+
+    Raises:
+        ValueError: not a whole number from 1 up.
+    """
+    limit = int(request.query_params.get("limit", default))
+    if limit < 1:
+        raise ValueError(f"limit {limit}")
+    return min(limit, most)
+
+
+def flag(request: Request, name: str) -> bool | None:
+    """A boolean parameter, None when absent."""
+    value = request.query_params.get(name)
+    return None if value is None else value.lower() in ("true", "1")
+
+
+def values(request: Request, name: str) -> list[str]:
+    """A list parameter, repeated or joined by commas."""
+    return [part for value in request.query_params.getlist(name) for part in value.split(",") if part]
+
+
+def answer(body: bytes | dict[str, Any] | list[Any], status: int = 200) -> Response:
+    """A JSON answer."""
+    content = body if isinstance(body, bytes) else orjson.dumps(body)
+    return Response(content, status, media_type="application/json")
+
+
+def serve_last_page(response: Response, request: Request, player: Player, moment_us: int) -> Response:
+    """Marks an answer as the last page of a price sweep: the tape may step on once it has been sent whole."""
+
+    async def served() -> None:
+        if not request.scope.get(SPOILED):
+            player.sweep_served(moment_us)
+
+    response.background = BackgroundTask(served)
+    return response

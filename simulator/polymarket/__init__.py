@@ -1,0 +1,1 @@
+"""Polymarket as its clients see it: REST, rows, sockets."""

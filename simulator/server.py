@@ -1,0 +1,365 @@
+"""The venue simulator as a process: both venues on one loopback port, playing one tape.
+
+    python -m simulator.server --port 8900 --speed 60
+
+Polymarket's Gamma answers under `/gamma`, its CLOB under `/clob`, its market WebSocket at `/poly-ws/ws/market`;
+Kalshi under `/kalshi/trade-api/v2` and `/kalshi/trade-api/ws/v2`. `/simulator/status` tells where the tape is,
+`POST /simulator/faults` breaks answers on demand, `POST /simulator/hold` keeps a lockstep tape where it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import math
+import re
+import signal
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from email.utils import formatdate
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any, Final
+
+import orjson
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kernel import logs
+from kernel.errors import UserError
+from schemas.units import US_PER_S
+from simulator.clock import TapeClock, real_now_us
+from simulator.faults import Faults
+from simulator.house import HouseTape
+from simulator.kalshi.api import KalshiApi
+from simulator.kalshi.sockets import KalshiSocket
+from simulator.paging import answer
+from simulator.player import Player
+from simulator.polymarket.api import PolymarketApi
+from simulator.polymarket.sockets import PolymarketSocket
+from simulator.tape import VENUES, Tape, read_tape
+
+PUMP_S: Final = 0.2  # how often the tape is played on when nobody asks
+log = logs.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the simulator is to do; see `--help`."""
+
+    port: int
+    host: str = "127.0.0.1"
+    markets: int = 500
+    seed: int = 1
+    since_s: float = 7_200.0
+    speed: float = 60.0
+    tape: Path | None = None
+    lockstep: bool = False
+    truth: Path | None = None
+    shift: str | None = None
+
+
+class Simulator:
+    """Both venues over one tape, as an ASGI application (`app`)."""
+
+    def __init__(self, tape: Tape, *, speed: float, lockstep: bool) -> None:
+        self.clock = TapeClock(tape.start_us, speed, tape.end_us)
+        self.lockstep = lockstep
+        self.players = {venue: Player(venue, tape, None if lockstep else self.clock) for venue in VENUES}
+        self.faults: Faults
+        self.app = self._application()
+
+    def _application(self) -> ASGIApp:
+        polymarket, kalshi = PolymarketApi(self.players["polymarket"]), KalshiApi(self.players["kalshi"])
+        market_socket = PolymarketSocket(self.players["polymarket"])
+        kalshi_socket = KalshiSocket(self.players["kalshi"])
+        venues = Starlette(
+            routes=[
+                Mount("/gamma", routes=polymarket.gamma_routes()),
+                Mount("/clob", routes=polymarket.clob_routes()),
+                WebSocketRoute("/poly-ws/ws/market", market_socket.serve),
+                WebSocketRoute("/kalshi/trade-api/ws/v2", kalshi_socket.serve),
+                Mount("/kalshi/trade-api/v2", routes=kalshi.routes()),
+                Route("/simulator/status", self.status),
+                Route("/simulator/faults", self.switch_faults, methods=["POST"]),
+                Route("/simulator/hold", self.hold, methods=["POST"]),
+            ],
+            lifespan=self._lifespan,
+        )
+        self.faults = Faults(venues)
+        return _TapeTime(GZipMiddleware(self.faults, minimum_size=1_000, compresslevel=1), self.players)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        pump = asyncio.create_task(self._pump())
+        try:
+            yield
+        finally:
+            pump.cancel()
+
+    async def _pump(self) -> None:
+        """Plays the tape on while nobody asks, so that streams flow and no request has hours to catch up with."""
+        while True:
+            for player in self.players.values():
+                player.catch_up()
+            await asyncio.sleep(PUMP_S)
+
+    async def status(self, _: Request) -> Response:
+        """Where the tape is."""
+        players = self.players
+        return answer(
+            {
+                "now_us": max(player.now_us() for player in players.values()),
+                "venue_now_us": {venue: player.now_us() for venue, player in players.items()},
+                "speed": self.clock.speed,
+                "lockstep": self.lockstep,
+                "caught_up": not self.lockstep and self.clock.caught_up,
+                "finished": all(player.finished for player in players.values()),
+                "markets": {venue: player.world.open_count() for venue, player in players.items()},
+                "moments_served": {venue: player.moments_served for venue, player in players.items()},
+                "sweeps_of_moment": {venue: player.sweeps_of_moment for venue, player in players.items()},
+                "held": {venue: player.held for venue, player in players.items()},
+                "faults_served": self.faults.served,
+            }
+        )
+
+    async def switch_faults(self, request: Request) -> Response:
+        """`{"path_prefix": "/gamma", "mode": "html", "count": 3}`; mode off ends the faults under the prefix."""
+        try:
+            self.faults.switch(await _object(request))
+        except UserError as error:
+            return answer({"error": str(error)}, 400)
+        return answer({"ok": True})
+
+    async def hold(self, request: Request) -> Response:
+        """`{"hold": true, "venue": "kalshi"}` (no venue: both). Lockstep only."""
+        try:
+            order = await _object(request)
+            venues = VENUES if "venue" not in order else (order["venue"],)
+            for venue in venues:
+                self.players[venue].hold(bool(order["hold"]))
+        except (UserError, KeyError) as error:
+            return answer({"error": f"cannot hold: {error}"}, 400)
+        return answer({"ok": True})
+
+
+async def _object(request: Request) -> dict[str, Any]:
+    try:
+        order = orjson.loads(await request.body())
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"not JSON: {error}") from error
+    if not isinstance(order, dict):
+        raise UserError("expected a JSON object")
+    return order
+
+
+class _TapeTime:
+    """Outermost layer: plays the asked venue's tape up to now, and stamps the answer with the venue's clock."""
+
+    def __init__(self, app: ASGIApp, players: dict[str, Player]) -> None:
+        self._app = app
+        self._players = players
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        player = self._players["kalshi" if scope["path"].startswith("/kalshi") else "polymarket"]
+        player.catch_up()
+        date = formatdate(player.now_us() // US_PER_S, usegmt=True).encode()
+
+        async def send_stamped(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), (b"date", date)]
+            await send(message)
+
+        await self._app(scope, receive, send_stamped)
+
+
+# ── the process ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def duration_s(text: str) -> float:
+    """Seconds of "90", "90s", "10m", "2h", "1d".
+
+    Raises:
+        argparse.ArgumentTypeError: anything else, or longer than ten years.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "": 1}[match[2]] if match else -1
+    if not 0 <= seconds <= 3_660 * 86_400:
+        raise argparse.ArgumentTypeError(f"not a duration like 90s, 10m, 2h or 1d: {text!r}")
+    return seconds
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not (math.isfinite(number) and 0 < number <= 100_000):
+        raise argparse.ArgumentTypeError(f"must be over 0 and at most 100000: {text}")
+    return number
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"not a port: {text!r}")
+    return int(text)
+
+
+def _market_count(text: str) -> int:
+    if not text.isdigit() or not 2 <= int(text) <= 200_000:
+        raise argparse.ArgumentTypeError(f"must be 2 to 200000: {text!r}")
+    return int(text)
+
+
+def _shift(text: str) -> str:
+    if text != "end":
+        duration_s(text)
+    return text
+
+
+class _OneLine(argparse.ArgumentParser):
+    """Says what is wrong in one line, exit code 2."""
+
+    def error(self, message: str) -> Any:
+        raise UserError(message)
+
+
+def options(argv: Sequence[str]) -> Options:
+    """The options of a command line.
+
+    Raises:
+        UserError: a bad argument, in one line.
+    """
+    parser = _OneLine(
+        prog="movers simulate",
+        description="Plays both venues from a tape on one loopback port.",
+        epilog="example: movers simulate --port 8900 --speed 60    then: curl localhost:8900/simulator/status",
+    )
+    parser.add_argument("--port", type=_port, required=True, help="port to listen on; 0 finds a free one")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback)")
+    parser.add_argument("--markets", type=_market_count, default=500, help="house tape: open markets of both venues")
+    parser.add_argument("--seed", type=int, default=1, help="house tape: same seed and start, same tape")
+    parser.add_argument("--since", type=duration_s, default=7_200.0, metavar="2h", help="house tape: how far back")
+    parser.add_argument("--speed", type=_positive, default=60.0, help="tape seconds a second until the present")
+    parser.add_argument("--tape", type=Path, help="play this recording instead (see simulator/README.md)")
+    parser.add_argument("--lockstep", action="store_true", help="step on only when a full price sweep was served")
+    parser.add_argument("--truth", type=Path, help="house tape: write the news jumps here, as JSON lines")
+    parser.add_argument("--shift", type=_shift, metavar="end|2h", help="recording: ends now, or starts so long ago")
+    given = parser.parse_args(argv)
+    if given.tape is None and given.shift:
+        raise UserError("--shift moves a recording: it needs --tape")
+    if given.tape is not None and given.truth:
+        raise UserError("--truth is known for the house tape only, not with --tape")
+    values = vars(given)
+    return Options(since_s=values.pop("since"), **values)
+
+
+def open_tape(chosen: Options, truth: IO[bytes] | None = None) -> Tape:
+    """The tape to play.
+
+    Raises:
+        UserError: the recording cannot be read.
+    """
+    now_us = real_now_us()
+    if chosen.tape is None:
+
+        def tell(row: dict[str, Any]) -> None:
+            if truth is not None:
+                truth.write(orjson.dumps(row) + b"\n")
+
+        start_us = (now_us - int(chosen.since_s * US_PER_S)) // US_PER_S * US_PER_S
+        return HouseTape(chosen.seed, chosen.markets, start_us, tell if truth is not None else None)
+    tape = read_tape(chosen.tape)
+    if chosen.shift == "end":
+        return tape.shifted(now_us - (tape.end_us or tape.start_us))
+    if chosen.shift:
+        return tape.shifted(now_us - int(duration_s(chosen.shift) * US_PER_S) - tape.start_us)
+    return tape
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    # With its protocol named, asyncio sets TCP_NODELAY; without, each small answer waits 40 ms for an ACK.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(256)
+    except OSError as error:
+        listener.close()
+        raise UserError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    return listener
+
+
+class _Ended(Exception):
+    """SIGTERM or Ctrl-C: the wished end of the process."""
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Turns the two signals into an ordinary end. (uvicorn shuts down on them, and then raises them once more.)"""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise _Ended
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with contextlib.suppress(_Ended):
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _serve(chosen: Options) -> None:
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(_listen(chosen.host, chosen.port))
+        truth: IO[bytes] | None = None
+        if chosen.truth is not None:
+            try:
+                truth = stack.enter_context(chosen.truth.open("wb", buffering=0))
+            except OSError as error:
+                raise UserError(f"cannot write {chosen.truth}: {error.strerror or error}") from error
+        simulator = Simulator(open_tape(chosen, truth), speed=chosen.speed, lockstep=chosen.lockstep)
+        config = uvicorn.Config(
+            simulator.app,
+            date_header=False,  # ours is the tape's
+            server_header=False,
+            access_log=False,
+            log_config=None,
+            ws="websockets-sansio",
+            ws_ping_interval=10.0,  # Kalshi pings every 10 s
+            timeout_graceful_shutdown=2,
+        )
+        host, port = listener.getsockname()[:2]
+        stack.enter_context(_ended_by_signals())
+        log.info("simulator_ready", address=f"http://{host}:{port}", tape=str(chosen.tape or "house"))
+        uvicorn.Server(config).run(sockets=[listener])
+    log.info("simulator_stopped")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the simulator until SIGTERM or Ctrl-C (exit code 0). A user's mistake is one line and exit code 2."""
+    try:
+        chosen = options(sys.argv[1:] if argv is None else argv)
+        logs.configure(process="simulator")
+        _serve(chosen)
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
