@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from kernel.metrics import BAD_INPUT
 from schemas.codec import Codec, SchemaStore, UndecodableError
 from schemas.events import Market
 from schemas.topics import MARKETS
+from schemas.words import Category, UnknownCategory
 
 log = get_logger(__name__)
 
@@ -24,7 +24,7 @@ class Title(NamedTuple):
     """What an alert tells of a market. Empty where unknown."""
 
     title: str = ""
-    category: str = ""
+    category: Category | UnknownCategory = ""
     url: str = ""
 
 
@@ -80,7 +80,7 @@ class Titles:
             BAD_INPUT.labels("alerts", "undecodable_market").inc()
             log.warning("market_undecodable", key=key, error=str(error))
             return
-        self._titles[market.market_id] = Title(market.title, sys.intern(market.category), market.url)
+        self._titles[market.market_id] = Title(market.title, market.category, market.url)
 
     def _follow(self) -> None:
         reader = consumer(self._bootstrap, "movers-titles", from_start=True)

@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from kernel.errors import BadMessageError
 from producers.tracked import Tracked
 from schemas.events import Market, Tick
+from schemas.words import TickFlag, TickSource, TimeBasis
 
 EventT = TypeVar("EventT")
 
@@ -48,10 +49,10 @@ class Moment:
 
     ts_event_us: int
     ts_received_us: int
-    ts_event_basis: str
-    source: str
+    ts_event_basis: TimeBasis
+    source: TickSource
     heartbeat_s: int
-    flags: tuple[str, ...] = ()
+    flags: tuple[TickFlag, ...] = ()
 
 
 @dataclass(slots=True)

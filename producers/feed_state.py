@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from schemas.units import US_PER_S
+from schemas.words import FeedWord
 
 GAP_PROMISES = 2.5
 """Ticks missing for so many times what was promised are a gap."""
@@ -17,7 +18,7 @@ DISCONNECTED_AFTER = 5
 class Change:
     """Something to tell on `feed.status`. `gap_started_us` only for gaps."""
 
-    state: str
+    state: FeedWord
     detail: str
     gap_started_us: int | None = None
 
@@ -26,7 +27,7 @@ class Change:
 class FeedState:
     """State of one feed. Jobs are named: the sweep decides about gaps and disconnection. Times are the venue's."""
 
-    state: str = ""
+    state: FeedWord | None = None
     _failures: dict[str, int] = field(default_factory=dict)
     _last_sweep_us: int | None = None
     _gap_open: bool = False
@@ -47,7 +48,7 @@ class FeedState:
         """A job could not be done."""
         count = self._failures[job] = self.failures(job) + 1
         away = job != "hot" and count >= DISCONNECTED_AFTER
-        state = "disconnected" if away or self.state == "disconnected" else "degraded"
+        state: FeedWord = "disconnected" if away or self.state == "disconnected" else "degraded"
         if state == self.state:
             return []
         self.state = state

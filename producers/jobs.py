@@ -20,6 +20,7 @@ from producers.rhythm import Rhythm
 from producers.venue_clock import VenueClock
 from schemas.events import FeedStatus
 from schemas.units import US_PER_S, event_id
+from schemas.words import TickSource
 
 log = get_logger(__name__)
 
@@ -215,7 +216,7 @@ class Jobs:
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _moment(self, answer: Answer, source: str, heartbeat_s: int) -> Moment:
+    def _moment(self, answer: Answer, source: TickSource, heartbeat_s: int) -> Moment:
         """When a page was true. Without a Date it is taken as of its arrival, and flagged, since nothing tells."""
         if answer.date_us is not None:
             self._venue_clock.observe(answer.date_us, answer.received_s)

@@ -313,12 +313,12 @@ class Outbox:
 
 
 _EMPTY_STATUS = FeedStatus(
-    event_id="", venue="", shard="", state="", ts_event_us=0, ts_received_us=0, detail="",
+    event_id="", venue="", shard="", state="connected", ts_event_us=0, ts_received_us=0, detail="",
     markets_tracked=0, markets_stale=0, ticks_published=0, bad_messages=0,
 )  # fmt: skip
 _EMPTY_TICK = Tick(
-    event_id="", venue="", market_id="", token_id="", ts_event_us=0, ts_received_us=0, ts_event_basis="", source="",
-    price_basis="", market_status="", heartbeat_s=0, flags=(),
+    event_id="", venue="", market_id="", token_id="", ts_event_us=0, ts_received_us=0,
+    ts_event_basis="received", source="sweep", price_basis="none", market_status="open", heartbeat_s=0, flags=(),
 )  # fmt: skip
 _EMPTY_DEAD_LETTER = DeadLetter(
     event_id="", venue="", stage="", reason="", detail="", channel="", ts_received_us=0, body=b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from schemas.units import PPM
+from schemas.words import PriceBasis, TickFlag
 
 MAX_MID_SPREAD_PPM = 100_000
 """Over this spread a mid says nothing; the last trade is the price. Polymarket's own rule for the price it shows."""
@@ -18,10 +19,10 @@ class Quote:
     ask_ppm: int | None
     last_ppm: int | None
     price_ppm: int | None
-    price_basis: str
+    price_basis: PriceBasis
     bid_size_contracts: float | None
     ask_size_contracts: float | None
-    flags: tuple[str, ...]
+    flags: tuple[TickFlag, ...]
 
 
 def quote(
@@ -56,8 +57,9 @@ def quote(
         bid = None
     if ask == 0 or ask == PPM or ask_size_contracts == 0 or not tradable:
         ask = None
-    flags: list[str] = ["out_of_range"] if bad_bid or bad_ask or bad_last else []
-    price, basis = (last, "last") if last and tradable else (None, "none")
+    flags: list[TickFlag] = ["out_of_range"] if bad_bid or bad_ask or bad_last else []
+    price = last if last and tradable else None
+    basis: PriceBasis = "none" if price is None else "last"
     if bid is None and ask is None:
         flags.append("empty")
     elif bid is None or ask is None:

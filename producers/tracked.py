@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from schemas.events import Market, Tick
 from schemas.units import event_id
+from schemas.words import MarketStatus
 
 _SLOW_FIELDS = tuple(f.name for f in fields(Market) if f.name not in ("event_id", "ts_event_us", "ts_received_us"))
 
-OPEN_STATUSES = frozenset(("unopened", "open", "paused"))
+OPEN_STATUSES: frozenset[str] = frozenset[MarketStatus](("unopened", "open", "paused"))
 """A market in one of these may still trade."""
 
 
@@ -26,9 +28,9 @@ class Known:
     venue_market_id: str
     content: str = ""
     category: str = ""
-    status: str = "open"
+    status: MarketStatus | Literal["unknown"] = "open"
     """As last seen."""
-    told: str = ""
+    told: MarketStatus | Literal["unknown", ""] = ""
     """As last said in a market message."""
     seen_in_crawl: int = 0
     looked_up_in: int = 0

@@ -9,6 +9,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from schemas.words import (
+    AlertKind,
+    Category,
+    CloseReason,
+    Direction,
+    EpisodeState,
+    FeedWord,
+    MarketStatus,
+    PriceBasis,
+    RawKind,
+    TickFlag,
+    TickSource,
+    TimeBasis,
+    UnknownCategory,
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawMessage:
@@ -16,7 +32,7 @@ class RawMessage:
 
     event_id: str
     venue: str
-    kind: str
+    kind: RawKind
     channel: str
     connection_id: str
     sequence: int
@@ -41,10 +57,10 @@ class Market:
     event_key: str
     event_title: str
     mutually_exclusive: bool
-    category: str
+    category: Category
     venue_category: str
     tags: tuple[str, ...]
-    status: str
+    status: MarketStatus
     result: str | None = None
     open_ts_us: int | None = None
     close_ts_us: int | None = None
@@ -63,23 +79,23 @@ class Tick:
     token_id: str
     ts_event_us: int
     ts_received_us: int
-    ts_event_basis: str
-    source: str
+    ts_event_basis: TimeBasis
+    source: TickSource
     bid_ppm: int | None = None
     ask_ppm: int | None = None
     last_ppm: int | None = None
     price_ppm: int | None = None
-    price_basis: str
+    price_basis: PriceBasis
     bid_size_contracts: float | None = None
     ask_size_contracts: float | None = None
     volume_24h_usd: float | None = None
     volume_total_usd: float | None = None
     volume_total_contracts: float | None = None
     trades: int | None = None
-    market_status: str
+    market_status: MarketStatus
     close_ts_us: int | None = None
     heartbeat_s: int
-    flags: tuple[str, ...]
+    flags: tuple[TickFlag, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,10 +124,10 @@ class Move:
     ts_event_us: int
     ts_received_us: int
     price_ppm: int | None = None
-    price_basis: str
+    price_basis: PriceBasis
     spread_ppm: int | None = None
     volume_24h_usd: float | None = None
-    market_status: str
+    market_status: MarketStatus
     seconds_to_close: int | None = None
     step_pp: float | None = None
     is_settling: bool
@@ -145,18 +161,18 @@ class Alert:
 
     event_id: str
     alert_id: str
-    state: str
-    kind: str
+    state: EpisodeState
+    kind: AlertKind
     venue: str
     market_id: str
     token_id: str
     ts_event_us: int
     ts_received_us: int
     title: str
-    category: str
+    category: Category | UnknownCategory
     url: str
     window_s: int
-    direction: str
+    direction: Direction
     opened_at_us: int
     price_ppm: int | None = None
     price_then_ppm: int | None = None
@@ -168,7 +184,7 @@ class Alert:
     spread_ppm: int | None = None
     seconds_to_close: int | None = None
     computed_across_gap: bool
-    close_reason: str | None = None
+    close_reason: CloseReason | None = None
     rule_version: str
 
 
@@ -179,7 +195,7 @@ class FeedStatus:
     event_id: str
     venue: str
     shard: str
-    state: str
+    state: FeedWord
     ts_event_us: int
     ts_received_us: int
     detail: str

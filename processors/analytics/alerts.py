@@ -23,19 +23,20 @@ is not newer than the last one changes nothing.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from schemas.events import Alert, Move, WindowMove
 from schemas.units import PPM_PER_PP, US_PER_S, event_id
+from schemas.words import AlertKind, CloseReason, Direction, EpisodeState
 
 RULE_VERSION = "1"
 ESCALATION_FACTOR = 1.5
 CLOSING_SHARE = 0.5
 
 UP, DOWN = 1, -1
-_DIRECTIONS = {UP: "up", DOWN: "down"}
-_KINDS = ("move", "settlement")
+_DIRECTIONS: Mapping[int, Direction] = {UP: "up", DOWN: "down"}
+_KINDS: tuple[AlertKind, ...] = ("move", "settlement")
 
 _VERSION = 1
 _HEADER = struct.Struct("<BqHH")
@@ -60,7 +61,7 @@ class AlertRule:
 class Episode:
     """An open episode. `told_pp`: size of the move last told; `peak_pp`: largest so far; both positive."""
 
-    kind: str
+    kind: AlertKind
     opened_at_us: int
     told_pp: float
     peak_pp: float
@@ -168,7 +169,7 @@ def _follow(
     return episode, _alert("escalated", key, episode, window, move)
 
 
-def _close_reason(key: Key, episode: Episode, signed_pp: float | None, move: Move) -> str | None:
+def _close_reason(key: Key, episode: Episode, signed_pp: float | None, move: Move) -> CloseReason | None:
     if move.market_status != "open":
         return "market_ended"
     if move.price_ppm is None:
@@ -216,7 +217,12 @@ def _opened(window: WindowMove, move: Move, rule: AlertRule) -> Episode:
 
 
 def _alert(
-    state: str, key: Key, episode: Episode, window: WindowMove, move: Move, close_reason: str | None = None
+    state: EpisodeState,
+    key: Key,
+    episode: Episode,
+    window: WindowMove,
+    move: Move,
+    close_reason: CloseReason | None = None,
 ) -> Alert:
     window_s, direction = key
     alert_id = event_id(move.market_id, window_s, _DIRECTIONS[direction], episode.opened_at_us)

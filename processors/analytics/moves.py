@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from processors.analytics.scoring import move_times_log_volume
-from processors.analytics.windows import STATUSES, History, WindowPlan
+from processors.analytics.windows import History, WindowPlan
 from schemas.events import Move, Tick, WindowMove
 from schemas.units import PPM, PPM_PER_PP, US_PER_S, event_id
+from schemas.words import MARKET_STATUSES
 
 SETTLING_WITHIN_S = 3600
 """A market this near its end, or past it, with a price near 0 or 1, is settling."""
@@ -38,7 +39,7 @@ def update(history: History | None, tick: Tick, plan: WindowPlan) -> tuple[Histo
         return history, None
     was_priced, status_before = not history.price_lost, history.status
     history.observe(tick, plan)
-    if tick.price_ppm is None and not was_priced and STATUSES[status_before] == tick.market_status:
+    if tick.price_ppm is None and not was_priced and MARKET_STATUSES[status_before] == tick.market_status:
         return history, None
     return history, _move(history, tick, plan)
 

@@ -20,12 +20,10 @@ from collections.abc import Sequence
 from processors.analytics.volume import NO_COUNTER, reading, traded_usd
 from schemas.events import Tick
 from schemas.units import PPM_PER_PP, US_PER_S
+from schemas.words import MARKET_STATUSES
 
 MIN_EXACT_POINTS = 256
 """A list up to this long is never thinned."""
-
-STATUSES = ("unopened", "open", "paused", "closed", "settled")
-"""Statuses of a market, in the order in which the stored history counts them."""
 
 MAX_TAIL_POINTS = 16
 """So many points travel with the head of the stored history; beyond, they move to its body."""
@@ -135,7 +133,7 @@ class History:
         history = cls()
         history.newest_us = history.first_us = tick.ts_event_us
         history.heartbeat_s = tick.heartbeat_s
-        history.status = STATUSES.index(tick.market_status)
+        history.status = MARKET_STATUSES.index(tick.market_status)
         history._count(tick, tick.price_ppm)
         history._append(tick.ts_event_us, tick.price_ppm)
         return history
@@ -149,7 +147,7 @@ class History:
         ts_us = tick.ts_event_us
         if ts_us <= self.newest_us:
             raise ValueError("late tick")
-        status = STATUSES.index(tick.market_status)
+        status = MARKET_STATUSES.index(tick.market_status)
         # 2.5 heartbeats: one may be late and the next early without anything missing.
         if self.heartbeat_s and (ts_us - self.newest_us) * 2 > self.heartbeat_s * 5 * US_PER_S:
             self.gap_end_us = ts_us

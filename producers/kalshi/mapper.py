@@ -11,6 +11,7 @@ from producers.quotes import quote
 from producers.tracked import content_id
 from schemas.events import Market, Tick
 from schemas.units import PPM, event_id
+from schemas.words import MarketStatus
 
 OUTCOMES = ("Yes", "No")
 _SITE = "https://kalshi.com/markets/"
@@ -149,7 +150,7 @@ def _usd(contracts: float | None, price_ppm: int | None) -> float | None:
     return None if contracts is None or price_ppm is None else contracts * price_ppm / PPM
 
 
-def _identity(row: Row) -> tuple[str, str]:
+def _identity(row: Row) -> tuple[str, MarketStatus]:
     """Ticker and our status word."""
     ticker = required_text(row, "ticker")
     if row.get("market_type", "binary") != "binary" or row.get("result") == "scalar":

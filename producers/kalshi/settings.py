@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from schemas.words import Category, MarketStatus
+
 VENUE: Final = "kalshi"
 ID_PREFIX: Final = "KALSHI:"
 
@@ -20,7 +22,7 @@ SERIES_EVERY: Final = 6
 MAX_PAGES: Final = 5_000
 """Cursors that never end are cut off here (a full crawl had about 60 pages of events in Aug 2026)."""
 
-STATUS: Final[Mapping[str, str]] = {
+STATUS: Final[Mapping[str, MarketStatus]] = {
     "initialized": "unopened",
     "inactive": "paused",
     "active": "open",
@@ -33,7 +35,7 @@ STATUS: Final[Mapping[str, str]] = {
 }
 """Status in a row → ours. The words of the `status` filter are others (open, closed, settled …)."""
 
-CATEGORY: Final[Mapping[str, str]] = {
+CATEGORY: Final[Mapping[str, Category]] = {
     "Climate and Weather": "climate",
     "Commodities": "finance",
     "Companies": "finance",

@@ -23,6 +23,7 @@ from producers.quotes import Quote, quote
 from producers.tracked import content_id
 from schemas.events import Market, Tick
 from schemas.units import event_id
+from schemas.words import Category, MarketStatus
 
 _RANK = {slug: rank for rank, slug in enumerate(CATEGORY_OF_TAG)}
 _SITE = "https://polymarket.com/event/"
@@ -185,7 +186,7 @@ def _identity(row: Row) -> tuple[str, tuple[str, ...]]:
     return condition_id, tokens
 
 
-def _status(row: Row, outcomes: tuple[str, ...], now_us: int) -> tuple[str, str | None]:
+def _status(row: Row, outcomes: tuple[str, ...], now_us: int) -> tuple[MarketStatus, str | None]:
     """Our status word, and the winner's label once settled.
 
     `closed` decides, whatever `acceptingOrders` says (a real row of 2026-04 has both true). Past its end date a market
@@ -214,7 +215,7 @@ def _winner(row: Row, outcomes: tuple[str, ...]) -> str | None:
     return outcomes[prices.index(Decimal(1))] if sorted(prices) == [0, 1] else None
 
 
-def _category(of_event: Event, row: Row) -> tuple[str, str]:
+def _category(of_event: Event, row: Row) -> tuple[Category, str]:
     """Our category, and the venue's word that decided: the most telling tag, else the field of 2020-era rows."""
     ranked = [(_RANK[slug], slug, label) for label, slug in of_event.tags if slug in _RANK]
     if ranked:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from schemas.words import Category
+
 VENUE: Final = "polymarket"
 ID_PREFIX: Final = "POLY:"
 
@@ -23,7 +25,7 @@ BOOKS_BATCH: Final = 250
 MAX_PAGES: Final = 20_000
 """Cursors that never end are cut off here (a full crawl had about 1,100 pages in autumn 2026)."""
 
-CATEGORY_OF_TAG: Final[Mapping[str, str]] = {
+CATEGORY_OF_TAG: Final[Mapping[str, Category]] = {
     # One market carries many tags; the first line here that matches decides, so the narrower word stands first.
     "mentions": "mentions",
     "esports": "sports",

@@ -9,6 +9,7 @@ import pytest
 from dashboard.toasts import BURST_US, AlertFeed, Shown, plan
 from movers.local.ports import free_port
 from schemas.events import Alert
+from schemas.words import EpisodeState
 from tests.stack.processes import wait_until
 
 _T0 = 1_790_000_000_000_000
@@ -39,7 +40,9 @@ BASE = Alert(
 )
 
 
-def _alert(market: str = "A", window_s: int = 300, move_pp: float = 12.0, state: str = "opened", s: int = 0) -> Alert:
+def _alert(
+    market: str = "A", window_s: int = 300, move_pp: float = 12.0, state: EpisodeState = "opened", s: int = 0
+) -> Alert:
     return replace(
         BASE,
         market_id=f"KALSHI:{market}",

@@ -69,7 +69,7 @@ class Stack:
         """Publishes events, with headers as the producers set them."""
         codec, publisher = self.codec(topic), self.publisher()
         for event in events:
-            headers = [("venue", event.venue.encode()), ("category", b"Weather")]
+            headers = [("venue", event.venue.encode()), ("category", b"climate")]
             publisher.publish(topic, event.market_id.encode(), codec.encode(event), headers)
         assert publisher.flush(30) == 0
 
@@ -185,7 +185,7 @@ def market_facts(market_id: str) -> Market:
         event_key="e",
         event_title="e",
         mutually_exclusive=False,
-        category="Weather",
+        category="climate",
         venue_category="Climate",
         tags=(),
         status="open",
@@ -270,7 +270,7 @@ def test_outputs_keep_key_and_headers_and_stay_in_their_partition(stack: Stack) 
             assert not isinstance(event, DeadLetter)
             assert message.key().decode() == event.market_id  # type: ignore[union-attr]
             assert message.partition() == places[message.key()]
-            assert dict(message.headers()) == {"venue": b"kalshi", "category": b"Weather"}
+            assert dict(message.headers()) == {"venue": b"kalshi", "category": b"climate"}
 
 
 def test_health_and_metrics_tell_that_the_processors_work(stack: Stack) -> None:

@@ -1,0 +1,65 @@
+"""Every closed list of words that crosses the wire, as a type. mypy checks each mapper and rule against them.
+
+The `.avsc` files carry the same lists as `words` of their fields; `tests/schemas/test_words.py` holds both equal.
+Venues and stages are no closed lists: a venue or a processor is added without touching this file.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+MarketStatus = Literal["unopened", "open", "paused", "closed", "settled"]
+"""unopened, open and paused may still trade; closed waits for its result."""
+
+PriceBasis = Literal["mid", "last", "none"]
+"""What the price of a quote is: the middle of both sides, the last trade, or nothing."""
+
+TimeBasis = Literal["venue", "http_date", "received"]
+"""Where the time of an event comes from: a stamp of the payload, the Date header less Age, or our clock."""
+
+TickSource = Literal["stream", "hot", "sweep", "backfill"]
+"""How a quote reached us, the freshest kind first."""
+
+TickFlag = Literal["crossed", "one_sided", "empty", "out_of_range", "wide", "clock_skew", "stale"]
+"""What is odd about a quote."""
+
+Category = Literal[
+    "politics",
+    "elections",
+    "economics",
+    "finance",
+    "crypto",
+    "sports",
+    "culture",
+    "science_tech",
+    "climate",
+    "world",
+    "mentions",
+    "other",
+]
+"""Our categories, the same on all venues."""
+
+UnknownCategory = Literal[""]
+"""The category of a market whose metadata has not come yet."""
+
+RawKind = Literal["rest", "ws"]
+"""An HTTP answer or a WebSocket frame."""
+
+FeedWord = Literal["connected", "degraded", "disconnected", "gap_opened", "gap_closed"]
+"""What a collector says of its feed."""
+
+EpisodeState = Literal["opened", "escalated", "closed"]
+"""The change that an alert message tells."""
+
+AlertKind = Literal["move", "settlement"]
+"""A settlement (the price runs to 0 or 1 as the market ends) is listed, not shouted."""
+
+Direction = Literal["up", "down"]
+
+CloseReason = Literal["market_ended", "price_lost", "rolled_off", "reversed", "faded"]
+"""Why an episode is over, in the order in which the rule asks."""
+
+MARKET_STATUSES: tuple[MarketStatus, ...] = get_args(MarketStatus)
+"""In an order that stored histories count by: a new word goes to the end."""
+
+CATEGORIES: tuple[Category, ...] = get_args(Category)
