@@ -1,4 +1,8 @@
-"""What no column can hold: refused early, because one such row would fail the insert of all others in its batch."""
+"""What must not reach the store, refused early: what no column can hold, and what claims a moment yet to come.
+
+One value that does not fit fails the insert of all other rows in its batch; one stamp of tomorrow is its market's
+newest moment until tomorrow, and the board's.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from typing import Any
 
 from kernel.errors import BadMessageError
 from schemas.events import Alert, Bar, FeedStatus, Market, Move, Tick
+from schemas.times import MAX_AHEAD_S, is_ahead
+from schemas.units import US_PER_S
 
 Storable = Market | Tick | Move | Bar | Alert | FeedStatus
 
@@ -21,12 +27,15 @@ LIMIT_63 = 1 << 63
 
 
 def check_storable(event: Storable) -> None:
-    """Refuses an event with a value that its columns cannot hold.
+    """Refuses an event with a value that its columns cannot hold, or stamped ahead of its receipt.
 
     Raises:
-        BadMessageError: reason `impossible_value`; the detail names the value.
+        BadMessageError: reason `impossible_value` or `stamped_ahead`; the detail names the value.
     """
     _instants(event.ts_event_us, event.ts_received_us)
+    if is_ahead(event.ts_event_us, event.ts_received_us):
+        ahead_s = (event.ts_event_us - event.ts_received_us) // US_PER_S
+        raise BadMessageError("stamped_ahead", f"stamped {ahead_s} s ahead of its receipt, over {MAX_AHEAD_S} s")
     _CHECKS[type(event)](event)
 
 

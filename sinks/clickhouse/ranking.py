@@ -10,9 +10,6 @@ TOP = 100
 """Rows of each window."""
 
 MINUTE_US = 60 * US_PER_S
-MAX_AHEAD_US = 60 * US_PER_S
-"""A move stamped further ahead of its receipt than this does not turn the minute: its clock is wrong."""
-
 _NEWEST = "SELECT toUnixTimestamp64Micro(max(as_of_ts)) FROM movers_cache"
 
 _RANK = """

@@ -29,7 +29,7 @@ from schemas.units import US_PER_S
 from sinks.clickhouse import rows as to
 from sinks.clickhouse.batch import Batch, Reader
 from sinks.clickhouse.fence import starting_offsets, topic_epochs
-from sinks.clickhouse.ranking import MAX_AHEAD_US, Ranking
+from sinks.clickhouse.ranking import Ranking
 from sinks.clickhouse.rejects import Rejects
 from sinks.clickhouse.seen import SeenTicks
 from sinks.clickhouse.store import Store
@@ -196,9 +196,9 @@ class Sink:
             NEWEST_EVENT.labels("store", venue).set(max(tick.ts_event_us for tick in its_ticks) / US_PER_S)
 
     def _turn_minute(self, batch: Batch) -> None:
-        stamps = [m.ts_event_us for m in batch.moves if m.ts_event_us <= m.ts_received_us + MAX_AHEAD_US]
-        if stamps:
-            self._until_done(lambda: self._ranking.advance(max(stamps)))
+        if batch.moves:
+            newest_us = max(move.ts_event_us for move in batch.moves)
+            self._until_done(lambda: self._ranking.advance(newest_us))
 
     def _commit(self, batch: Batch) -> None:
         for (topic, partition), offset in batch.offsets.items():

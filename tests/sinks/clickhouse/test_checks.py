@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from kernel.errors import BadMessageError
+from schemas.times import MAX_AHEAD_US
 from sinks.clickhouse.checks import LIMIT_PPM, LIMIT_US, Storable, check_storable
-from tests.sinks.events import a_bar, a_market, a_move, a_status, a_tick, a_window, an_alert
+from tests.sinks.events import NOON_US, a_bar, a_market, a_move, a_status, a_tick, a_window, an_alert
 
 
 @pytest.mark.parametrize("event", [a_bar(), a_market(), a_move(), a_status(), a_tick(), an_alert()])
@@ -37,3 +40,17 @@ def test_what_no_column_can_hold_is_refused(event: Storable) -> None:
         check_storable(event)
 
     assert refusal.value.reason == "impossible_value"
+
+
+@pytest.mark.parametrize("make", [a_tick, a_move, a_bar, a_market, an_alert, a_status])
+def test_what_is_stamped_ahead_of_its_receipt_is_refused(make: Callable[..., Storable]) -> None:
+    check_storable(make(ts_received_us=NOON_US, **_stamped(make, NOON_US + MAX_AHEAD_US)))
+
+    with pytest.raises(BadMessageError) as refusal:
+        check_storable(make(ts_received_us=NOON_US, **_stamped(make, NOON_US + MAX_AHEAD_US + 1)))
+
+    assert refusal.value.reason == "stamped_ahead"
+
+
+def _stamped(make: Callable[..., Storable], ts_us: int) -> dict[str, int]:
+    return {"ts_us" if make in (a_tick, a_move) else "ts_event_us": ts_us}
