@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 # Comments, strings and quoted names are stepped over whole, so that a word inside them is never taken for SQL.
@@ -28,16 +28,29 @@ class Statement:
     """One statement, split.
 
     sql: the statement without inline data. first_word: its first keyword, upper case ("" when there is none).
-    insert_format and data: set when data follows `INSERT … FORMAT X`. output_format: the trailing `FORMAT X` of a
-    query. touches_files: it names a file of this machine (INTO OUTFILE, FROM INFILE).
+    insert_format and data: set when data follows `INSERT … FORMAT X`; settings_at: where the SETTINGS of such an insert
+    begin. output_format: the trailing `FORMAT X` of a query. touches_files: it names a file of this machine (INTO
+    OUTFILE, FROM INFILE).
     """
 
     sql: bytes
     first_word: str
     insert_format: str | None = None
     data: bytes = b""
+    settings_at: int | None = None
     output_format: str | None = None
     touches_files: bool = False
+
+    def insert_from_file(self, path: str) -> bytes:
+        """The insert with its data in a file. Only where `insert_format` is set; the path holds no quote."""
+        at = len(self.sql) if self.settings_at is None else self.settings_at
+        infile = f" FROM INFILE '{path}' COMPRESSION 'none' "
+        return b"%s%s%s FORMAT %s" % (
+            self.sql[:at],
+            infile.encode(),
+            self.sql[at:],
+            (self.insert_format or "").encode(),
+        )
 
 
 class _Word(NamedTuple):
@@ -52,7 +65,7 @@ def split(url_query: bytes, body: bytes) -> Statement:
         statement = _split_one(url_query)
         if statement.insert_format:
             # The data of a URL statement begins where the body does: not a byte of it may be skipped.
-            return Statement(statement.sql, "INSERT", statement.insert_format, statement.data + body)
+            return replace(statement, data=statement.data + body)
         return _split_one(url_query + b"\n" + body)
     return _split_one(url_query or body)
 
@@ -68,12 +81,14 @@ def _split_one(text: bytes) -> Statement:
 
 
 def _split_insert(text: bytes, words: Iterator[_Word]) -> Statement:
-    previous = "INSERT"
+    previous, settings_at = "INSERT", None
     for word in words:
         if word.text in ("SELECT", "WITH", "VALUES"):
             return Statement(text, "INSERT", touches_files=_names_files(text, words))
         if previous == "FROM" and word.text == "INFILE":
             return Statement(text, "INSERT", touches_files=True)
+        if word.text == "SETTINGS" and previous not in ("INTO", "TABLE", "."):
+            settings_at = word.start
         if word.text == "FORMAT" and previous not in ("INTO", "TABLE", "."):
             name = next(words, None)
             if name is None:
@@ -81,7 +96,7 @@ def _split_insert(text: bytes, words: Iterator[_Word]) -> Statement:
             gap = _DATA_GAP.match(text, name.end)
             data_start = gap.end() if gap else name.end
             format_name = text[name.start : name.end].decode()
-            return Statement(text[: word.start], "INSERT", format_name, text[data_start:])
+            return Statement(text[: word.start], "INSERT", format_name, text[data_start:], settings_at)
         previous = word.text
     return Statement(text, "INSERT")
 

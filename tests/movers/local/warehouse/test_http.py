@@ -216,3 +216,45 @@ def test_small_answers_come_at_once(http: httpx.Client) -> None:
         return time.perf_counter() - started_s
 
     assert min(one_s() for _ in range(20)) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("definition", "settings", "code"),
+    [
+        ("(a UInt64, CONSTRAINT small CHECK a < 5) ENGINE = MergeTree ORDER BY a", {}, "469"),
+        ("(a UInt64) ENGINE = MergeTree PARTITION BY a ORDER BY a", {"max_partitions_per_insert_block": "3"}, "252"),
+        (
+            "(a UInt64) ENGINE = MergeTree ORDER BY a",
+            {"max_memory_usage": "3000000", "max_untracked_memory": "1"},
+            "241",
+        ),
+    ],
+    ids=["constraint", "too many partitions", "memory limit"],
+)
+def test_an_insert_that_fails_behind_the_parser_is_an_error_and_stores_nothing(
+    http: httpx.Client, definition: str, settings: dict[str, str], code: str
+) -> None:
+    http.post("/", content=f"CREATE TABLE strict {definition}").raise_for_status()
+    try:
+        statement = {"query": "INSERT INTO strict FORMAT TSV", **settings}
+        answer = http.post("/", params=statement, content=b"".join(b"%d\n" % n for n in range(50_000)))
+
+        assert answer.status_code != 200
+        assert answer.headers["X-ClickHouse-Exception-Code"] == code
+        assert http.get("/?query=SELECT+count()+FROM+strict").text == "0\n"
+    finally:
+        http.post("/", content="DROP TABLE strict SYNC").raise_for_status()
+
+
+@pytest.mark.parametrize("data", [b"\n\n", b"a\n\nDROP TABLE plain", b"\n\n\n; SELECT 1", bytes(range(256)) * 3])
+def test_every_byte_of_the_data_is_data(http: httpx.Client, data: bytes) -> None:
+    http.post("/", content="CREATE TABLE blob (a String) ENGINE = Memory").raise_for_status()
+    try:
+        for settings in ("", "SETTINGS max_threads = 1 "):
+            sql = f"INSERT INTO blob (a) {settings}FORMAT RawBLOB"
+            http.post("/", params={"query": sql}, content=data).raise_for_status()
+
+        kept = http.get("/?query=SELECT+hex(a)+FROM+blob").text.split()
+        assert kept == [data.hex().upper()] * 2
+    finally:
+        http.post("/", content="DROP TABLE blob").raise_for_status()

@@ -31,6 +31,20 @@ def test_inline_data_is_cut_off_behind_the_format(sql: bytes, sql_part: bytes, f
 
 
 @pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        (b"INSERT INTO t (a) FORMAT CSV 1", b"INSERT INTO t (a)  FROM INFILE '/f' COMPRESSION 'none'  FORMAT CSV"),
+        (
+            b"INSERT INTO settings SETTINGS a = 1 FORMAT TSV\n1",
+            b"INSERT INTO settings  FROM INFILE '/f' COMPRESSION 'none' SETTINGS a = 1  FORMAT TSV",
+        ),
+    ],
+)
+def test_data_in_a_file_is_named_before_the_settings(sql: bytes, expected: bytes) -> None:
+    assert split(b"", sql).insert_from_file("/f") == expected
+
+
+@pytest.mark.parametrize(
     "sql",
     [
         b"INSERT INTO t VALUES ('FORMAT CSV')",
