@@ -50,6 +50,12 @@ class TapeClock:
         return self._latest_us
 
     @property
+    def pace(self) -> float:
+        """Tape seconds in a real second from here on: the speed, or 1 at the present and past a finite tape's end."""
+        over = self._end_us is not None and self.now_us() >= self._end_us
+        return 1.0 if over or self.caught_up else self.speed
+
+    @property
     def caught_up(self) -> bool:
         """Whether the tape has met the present."""
         return self._real() - self.now_us() < US_PER_S

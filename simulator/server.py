@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
@@ -96,7 +96,11 @@ class Simulator:
             lifespan=self._lifespan,
         )
         self.faults = Faults(venues)
-        return _TapeTime(GZipMiddleware(self.faults, minimum_size=1_000, compresslevel=1), self.players)
+        return _TapeTime(GZipMiddleware(self.faults, minimum_size=1_000, compresslevel=1), self.players, self._pace)
+
+    def _pace(self) -> str:
+        """What `Simulator-Pace` says: tape seconds in a real second, or `lockstep`."""
+        return "lockstep" if self.lockstep else f"{self.clock.pace:g}"
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -163,11 +167,15 @@ async def _object(request: Request) -> dict[str, Any]:
 
 
 class _TapeTime:
-    """Outermost layer: plays the asked venue's tape up to now, and stamps the answer with the venue's clock."""
+    """Outermost layer: plays the asked venue's tape up to now, and stamps the answer with the venue's clock.
 
-    def __init__(self, app: ASGIApp, players: dict[str, Player]) -> None:
+    `Date` is the tape's time; `Simulator-Pace` says how fast it runs, which no venue needs to say.
+    """
+
+    def __init__(self, app: ASGIApp, players: dict[str, Player], pace: Callable[[], str]) -> None:
         self._app = app
         self._players = players
+        self._pace = pace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -176,10 +184,11 @@ class _TapeTime:
         player = self._players["kalshi" if scope["path"].startswith("/kalshi") else "polymarket"]
         player.catch_up()
         date = formatdate(player.now_us() // US_PER_S, usegmt=True).encode()
+        stamps = [(b"date", date), (b"simulator-pace", self._pace().encode())]
 
         async def send_stamped(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), (b"date", date)]
+                message["headers"] = [*message.get("headers", []), *stamps]
             await send(message)
 
         await self._app(scope, receive, send_stamped)

@@ -25,10 +25,10 @@ def test_two_hours_at_speed_120_take_a_minute_and_then_it_is_real_time() -> None
     assert clock.now_us() == 8 * HOUR
     wall.now_us += 30_000_000
     assert clock.now_us() == 9 * HOUR
-    assert not clock.caught_up
+    assert (clock.caught_up, clock.pace) == (False, 120.0)
     wall.now_us += 31_000_000
     assert clock.now_us() == wall.now_us
-    assert clock.caught_up
+    assert (clock.caught_up, clock.pace) == (True, 1.0)
 
 
 def test_after_the_end_of_a_recording_time_goes_on_at_real_speed() -> None:
@@ -38,6 +38,7 @@ def test_after_the_end_of_a_recording_time_goes_on_at_real_speed() -> None:
     wall.now_us += 60_000_000 + 5_000_000
 
     assert clock.now_us() == 2 * HOUR + 5_000_000
+    assert clock.pace == 1.0
 
 
 @given(

@@ -23,6 +23,7 @@ async def sweep_polymarket(client: httpx.AsyncClient, *, limit: int = 1, pages: 
     moment = 0
     for _ in range(pages):
         page = await client.get("/gamma/markets/keyset", params=query)
+        assert page.headers["simulator-pace"] == "lockstep"
         moment = int(parsedate_to_datetime(page.headers["date"]).timestamp())
         rows |= {row["conditionId"]: row for row in page.json()["markets"]}
         if "next_cursor" not in page.json():

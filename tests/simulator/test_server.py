@@ -26,11 +26,13 @@ GAMMA, KALSHI = "/gamma/markets/keyset", "/kalshi/trade-api/v2/markets"
 def test_the_date_header_is_the_tapes_never_in_the_future_and_never_back(start: Start) -> None:
     venue = start("--markets", "20", "--speed", "2000", "--since", "2h")
     seen: list[float] = []
+    paces: list[str] = []
 
     def caught_up() -> bool:
         for path in (GAMMA, KALSHI, "/clob/time", "/nothing"):
             answer = httpx.get(venue.address + path)
             assert len(answer.headers.get_list("date")) == 1
+            paces.append(answer.headers["simulator-pace"])
             seen.append(parsedate_to_datetime(answer.headers["date"]).timestamp())
             assert seen[-1] <= time.time()
         return bool(venue.get("/simulator/status")["caught_up"])
@@ -40,6 +42,7 @@ def test_the_date_header_is_the_tapes_never_in_the_future_and_never_back(start: 
     assert seen == sorted(seen)
     assert seen[0] < time.time() - 3_000
     assert seen[-1] > time.time() - 5
+    assert list(dict.fromkeys(paces)) == ["2000", "1"], "as fast as its tape, until that meets the present"
 
 
 def test_row_stamps_never_lie_in_the_future(start: Start) -> None:
