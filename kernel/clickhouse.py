@@ -6,7 +6,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
-from kernel.errors import TransientError, UserError
+from kernel.errors import StoreAwayError, UserError
 from kernel.settings import ClickHouseSettings
 
 
@@ -14,7 +14,7 @@ def connect(settings: ClickHouseSettings, *, client_name: str, database: str | N
     """A client on our database (or another one). One client per thread: it keeps no session between queries.
 
     Raises:
-        TransientError: nothing answers there yet.
+        StoreAwayError: nothing answers there yet.
         UserError: something answers and refuses (wrong password, unknown database).
     """
     where = f"{settings.clickhouse_host}:{settings.clickhouse_port}"
@@ -31,6 +31,6 @@ def connect(settings: ClickHouseSettings, *, client_name: str, database: str | N
             send_receive_timeout=120,
         )
     except OperationalError as error:
-        raise TransientError(f"ClickHouse at {where} does not answer") from error
+        raise StoreAwayError(f"ClickHouse at {where} does not answer") from error
     except DatabaseError as error:
         raise UserError(f"ClickHouse at {where} refuses: {str(error).splitlines()[0]}") from error

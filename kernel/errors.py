@@ -12,7 +12,27 @@ class UserError(MoversError):
 
 
 class TransientError(MoversError):
-    """May pass by itself: retry with backoff."""
+    """May pass by itself: retry with backoff. `need` says in one word what is away."""
+
+    need = "peer"
+
+
+class KafkaAwayError(TransientError):
+    """Kafka does not answer, or takes nothing now."""
+
+    need = "kafka"
+
+
+class StoreAwayError(TransientError):
+    """ClickHouse does not answer, or cannot now."""
+
+    need = "store"
+
+
+class RegistryAwayError(TransientError):
+    """The schema registry does not answer."""
+
+    need = "registry"
 
 
 class PermanentError(MoversError):

@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from kernel.errors import TransientError
+from kernel.errors import KafkaAwayError
 from kernel.logs import get_logger
+from kernel.process import Process
 from schemas.topics import CATALOGUE, Topic
 
 log = get_logger(__name__)
@@ -37,6 +39,40 @@ PRODUCER_CONFIG: Mapping[str, Any] = {
     "queue.buffering.max.kbytes": 262_144,
     "message.max.bytes": 16 * 1024 * 1024,
 }
+
+
+class LinkWatch:
+    """Tells a process whether a client of its reaches Kafka, from the client's own statistics.
+
+    librdkafka's own errors do not do: it reports that all brokers are down once for each try, and never that one is
+    back. Broker states are those of librdkafka's STATISTICS.md; a client without any broker `UP` for `PATIENCE`
+    reports in a row (one a second) reaches none. Statistics arrive when the client is polled.
+    """
+
+    INTERVAL_MS = 1000
+    PATIENCE = 3
+
+    def __init__(self, process: Process, client_id: str, where: str, *, can_work: bool = False) -> None:
+        self._process = process
+        self._client_id = client_id
+        self._detail = f"no broker of {where} answers"
+        self._can_work = can_work
+        self._without = 0
+
+    def config(self) -> dict[str, Any]:
+        """librdkafka settings that make a client report here."""
+        return {"statistics.interval.ms": self.INTERVAL_MS, "stats_cb": self.statistics}
+
+    def statistics(self, report: str) -> None:
+        """One report of the client."""
+        states = [broker["state"] for broker in orjson.loads(report)["brokers"].values()]
+        if "UP" in states:
+            self._without = 0
+            self._process.back("kafka", noticed_by=self._client_id)
+            return
+        self._without += 1
+        if self._without >= self.PATIENCE:
+            self._process.away("kafka", self._detail, noticed_by=self._client_id, can_work=self._can_work)
 
 
 class Publisher:
@@ -73,7 +109,7 @@ class Publisher:
         """Queues a message. When the queue is full, waits for room up to `queue_timeout_s`.
 
         Raises:
-            TransientError: no room in time: the broker takes nothing.
+            KafkaAwayError: no room in time: the broker takes nothing.
         """
 
         def report(error: KafkaError | None, message: Message) -> None:
@@ -89,7 +125,7 @@ class Publisher:
                 self._producer.produce(topic, value, key, headers=list(headers), on_delivery=report)
             except BufferError as error:
                 if time.monotonic() > deadline:
-                    raise TransientError(f"Kafka takes no message since {queue_timeout_s:.0f} s") from error
+                    raise KafkaAwayError(f"Kafka takes no message since {queue_timeout_s:.0f} s") from error
                 self._producer.poll(0.1)
             else:
                 self._producer.poll(0)
@@ -118,7 +154,7 @@ def create_topics(
     """Creates the topics that are missing; returns their names. Existing ones are left as they are.
 
     Raises:
-        TransientError: the broker does not answer or refuses.
+        KafkaAwayError: the broker does not answer or refuses.
     """
     admin = AdminClient({"bootstrap.servers": bootstrap}, logger=_LIBRDKAFKA)
     try:
@@ -132,7 +168,7 @@ def create_topics(
             for future in admin.create_topics(missing, operation_timeout=timeout_s).values():
                 future.result(timeout_s)
     except KafkaException as error:
-        raise TransientError(f"Kafka at {bootstrap}: {error.args[0].str()}") from error
+        raise KafkaAwayError(f"Kafka at {bootstrap}: {error.args[0].str()}") from error
     return [topic.topic for topic in missing]
 
 
@@ -140,12 +176,12 @@ def require_broker(reader: Consumer, bootstrap: str, timeout_s: float = 5.0) -> 
     """Proves that the broker answers, for commands that would else wait for ever.
 
     Raises:
-        TransientError: it does not.
+        KafkaAwayError: it does not.
     """
     try:
         reader.list_topics(timeout=timeout_s)
     except KafkaException as error:
-        raise TransientError(f"Kafka at {bootstrap} does not answer: {error.args[0].str()}") from error
+        raise KafkaAwayError(f"Kafka at {bootstrap} does not answer: {error.args[0].str()}") from error
 
 
 def consumer(bootstrap: str, group: str, *, from_start: bool, overrides: Mapping[str, Any] | None = None) -> Consumer:
@@ -184,7 +220,7 @@ def read_to_end(bootstrap: str, topic: str, timeout_s: float = 30.0) -> Iterator
     """Yields every message now in a topic, partition by partition order not guaranteed across partitions.
 
     Raises:
-        TransientError: the end was not reached in time.
+        KafkaAwayError: the end was not reached in time.
     """
     reader = consumer(bootstrap, f"read-to-end-{topic}", from_start=True)
     try:
@@ -194,7 +230,7 @@ def read_to_end(bootstrap: str, topic: str, timeout_s: float = 30.0) -> Iterator
         deadline = time.monotonic() + timeout_s
         while open_ends:
             if time.monotonic() > deadline:
-                raise TransientError(f"{topic}: end not reached within {timeout_s:.0f} s")
+                raise KafkaAwayError(f"{topic}: end not reached within {timeout_s:.0f} s")
             for message in reader.consume(1000, timeout=0.2):
                 if message.error() is None:
                     yield message

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import httpx
 
-from kernel.errors import TransientError, UserError
+from kernel.errors import RegistryAwayError, UserError
 from schemas.codec import schema_text
 from schemas.topics import Topic
 
@@ -29,7 +29,7 @@ class SchemaRegistry:
 
         Raises:
             UserError: it is not registered (`movers schemas register` was not run).
-            TransientError: the registry does not answer.
+            RegistryAwayError: the registry does not answer.
         """
         answer = self._call("POST", f"/subjects/{subject}", {"schema": schema})
         if answer.status_code == 404:
@@ -38,7 +38,7 @@ class SchemaRegistry:
         return int(answer.json()["id"])
 
     def by_id(self, schema_id: int) -> str:
-        """Schema text of an id. Raises LookupError when unknown, TransientError when the registry is away."""
+        """Schema text of an id. Raises LookupError when unknown, RegistryAwayError when the registry is away."""
         answer = self._call("GET", f"/schemas/ids/{schema_id}")
         if answer.status_code == 404:
             raise LookupError(schema_id)
@@ -66,7 +66,7 @@ class SchemaRegistry:
         try:
             answer = self._http.request(method, path, json=body)
         except httpx.TransportError as error:
-            raise TransientError(f"schema registry {self._http.base_url} does not answer: {error}") from error
+            raise RegistryAwayError(f"schema registry {self._http.base_url} does not answer: {error}") from error
         if answer.is_server_error:
-            raise TransientError(f"schema registry {self._http.base_url} answers {answer.status_code}")
+            raise RegistryAwayError(f"schema registry {self._http.base_url} answers {answer.status_code}")
         return answer

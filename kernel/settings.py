@@ -126,6 +126,7 @@ class ProcessSettings(BaseSettings):
     movers_home: Path = Field(Path(".movers"), description="Where the one-machine stack keeps data and caches")
     state_dir: Path = Field(Path(".movers/state"), description="Where processors keep their state")
     log_level: str = Field("info", pattern=r"^(?i:debug|info|warning|error)$", description="debug to error")
+    metrics_host: str = Field("127.0.0.1", min_length=1, description="Address that /metrics and /health listen on")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port for /metrics and /health; 0 = none")
     dashboard_host: str = Field("127.0.0.1", description="Address the dashboard listens on")
     dashboard_port: int = Field(8501, ge=1, le=65535, description="Port the dashboard listens on")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from kernel.process import living
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import RuleSettings, Settings
 from processors import quix
@@ -50,12 +51,14 @@ def make_step(store: SchemaStore, rule: AlertRule, lookup: Callable[[str], Title
 
 def run(settings: Settings) -> None:
     """Runs the processor until it is told to stop. Main thread only; see `processors.quix.run` for what it raises."""
-    registry = SchemaRegistry(settings.kafka.schema_registry_url)
-    titles = Titles(settings.kafka.kafka_bootstrap_servers, registry)
-    titles.start()
-    try:
-        rule = rule_from(settings.rules)
-        quix.run(STAGE, lambda store: make_step(store, rule, titles.lookup), settings, titles.health)
-    finally:
-        titles.stop()
-        registry.close()
+    with living("process-alerts", settings.process) as process:
+        registry = SchemaRegistry(settings.kafka.schema_registry_url)
+        titles = Titles(settings.kafka.kafka_bootstrap_servers, registry)
+        titles.start()
+        process.add_facts(titles.health)
+        try:
+            rule = rule_from(settings.rules)
+            quix.run(STAGE, lambda store: make_step(store, rule, titles.lookup), settings, process)
+        finally:
+            titles.stop()
+            registry.close()

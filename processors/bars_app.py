@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kernel.process import living
 from kernel.settings import Settings
 from processors import quix
 from processors.analytics.bars import BarState, is_late, update
@@ -32,4 +33,5 @@ def make_step(store: SchemaStore) -> Step:
 
 def run(settings: Settings) -> None:
     """Runs the processor until it is told to stop. Main thread only; see `processors.quix.run` for what it raises."""
-    quix.run(STAGE, make_step, settings)
+    with living("process-bars", settings.process) as process:
+        quix.run(STAGE, make_step, settings, process)

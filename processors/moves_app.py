@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kernel.process import living
 from kernel.settings import Settings
 from processors import quix
 from processors.analytics.moves import is_late, update
@@ -36,4 +37,5 @@ def make_step(store: SchemaStore, windows_s: Sequence[int]) -> Step:
 
 def run(settings: Settings) -> None:
     """Runs the processor until it is told to stop. Main thread only; see `processors.quix.run` for what it raises."""
-    quix.run(STAGE, lambda registry: make_step(registry, settings.rules.windows), settings)
+    with living("process-moves", settings.process) as process:
+        quix.run(STAGE, lambda registry: make_step(registry, settings.rules.windows), settings, process)

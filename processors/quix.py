@@ -12,9 +12,8 @@ import hashlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from confluent_kafka import KafkaException
@@ -24,12 +23,12 @@ from quixstreams.models import Row
 from quixstreams.state import State
 from quixstreams.state.rocksdb import RocksDBOptions
 
-from kernel import metrics
 from kernel.clock import Clock, SystemClock
-from kernel.errors import BadMessageError, TransientError, UserError
-from kernel.kafka import PRODUCER_CONFIG
+from kernel.errors import BadMessageError, KafkaAwayError, UserError
+from kernel.kafka import PRODUCER_CONFIG, LinkWatch
 from kernel.logs import get_logger
-from kernel.metrics import BAD_INPUT, LAG, MESSAGES, NEWEST_EVENT, Heartbeat
+from kernel.metrics import BAD_INPUT, LAG, MESSAGES, NEWEST_EVENT
+from kernel.process import Process
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from processors.dead_letters import BadInputLimit, DeadLetterBox
@@ -42,7 +41,6 @@ log = get_logger(__name__)
 COMMIT_INTERVAL_S = 1.0
 _POLL_S = 0.2
 _BLOCK_CACHE_BYTES = 64 << 20
-_BEAT_MS = 1000
 _NEWEST_STEP_US = US_PER_S // 10
 
 Headers = Iterable[tuple[str, bytes]] | None
@@ -69,8 +67,8 @@ class Stage:
 class Worker:
     """Runs a stage's step on each message and keeps the books: state, metrics, dead letters."""
 
-    def __init__(self, stage: Stage, step: Step, dead_letters: DeadLetterBox, clock: Clock) -> None:
-        self.heartbeat = Heartbeat()
+    def __init__(self, stage: Stage, step: Step, dead_letters: DeadLetterBox, process: Process, clock: Clock) -> None:
+        self._process = process
         self._stage = stage
         self._step = step
         self._dead_letters = dead_letters
@@ -112,11 +110,7 @@ class Worker:
     def on_done(self, _topic: str, _partition: int, _offset: int) -> None:
         """One message is behind us, well or badly."""
         self._messages.inc()
-        self.heartbeat.beat()
-
-    def beat(self, _statistics: str) -> None:
-        """The consumer polls, be there messages or not."""
-        self.heartbeat.beat()
+        self._process.beat()
 
     def _note(self, result: Result) -> None:
         self._limit.good()
@@ -143,16 +137,15 @@ class _VenueBooks:
         self.newest_us = 0
 
 
-def build(stage: Stage, worker: Worker, settings: Settings) -> Application:
+def build(stage: Stage, worker: Worker, settings: Settings, process: Process) -> Application:
     """The Quix application of a stage, wired and not yet running. Talks to the broker.
 
     Raises:
         UserError: a topic is missing.
-        TransientError: the broker does not answer.
+        KafkaAwayError: the broker does not answer.
     """
     bootstrap = settings.kafka.kafka_bootstrap_servers
     _require_topics(bootstrap, (stage.input, stage.output))
-    state_dir = settings.process.state_dir.absolute()
     app = Application(
         broker_address=bootstrap,
         consumer_group=stage.group,
@@ -163,11 +156,11 @@ def build(stage: Stage, worker: Worker, settings: Settings) -> Application:
         auto_create_topics=True,
         auto_recover_from_source_offset_out_of_range=False,
         loglevel=None,
-        state_dir=state_dir,
+        state_dir=settings.process.state_dir.absolute(),
         rocksdb_options=RocksDBOptions(block_cache_size=_BLOCK_CACHE_BYTES),
         processing_guarantee="at-least-once",
         producer_extra_config={**PRODUCER_CONFIG, "client.id": stage.group},
-        consumer_extra_config=_consumer_config(stage, state_dir, worker),
+        consumer_extra_config=_consumer_config(stage, settings, process),
         on_processing_error=worker.on_error,
         on_message_processed=worker.on_done,
     )
@@ -178,30 +171,23 @@ def build(stage: Stage, worker: Worker, settings: Settings) -> Application:
     return app
 
 
-def run(
-    stage: Stage,
-    make_step: Callable[[SchemaRegistry], Step],
-    settings: Settings,
-    health: Callable[[], Mapping[str, Any]] = dict,
-) -> None:
-    """Runs a stage until SIGTERM or SIGINT; in the main thread, where Quix installs its signal handlers.
+def run(stage: Stage, make_step: Callable[[SchemaRegistry], Step], settings: Settings, process: Process) -> None:
+    """Runs a stage until the process is told to stop; in the main thread, where Quix takes the two signals itself.
 
     Args:
         make_step: makes the step, given the registry.
-        health: what the stage adds to /health; its `ok`, when given, counts too.
 
     Raises:
         TooMuchBadInputError: most of the input cannot be used.
-        UserError: a topic or a schema is missing, or the metrics port is taken.
-        TransientError: broker or registry do not answer.
+        UserError: a topic or a schema is missing.
     """
     clock = SystemClock()
     registry = SchemaRegistry(settings.kafka.schema_registry_url)
     try:
         letters = DeadLetterBox(settings.kafka.kafka_bootstrap_servers, registry, stage.name, clock)
-        worker = Worker(stage, make_step(registry), letters, clock)
-        app = build(stage, worker, settings)
-        _serve(settings.process.metrics_port, worker, health)
+        worker = Worker(stage, process.until(lambda: make_step(registry)), letters, process, clock)
+        app = process.until(lambda: build(stage, worker, settings, process))
+        process.on_stop(app.stop)
         log.info("processor_started", stage=stage.name, input=stage.input.name, output=stage.output.name)
         app.run()
         log.info("processor_stopped", stage=stage.name)
@@ -209,27 +195,23 @@ def run(
         registry.close()
 
 
-def _serve(port: int, worker: Worker, health: Callable[[], Mapping[str, Any]]) -> None:
-    def check() -> Mapping[str, Any]:
-        ours, extra = worker.heartbeat.health(), health()
-        return {**ours, **extra, "ok": bool(ours["ok"] and extra.get("ok", True))}
+def _consumer_config(stage: Stage, settings: Settings, process: Process) -> dict[str, Any]:
+    watch = LinkWatch(process, stage.group, settings.kafka.kafka_bootstrap_servers)
 
-    try:
-        metrics.serve(port, check)
-    except OSError as error:
-        raise UserError(f"metrics port {port} cannot be used: {error.strerror}") from error
+    def polled(report: str) -> None:
+        """Statistics come while the consumer is polled, be there messages or not: so the loop turns."""
+        process.beat()
+        watch.statistics(report)
 
-
-def _consumer_config(stage: Stage, state_dir: Path, worker: Worker) -> dict[str, Any]:
     # A fixed member name lets a restarted process take its partitions back at once, instead of after the session
     # timeout of the one that was killed. The state folder is locked by its process anyway, so it gives the name.
-    place = hashlib.blake2b(os.fsencode(state_dir), digest_size=4).hexdigest()
+    place = hashlib.blake2b(os.fsencode(settings.process.state_dir.absolute()), digest_size=4).hexdigest()
     return {
         "group.instance.id": f"{stage.group}-{socket.gethostname()}-{place}",
         "session.timeout.ms": 20_000,
         "client.id": stage.group,
-        "statistics.interval.ms": _BEAT_MS,
-        "stats_cb": worker.beat,
+        **watch.config(),
+        "stats_cb": polled,
     }
 
 
@@ -237,7 +219,7 @@ def _require_topics(bootstrap: str, topics: Iterable[Topic]) -> None:
     try:
         known = AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=30).topics
     except KafkaException as error:
-        raise TransientError(f"Kafka at {bootstrap}: {error.args[0].str()}") from error
+        raise KafkaAwayError(f"Kafka at {bootstrap}: {error.args[0].str()}") from error
     missing = [topic.name for topic in topics if topic.name not in known]
     if missing:
         raise UserError(f"topic {missing[0]} is missing; run `movers topics create`")

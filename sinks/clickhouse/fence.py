@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from kernel.errors import TransientError, UserError
+from kernel.errors import KafkaAwayError, UserError
 from kernel.logs import get_logger
 
 log = get_logger(__name__)
@@ -25,7 +25,7 @@ def topic_epochs(bootstrap: str, topics: Iterable[str]) -> dict[str, str]:
     Kafka gives topics an id (KIP-516); a broker without them answers zero (seen with confluent-kafka 2.12.2).
 
     Raises:
-        TransientError: the broker does not answer, or a topic is missing.
+        KafkaAwayError: the broker does not answer, or a topic is missing.
     """
     # Level 4: without the client's remark, at each end, that a background queue was not empty.
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 4})
@@ -34,7 +34,7 @@ def topic_epochs(bootstrap: str, topics: Iterable[str]) -> dict[str, str]:
         futures = admin.describe_topics(TopicCollection(list(topics)), request_timeout=_TIMEOUT_S)
         described = {name: future.result(_TIMEOUT_S) for name, future in futures.items()}
     except (KafkaException, TimeoutError) as error:
-        raise TransientError(f"Kafka at {bootstrap} cannot describe our topics: {error}") from error
+        raise KafkaAwayError(f"Kafka at {bootstrap} cannot describe our topics: {error}") from error
     return {name: _epoch(topic.topic_id, cluster_id) for name, topic in described.items()}
 
 
@@ -50,7 +50,7 @@ def starting_offsets(
     """Offset to read next, by (topic, partition): one after the fence, else the oldest that Kafka holds.
 
     Raises:
-        TransientError: the broker does not answer.
+        KafkaAwayError: the broker does not answer.
         UserError: the store is ahead of the log, so the topic was made anew under the same epoch.
     """
     offsets: dict[tuple[str, int], int] = {}
@@ -59,7 +59,7 @@ def starting_offsets(
         try:
             low, high = reader.get_watermark_offsets(partition, timeout=_TIMEOUT_S)
         except KafkaException as error:
-            raise TransientError(f"Kafka does not tell the ends of {key}: {error}") from error
+            raise KafkaAwayError(f"Kafka does not tell the ends of {key}: {error}") from error
         wanted = fences.get(key, -1) + 1
         if wanted > high:
             raise UserError(

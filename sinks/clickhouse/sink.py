@@ -8,19 +8,18 @@ any point means: read on after the fence. What was inserted after the last fence
 
 from __future__ import annotations
 
-import signal
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from kernel.errors import PermanentError, TransientError
-from kernel.kafka import consumer
+from kernel.kafka import LinkWatch, consumer
 from kernel.logs import get_logger
-from kernel.metrics import LAG, MESSAGES, NEWEST_EVENT, ROWS, Heartbeat, serve
+from kernel.metrics import LAG, MESSAGES, NEWEST_EVENT, ROWS
+from kernel.process import Process, Stopped, living
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from schemas.events import Tick
@@ -58,10 +57,6 @@ _CONSUMER_CONFIG: dict[str, Any] = {
 T = TypeVar("T")
 
 
-class _Stopped(Exception):
-    """The process is to end: the batch at hand is dropped, it will be read again."""
-
-
 class _Reassigned(Exception):
     """The partitions changed while a batch waited: it may belong to another sink now, so it is dropped."""
 
@@ -70,58 +65,46 @@ def run(settings: Settings) -> None:
     """Stores until SIGTERM or SIGINT; returns after the batch at hand is stored and its offsets are committed.
 
     Raises:
-        UserError: the tables are missing, a password is wrong, a topic was made anew.
+        UserError: the tables are missing, a password is wrong, a topic was made anew, the metrics port is taken.
         TooMuchBadInputError: most messages cannot be used.
     """
-    stop = threading.Event()
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-    sink = Sink(settings, stop)
-    server = serve(settings.process.metrics_port, sink.health)
-    try:
-        sink.run()
-    finally:
-        if server is not None:
-            server.shutdown()
+    with living("sink-clickhouse", settings.process) as process:
+        Sink(settings, process).run()
 
 
 class Sink:
-    """The loop and what it holds. One thread; `health` may be asked from another."""
+    """The loop and what it holds. One thread."""
 
-    def __init__(self, settings: Settings, stop: threading.Event) -> None:
+    def __init__(self, settings: Settings, process: Process) -> None:
         self._bootstrap = settings.kafka.kafka_bootstrap_servers
-        self._stop = stop
+        self._process = process
         self._store = Store(settings.clickhouse)
         self._registry = SchemaRegistry(settings.kafka.schema_registry_url)
         self._rejects = Rejects(self._bootstrap, self._registry)
         self._reader = Reader(self._registry, TOPICS)
         self._ranking = Ranking(self._store, settings.rules)
         self._seen = SeenTicks()
-        self._heartbeat = Heartbeat()
-        self._consumer: Consumer = consumer(self._bootstrap, GROUP, from_start=True, overrides=_CONSUMER_CONFIG)
+        watch = LinkWatch(process, GROUP, self._bootstrap)
+        self._consumer: Consumer = consumer(
+            self._bootstrap, GROUP, from_start=True, overrides={**_CONSUMER_CONFIG, **watch.config()}
+        )
         self._epochs: dict[str, str] = {}
         self._positions: dict[tuple[str, int], int] = {}
         self._reassigned = False
-        self._waiting_for = ""
-
-    def health(self) -> Mapping[str, Any]:
-        """ok while the loop turns and nothing it needs is away; `waiting_for` says what is."""
-        state = dict(self._heartbeat.health())
-        return {**state, "ok": state["ok"] and not self._waiting_for, "waiting_for": self._waiting_for}
+        self._waiting = False
 
     def run(self) -> None:
         """Turns the loop until stopped."""
         self._consumer.subscribe([t.name for t in TOPICS], on_assign=self._on_assign, on_revoke=self._on_revoke)
         log.info("sink_started", topics=[t.name for t in TOPICS])
         try:
-            while not self._stop.is_set():
+            while not self._process.stopping.is_set():
                 try:
                     self._turn()
                 except _Reassigned:
                     log.info("batch_dropped", reason="partitions changed")
-        except _Stopped:
-            log.info("batch_dropped", reason="stopping while waiting", waiting_for=self._waiting_for)
+        except Stopped:
+            log.info("batch_dropped", reason="stopping while waiting")
         finally:
             self._close()
 
@@ -131,7 +114,7 @@ class Sink:
             # Whatever came in this call may belong to positions that no longer hold; it is read again.
             self._until_done(self._take_positions)
             return
-        self._heartbeat.beat()
+        self._process.beat()
         batch = self._until_done(lambda: self._reader.read(self._expected(messages)))
         if batch.offsets:
             self._store_batch(batch)
@@ -208,7 +191,7 @@ class Sink:
         # Kafka's copy of the position is for lag displays only; the store's decides. So its loss is not an error.
         done = [TopicPartition(topic, partition, offset + 1) for (topic, partition), offset in batch.offsets.items()]
         try:
-            self._consumer.commit(offsets=done, asynchronous=not self._stop.is_set())
+            self._consumer.commit(offsets=done, asynchronous=not self._process.stopping.is_set())
         except KafkaException as error:
             log.warning("commit_failed", detail=str(error))
 
@@ -246,15 +229,14 @@ class Sink:
             try:
                 result = step()
             except TransientError as error:
-                if not self._waiting_for:
-                    log.warning("waiting", detail=str(error))
-                self._waiting_for = str(error)
+                self._waiting = True
+                self._process.away(error.need, str(error), noticed_by="sink")
                 self._wait(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             else:
-                if self._waiting_for:
-                    log.info("waiting_over")
-                    self._waiting_for = ""
+                if self._waiting:
+                    self._process.back(noticed_by="sink")
+                    self._waiting = False
                     self._consumer.resume(self._consumer.assignment())
                 return result
 
@@ -265,13 +247,13 @@ class Sink:
             self._consumer.pause(assigned)
         deadline_s = time.monotonic() + pause_s
         while (left_s := deadline_s - time.monotonic()) > 0:
-            if self._stop.is_set():
-                raise _Stopped
+            if self._process.stopping.is_set():
+                raise Stopped
             message = self._consumer.poll(min(left_s, 0.2))
             if message is not None and message.error() is None:
                 # Fetched before the pause took hold: go back to it.
                 self._consumer.seek(TopicPartition(message.topic(), message.partition(), message.offset()))
-            self._heartbeat.beat()
+            self._process.beat()
         if self._reassigned and not was_reassigned:
             raise _Reassigned
 

@@ -1,6 +1,6 @@
 """The store as the sink sees it: inserts with a deduplication token, the fence, and the questions the sink asks.
 
-Every call may raise `TransientError` (try the same again later) or `UserError` (somebody must act). The caller repeats
+Every call may raise `StoreAwayError` (try the same again later) or `UserError` (somebody must act). The caller repeats
 a failed insert with the identical rows and token before anything else, so an answer that got lost doubles nothing.
 """
 
@@ -15,7 +15,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError, DataError, Opera
 from urllib3.exceptions import HTTPError
 
 from kernel.clickhouse import connect
-from kernel.errors import TransientError, UserError
+from kernel.errors import StoreAwayError, UserError
 from kernel.settings import ClickHouseSettings
 from schemas.units import US_PER_S
 from sinks.clickhouse.rows import INGEST_OFFSETS, TABLES, Row, Table, as_columns
@@ -139,11 +139,11 @@ class Store:
             raise  # a value the client cannot encode: a bug of ours, see checks.py
         except (OperationalError, HTTPError, OSError) as error:
             self.close()
-            raise TransientError(f"ClickHouse does not answer: {_first_line(error)}") from error
+            raise StoreAwayError(f"ClickHouse does not answer: {_first_line(error)}") from error
         except DatabaseError as error:
             if error.code in _LASTING_CODES:
                 raise UserError(f"ClickHouse refuses: {_first_line(error)}") from error
-            raise TransientError(f"ClickHouse cannot now: {_first_line(error)}") from error
+            raise StoreAwayError(f"ClickHouse cannot now: {_first_line(error)}") from error
 
     def _require_tables(self) -> None:
         for table in TABLES:

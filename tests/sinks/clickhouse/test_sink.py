@@ -15,6 +15,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from kernel.kafka import read_to_end, watermarks
+from kernel.process import Process
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from schemas.codec import Codec
@@ -271,8 +272,8 @@ def test_a_second_sink_takes_over_from_a_killed_one(stand: Stand, monkeypatch: p
         monkeypatch.setenv(name, value)
     # On another machine the name would differ by itself.
     monkeypatch.setitem(sink_module._CONSUMER_CONFIG, "group.instance.id", "another-machine")
-    stop = threading.Event()
-    second = threading.Thread(target=sink_module.Sink(Settings(), stop).run)
+    other = Process("sink-clickhouse")
+    second = threading.Thread(target=sink_module.Sink(Settings(), other).run)
     second.start()
 
     stand.publish(TICKS, *ticks[2_000:4_000])
@@ -281,7 +282,7 @@ def test_a_second_sink_takes_over_from_a_killed_one(stand: Stand, monkeypatch: p
     stand.publish(TICKS, *ticks[4_000:])
 
     _assert_stored_once(stand, ticks)
-    stop.set()
+    other.stop()
     second.join(30)
 
 

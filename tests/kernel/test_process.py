@@ -1,0 +1,194 @@
+"""A process's life: what healthy means, one line for what goes and comes back, signals, the port."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from kernel.errors import KafkaAwayError, UserError
+from kernel.kafka import LinkWatch
+from kernel.process import Process, Stopped, living
+from kernel.settings import ProcessSettings
+
+UP = json.dumps({"brokers": {"a:1/bootstrap": {"state": "INIT"}, "a:1/1": {"state": "UP"}}})
+DOWN = json.dumps({"brokers": {"a:1/bootstrap": {"state": "TRY_CONNECT"}, "a:1/1": {"state": "DOWN"}}})
+
+
+@contextmanager
+def taken_port() -> Iterator[int]:
+    """A port that somebody else listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield int(listener.getsockname()[1])
+
+
+def test_it_is_healthy_from_its_first_turn_on() -> None:
+    process = Process("p")
+    assert process.health()["state"] == "starting"
+    assert process.health()["ok"] is False
+
+    process.beat()
+
+    assert process.health()["state"] == "working"
+    assert process.health()["ok"] is True
+
+
+def test_a_loop_that_stays_silent_is_stuck() -> None:
+    process = Process("p", silent_after_s=0)
+    process.beat()
+
+    assert process.health()["state"] == "stuck"
+    assert process.health()["ok"] is False
+
+
+def test_without_something_it_needs_it_waits() -> None:
+    process = Process("p")
+    process.beat()
+
+    process.away("store", "ClickHouse does not answer")
+
+    health = process.health()
+    assert (health["ok"], health["state"]) == (False, "waiting")
+    assert health["away"] == {"store": "ClickHouse does not answer"}
+    process.back("store")
+    assert process.health()["ok"] is True
+
+
+def test_without_something_it_can_do_without_it_works_and_says_so() -> None:
+    process = Process("p")
+    process.beat()
+
+    process.away("kafka", "no broker answers", can_work=True)
+
+    health = process.health()
+    assert (health["ok"], health["state"]) == (True, "working")
+    assert health["away"] == {"kafka": "no broker answers"}
+
+
+def test_facts_are_shown_and_a_bad_one_makes_it_unhealthy() -> None:
+    process = Process("p")
+    process.beat()
+    facts: dict[str, Any] = {"ok": True, "titles": 3}
+    process.add_facts(lambda: facts)
+    assert process.health()["ok"] is True
+    assert process.health()["titles"] == 3
+
+    facts["ok"] = False
+
+    assert process.health()["ok"] is False
+
+
+def test_going_and_coming_back_are_one_line_each_however_many_notice() -> None:
+    process = Process("p")
+    with capture_logs() as lines:
+        for _ in range(90):
+            process.away("kafka", "no broker answers", noticed_by="consumer")
+            process.away("kafka", "no broker answers", noticed_by="publisher")
+        process.back("kafka", noticed_by="consumer")
+        assert process.health()["away"] == {"kafka": "no broker answers"}
+        process.back("kafka", noticed_by="publisher")
+        process.back("kafka", noticed_by="publisher")
+
+    assert [(line["event"], line["need"]) for line in lines] == [("need_away", "kafka"), ("need_back", "kafka")]
+
+
+def test_a_client_without_any_broker_for_three_reports_misses_kafka() -> None:
+    process = Process("p")
+    watch = LinkWatch(process, "client", "a:1")
+    for report in (UP, DOWN, DOWN):
+        watch.statistics(report)
+    assert process.health()["away"] == {}
+
+    watch.statistics(DOWN)
+
+    assert process.health()["away"] == {"kafka": "no broker of a:1 answers"}
+    watch.statistics(UP)
+    assert process.health()["away"] == {}
+
+
+def test_a_step_of_the_start_is_repeated_until_what_it_needs_is_there() -> None:
+    process = Process("p")
+    tries = 0
+
+    def step() -> int:
+        nonlocal tries
+        tries += 1
+        if tries < 2:
+            assert process.stopping.is_set() is False
+            raise KafkaAwayError("not yet")
+        assert process.health()["away"] == {"kafka": "not yet"}
+        return tries
+
+    assert process.until(step) == 2
+    assert process.health()["away"] == {}
+
+
+def test_told_to_stop_it_waits_no_longer() -> None:
+    process = Process("p")
+
+    def step() -> None:
+        process.stop()
+        raise KafkaAwayError("never")
+
+    with pytest.raises(Stopped):
+        process.until(step)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_once_and_the_handlers_are_put_back(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    told: list[str] = []
+    with living("p", ProcessSettings()) as process:
+        process.on_stop(lambda: told.append("stop"))
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)
+        assert process.stopping.wait(5)
+        assert process.health()["state"] == "stopping"
+
+    assert told == ["stop"]
+    assert signal.getsignal(number) is before
+
+
+def test_stopped_while_waiting_ends_in_order() -> None:
+    with living("p", ProcessSettings()) as process:
+        process.stop()
+        process.until(lambda: pytest.fail("it was told to stop"))
+
+    assert process.stopping.is_set()
+
+
+def test_it_answers_health_and_metrics_while_it_lives() -> None:
+    with taken_port() as port:
+        pass
+    settings = ProcessSettings(metrics_port=port)
+    with living("p", settings) as process, httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+        assert http.get("/health").status_code == 503
+        process.beat()
+        answer = http.get("/health")
+        assert (answer.status_code, answer.json()["state"]) == (200, "working")
+        assert "process_cpu_seconds_total" in http.get("/metrics").text
+        assert http.get("/else").status_code == 404
+
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False)
+
+
+def test_a_taken_port_is_told_before_anything_is_begun() -> None:
+    with (
+        taken_port() as port,
+        pytest.raises(UserError, match=f"METRICS_PORT {port} on 127.0.0.1"),
+        living("p", ProcessSettings(metrics_port=port)),
+    ):
+        pytest.fail("it began")
+    assert not [thread for thread in threading.enumerate() if thread.name == "metrics"]
