@@ -67,6 +67,11 @@ class Player:
             if moment_us <= real_now_us():
                 self._step(moment_us)
 
+    def inject(self, line: Line) -> None:
+        """Plays a line that is not on the tape, now."""
+        self.catch_up()
+        self.world.apply(line)
+
     def hold(self, held: bool) -> None:
         """Holds the tape at its moment, or lets it go on with the next full sweep."""
         self.held = held

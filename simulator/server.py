@@ -19,7 +19,7 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from pathlib import Path
 from types import FrameType
@@ -38,7 +38,7 @@ from kernel import logs
 from kernel.errors import UserError
 from schemas.units import US_PER_S
 from simulator.clock import TapeClock, real_now_us
-from simulator.faults import Faults
+from simulator.faults import STREAM_MODES, Faults, fault_of
 from simulator.house import HouseTape
 from simulator.kalshi.api import KalshiApi
 from simulator.kalshi.sockets import KalshiSocket
@@ -46,7 +46,8 @@ from simulator.paging import answer
 from simulator.player import Player
 from simulator.polymarket.api import PolymarketApi
 from simulator.polymarket.sockets import PolymarketSocket
-from simulator.tape import VENUES, Tape, read_tape
+from simulator.sessions import Switchboard, with_line
+from simulator.tape import VENUES, Line, Market, Tape, parse_line, read_tape
 
 PUMP_S: Final = 0.2  # how often the tape is played on when nobody asks
 log = logs.get_logger(__name__)
@@ -76,27 +77,33 @@ class Simulator:
         self.lockstep = lockstep
         self.players = {venue: Player(venue, tape, None if lockstep else self.clock) for venue in VENUES}
         self.faults: Faults
+        self.board = Switchboard()
+        self.kalshi_socket = KalshiSocket(self.players["kalshi"], self.board)
         self.app = self._application()
 
     def _application(self) -> ASGIApp:
         polymarket, kalshi = PolymarketApi(self.players["polymarket"]), KalshiApi(self.players["kalshi"])
-        market_socket = PolymarketSocket(self.players["polymarket"])
-        kalshi_socket = KalshiSocket(self.players["kalshi"])
+        market_socket = PolymarketSocket(self.players["polymarket"], self.board)
         venues = Starlette(
             routes=[
                 Mount("/gamma", routes=polymarket.gamma_routes()),
                 Mount("/clob", routes=polymarket.clob_routes()),
                 WebSocketRoute("/poly-ws/ws/market", market_socket.serve),
-                WebSocketRoute("/kalshi/trade-api/ws/v2", kalshi_socket.serve),
+                WebSocketRoute("/kalshi/trade-api/ws/v2", self.kalshi_socket.serve),
                 Mount("/kalshi/trade-api/v2", routes=kalshi.routes()),
                 Route("/simulator/status", self.status),
                 Route("/simulator/faults", self.switch_faults, methods=["POST"]),
                 Route("/simulator/hold", self.hold, methods=["POST"]),
+                Route("/simulator/connections", self.connections),
+                Route("/simulator/ledger", self.ledger, methods=["GET", "POST"]),
+                Route("/simulator/lines", self.play_lines, methods=["POST"]),
+                Route("/simulator/keys", self.register_key, methods=["POST"]),
             ],
             lifespan=self._lifespan,
         )
         self.faults = Faults(venues)
-        return _TapeTime(GZipMiddleware(self.faults, minimum_size=1_000, compresslevel=1), self.players, self._pace)
+        zipped = GZipMiddleware(self.faults, minimum_size=1_000, compresslevel=1)
+        return _TapeTime(zipped, self.players, self._pace, self.faults)
 
     def _pace(self) -> str:
         """What `Simulator-Pace` says: tape seconds in a real second, or `lockstep`."""
@@ -139,9 +146,63 @@ class Simulator:
     async def switch_faults(self, request: Request) -> Response:
         """`{"path_prefix": "/gamma", "mode": "html", "count": 3}`; mode off ends the faults under the prefix."""
         try:
-            self.faults.switch(await _object(request))
+            order = await _object(request)
+            if order.get("mode") == "off":
+                prefix = str(order.get("path_prefix", "/"))
+                self.faults.end(prefix)
+                self.board.end(prefix)
+                return answer({"ok": True})
+            fault = fault_of(order)
         except UserError as error:
             return answer({"error": str(error)}, 400)
+        if fault.mode in STREAM_MODES:
+            return answer({"ok": True, "connections": self.board.set(fault)})
+        self.faults.set(fault)
+        return answer({"ok": True})
+
+    async def connections(self, _: Request) -> Response:
+        """The WebSockets that stand."""
+        return answer(self.board.rows())
+
+    async def ledger(self, request: Request) -> Response:
+        """POST `{"on": true}` begins it; GET `?after=0&limit=10000` reads it."""
+        if request.method == "POST":
+            try:
+                self.board.ledger.on = bool((await _object(request)).get("on", True))
+            except UserError as error:
+                return answer({"error": str(error)}, 400)
+            return answer({"ok": True})
+        try:
+            after, limit = (int(request.query_params.get(k, d)) for k, d in (("after", 0), ("limit", 10_000)))
+        except ValueError as error:
+            return answer({"error": f"after and limit are whole numbers: {error}"}, 400)
+        return answer(self.board.ledger.rows(after, limit))
+
+    async def play_lines(self, request: Request) -> Response:
+        """Tape lines, one a text line, played at once. A `ts_us` of 0 means the venue's now."""
+        try:
+            for raw in (await request.body()).splitlines():
+                venue, line = self._injected(raw)
+                self.players[venue].inject(line)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return answer({"error": f"cannot play: {error!r}"}, 400)
+        return answer({"ok": True})
+
+    def _injected(self, raw: bytes) -> tuple[str, Line]:
+        line = parse_line(raw)
+        known = (venue for venue, player in self.players.items() if player.world.knows(line.market))
+        venue = line.venue if isinstance(line, Market) else next(known, "")
+        if not venue:
+            raise ValueError(f"market {line.market!r} is not known")
+        return venue, line if line.ts_us else replace(line, ts_us=self.players[venue].now_us())
+
+    async def register_key(self, request: Request) -> Response:
+        """`{"key_id": "k", "public_pem": "…"}`: from now on Kalshi's handshakes must be signed by a known key."""
+        try:
+            order = await _object(request)
+            self.kalshi_socket.login.register(str(order["key_id"]), str(order["public_pem"]))
+        except (UserError, KeyError) as error:
+            return answer({"error": f"cannot register: {error}"}, 400)
         return answer({"ok": True})
 
     async def hold(self, request: Request) -> Response:
@@ -172,23 +233,27 @@ class _TapeTime:
     `Date` is the tape's time; `Simulator-Pace` says how fast it runs, which no venue needs to say.
     """
 
-    def __init__(self, app: ASGIApp, players: dict[str, Player], pace: Callable[[], str]) -> None:
+    def __init__(self, app: ASGIApp, players: dict[str, Player], pace: Callable[[], str], faults: Faults) -> None:
         self._app = app
         self._players = players
         self._pace = pace
+        self._faults = faults
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            with_line(scope, send)
             await self._app(scope, receive, send)
             return
         player = self._players["kalshi" if scope["path"].startswith("/kalshi") else "polymarket"]
         player.catch_up()
-        date = formatdate(player.now_us() // US_PER_S, usegmt=True).encode()
+        shown_us = player.now_us() + int(self._faults.skew_s(scope["path"]) * US_PER_S)
+        date = formatdate(shown_us // US_PER_S, usegmt=True).encode()
         stamps = [(b"date", date), (b"simulator-pace", self._pace().encode())]
 
         async def send_stamped(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *stamps]
+                own = message.get("headers", [])  # a fault may have stamped it already
+                message["headers"] = [*own, *(pair for pair in stamps if pair[0] not in dict(own))]
             await send(message)
 
         await self._app(scope, receive, send_stamped)

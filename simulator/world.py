@@ -139,6 +139,10 @@ class World:
         """Markets whose trading has not ended."""
         return sum(state.phase == "open" for state in self.states.values())
 
+    def knows(self, market: str) -> bool:
+        """Whether a market is listed, or will be with its first quote."""
+        return market in self.states or market in self._unlisted
+
     def event_of(self, state: MarketState) -> list[MarketState]:
         """All listed markets of the market's event."""
         return self.events[state.market.event]

@@ -1,6 +1,7 @@
 """Kalshi's WebSocket: ticker, trade, orderbook_delta, market_lifecycle_v2 (facts: `venues.md` 3.7).
 
-The handshake must carry the three KALSHI-ACCESS headers, also for public channels; the signature itself is not checked.
+The handshake must carry the three KALSHI-ACCESS headers, also for public channels; signatures are checked once a key is
+registered.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from starlette.websockets import WebSocket
 
 from schemas.units import PPM, US_PER_S
 from simulator import ids
+from simulator.clock import real_now_us
 from simulator.kalshi.api import refused, trade_row
+from simulator.kalshi.login import Login
 from simulator.kalshi.rows import (
     count,
     count_centi,
@@ -25,13 +28,12 @@ from simulator.kalshi.rows import (
     top_centi,
 )
 from simulator.player import Player
-from simulator.sessions import Session, changed_levels
+from simulator.sessions import Session, Switchboard, changed_levels
 from simulator.tape import Close, Market, Quote, Settle
-from simulator.world import Change, MarketState
+from simulator.world import Change, MarketState, World
 
 CHANNELS: Final = ("ticker", "trade", "orderbook_delta", "market_lifecycle_v2")
 UNNUMBERED: Final = "ticker"  # the only channel without seq
-LOGIN_HEADERS: Final = ("kalshi-access-key", "kalshi-access-timestamp", "kalshi-access-signature")
 ERRORS: Final = {
     1: "Unable to process message",
     2: "Params required",
@@ -62,16 +64,28 @@ class _CommandError(Exception):
 
 
 class _Client(Session):
-    def __init__(self, socket: WebSocket) -> None:
-        super().__init__(socket, 1008, "client too slow")
+    def __init__(self, socket: WebSocket, board: Switchboard, world: World) -> None:
+        super().__init__(socket, board)
+        self._world = world
         self.subscriptions: dict[int, _Subscription] = {}
         self.sids = 0
+
+    @property
+    def markets(self) -> set[str]:
+        wanted = [sub.tickers for sub in self.subscriptions.values()]
+        if None in wanted:
+            return set(self._world.states)
+        return {ticker for tickers in wanted for ticker in tickers or ()}
 
     def on(self, channel: str) -> _Subscription | None:
         return next((sub for sub in self.subscriptions.values() if sub.channel == channel), None)
 
     def push(self, subscription: _Subscription, kind: str, message: bytes, command: int | None = None) -> None:
-        """Sends a frame of a subscription; every one but a ticker's takes the next number."""
+        """Sends an answer of a subscription; every one but a ticker's takes the next number."""
+        self.send(self.framed(subscription, kind, message, command))
+
+    def framed(self, subscription: _Subscription, kind: str, message: bytes, command: int | None = None) -> bytes:
+        """A frame of a subscription with the next number."""
         head = b'{"type":"%s"' % kind.encode()
         if command is not None:
             head += b',"id":%d' % command
@@ -79,24 +93,30 @@ class _Client(Session):
         if subscription.channel != UNNUMBERED:
             subscription.seq += 1
             head += b',"seq":%d' % subscription.seq
-        self.send(head + (b',"msg":' + message if message else b"") + b"}")
+        return head + (b',"msg":' + message if message else b"") + b"}"
 
 
 class KalshiSocket:
     """The endpoint. It listens to the world only while somebody is connected."""
 
-    def __init__(self, player: Player) -> None:
+    def __init__(self, player: Player, board: Switchboard) -> None:
         self._player = player
+        self._board = board
         self._world = player.world
+        self.login = Login()
         self._clients: set[_Client] = set()
 
     async def serve(self, socket: WebSocket) -> None:
-        """One connection, from handshake to end. Without the login headers the handshake is answered 401."""
-        if any(not socket.headers.get(name) for name in LOGIN_HEADERS):
-            await socket.send_denial_response(refused(401, "unauthorized", "unauthorized"))
+        """One connection, from handshake to end. Without a good login the handshake is answered 401."""
+        status = self._board.refuses(socket.url.path)
+        path = socket.url.path.removeprefix("/kalshi")  # where the real host has it
+        if status is None and not self.login.admits(socket.headers, path, real_now_us() // 1_000):
+            status = 401
+        if status is not None:
+            await socket.send_denial_response(refused(status, "unauthorized", "unauthorized"))
             return
         await socket.accept()
-        client = _Client(socket)
+        client = _Client(socket, self._board, self._world)
         self._player.catch_up()
         if not self._clients:
             self._world.listeners.append(self._tell)
@@ -202,40 +222,52 @@ class KalshiSocket:
             case _:
                 raise _CommandError(13)
 
-    def _snapshots(self, client: _Client, subscription: _Subscription, tickers: Iterable[str]) -> None:
+    def _snapshots(self, client: _Client, subscription: _Subscription, tickers: list[str]) -> None:
+        client.thaw(tickers)
         for ticker in tickers:
             state = self._world.states.get(ticker)
-            client.push(subscription, "orderbook_snapshot", orjson.dumps(_snapshot(ticker, state)))
+            if not client.withholds(ticker):
+                message = orjson.dumps(_snapshot(ticker, state, self._world.version))
+                client.push(subscription, "orderbook_snapshot", message)
 
     # ── what the tape says ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _tell(self, change: Change) -> None:
-        line = change.line
+        frames = _Frames(change, self._world)
+        told = [(client, self._for(client, frames, change.state.market.market)) for client in self._clients]
+        self._board.tell("kalshi", change, [(client, mine) for client, mine in told if mine])
+
+    def _for(self, client: _Client, frames: _Frames, ticker: str) -> list[bytes]:
+        """The frames of a change that a client has subscribed. What a freeze withholds takes no numbers."""
+        found: list[bytes] = []
+        for channel, messages in frames.by_channel:
+            subscription = client.on(channel)
+            if subscription is not None and subscription.wants(ticker):
+                frozen = client.withholds(ticker)
+                found += [b"" if frozen else client.framed(subscription, channel, message) for message in messages]
+        return found
+
+
+class _Frames:
+    """What a change says on each channel, in the order it is sent."""
+
+    def __init__(self, change: Change, world: World) -> None:
+        line, state = change.line, change.state
+        lifecycle, ticker, trade = "market_lifecycle_v2", "ticker", "trade"
+        said: list[tuple[str, list[dict[str, Any]]]] = []
         if change.listed:
-            self._publish("market_lifecycle_v2", "market_lifecycle_v2", change.state, [_created(change.state)])
-        if isinstance(line, Market):
-            return
-        self._publish("orderbook_delta", "orderbook_delta", change.state, _deltas(change))
+            said.append((lifecycle, [_created(state)]))
+        if not isinstance(line, Market):
+            said.append(("orderbook_delta", _deltas(change, world.version)))
         if isinstance(line, Quote):
             if line.trade is not None:
-                self._publish("trade", "trade", change.state, [_trade(trade_row(self._world.trades[-1]), line.ts_us)])
-            self._publish("ticker", "ticker", change.state, [_ticker(change.state, _last_size(line))])
+                said.append((trade, [_trade(trade_row(world.trades[-1]), line.ts_us)]))
+            said.append((ticker, [_ticker(state, _last_size(line))]))
         elif isinstance(line, Close):
-            self._publish("ticker", "ticker", change.state, [_ticker(change.state, 0)])
+            said.append((ticker, [_ticker(state, 0)]))
         elif isinstance(line, Settle):
-            self._publish("market_lifecycle_v2", "market_lifecycle_v2", change.state, _ended(change.state, line))
-
-    def _publish(self, channel: str, kind: str, state: MarketState, messages: list[dict[str, Any]]) -> None:
-        if not messages:
-            return
-        bodies: list[bytes] = []
-        for client in self._clients:
-            subscription = client.on(channel)
-            if subscription is None or not subscription.wants(state.market.market):
-                continue
-            bodies = bodies or [orjson.dumps(message) for message in messages]
-            for body in bodies:
-                client.push(subscription, kind, body)
+            said.append((lifecycle, _ended(state, line)))
+        self.by_channel = [(channel, [orjson.dumps(m) for m in messages]) for channel, messages in said if messages]
 
 
 def _tickers(params: dict[str, Any]) -> list[str]:
@@ -247,9 +279,10 @@ def _last_size(line: Quote) -> int:
     return 0 if line.trade is None else line.trade.size_centi
 
 
-def _snapshot(ticker: str, state: MarketState | None) -> dict[str, Any]:
-    """Bids of both outcomes; the key of an empty side is absent."""
-    message: dict[str, Any] = {"market_ticker": ticker, "market_id": ids.market_uuid(ticker) if state else ""}
+def _snapshot(ticker: str, state: MarketState | None, clock: int) -> dict[str, Any]:
+    """Bids of both outcomes; the key of an empty side is absent. `clock` is the same on all connections."""
+    market_id = ids.market_uuid(ticker) if state else ""
+    message: dict[str, Any] = {"market_ticker": ticker, "market_id": market_id, "clock": clock}
     if state is not None:
         bids, asks = state.book()
         sides = {"yes_dollars_fp": levels_rows(bids), "no_dollars_fp": levels_rows(no_levels(asks))}
@@ -257,7 +290,7 @@ def _snapshot(ticker: str, state: MarketState | None) -> dict[str, Any]:
     return message
 
 
-def _deltas(change: Change) -> list[dict[str, Any]]:
+def _deltas(change: Change, clock: int) -> list[dict[str, Any]]:
     ticker, ts_us = change.state.market.market, change.line.ts_us or 0
     bids, asks = change.state.book()
     levels = [("yes", *level) for level in changed_levels(change.bids, bids)]
@@ -269,6 +302,7 @@ def _deltas(change: Change) -> list[dict[str, Any]]:
             "price_dollars": dollars(price),
             "delta_fp": ("-" if new < old else "") + count_centi(abs(new - old)),
             "side": side,
+            "clock": clock,
             "ts": iso(ts_us),
             "ts_ms": ts_us // 1_000,
         }

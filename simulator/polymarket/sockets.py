@@ -9,35 +9,48 @@ from starlette.websockets import WebSocket
 
 from schemas.units import PPM
 from simulator import ids
+from simulator.paging import answer
 from simulator.player import Player
 from simulator.polymarket.rows import book_row, decimal, mirrored, size_text
-from simulator.sessions import Session, changed_levels
+from simulator.sessions import Session, Switchboard, changed_levels
 from simulator.tape import Market, Quote, Settle, Trade
-from simulator.world import Change, Levels, MarketState
+from simulator.world import Change, Levels, MarketState, World
 
 NOT_IN_A_FRAME: Final = ("min_order_size", "neg_risk")  # keys of a REST book that the channel's book has not
 
 
 class _Client(Session):
-    def __init__(self, socket: WebSocket) -> None:
-        super().__init__(socket, 1013, "slow consumer: send buffer full")
+    slow = (1013, "slow consumer: send buffer full")
+
+    def __init__(self, socket: WebSocket, board: Switchboard, world: World) -> None:
+        super().__init__(socket, board)
+        self._world = world
         self.tokens: set[str] = set()
         self.subscribed = False
         self.custom = False  # best_bid_ask, new_market and market_resolved are sent only when asked for
+
+    @property
+    def markets(self) -> set[str]:
+        known = self._world.by_token
+        return {known[token][0].market.market for token in self.tokens if token in known}
 
 
 class PolymarketSocket:
     """The endpoint. It listens to the world only while somebody is connected."""
 
-    def __init__(self, player: Player) -> None:
+    def __init__(self, player: Player, board: Switchboard) -> None:
         self._player = player
+        self._board = board
         self._world = player.world
         self._clients: set[_Client] = set()
 
     async def serve(self, socket: WebSocket) -> None:
         """One connection, from handshake to end."""
+        if status := self._board.refuses(socket.url.path):
+            await socket.send_denial_response(answer({"error": "too many connections"}, status))
+            return
         await socket.accept()
-        client = _Client(socket)
+        client = _Client(socket, self._board, self._world)
         self._player.catch_up()
         if not self._clients:
             self._world.listeners.append(self._tell)
@@ -75,34 +88,40 @@ class PolymarketSocket:
         """No acknowledgement but the books of the live tokens, all in one array; unknown tokens are left out."""
         client.subscribed = True
         client.custom = bool(order.get("custom_feature_enabled", client.custom))
+        limit = self._board.token_limit(client.path)
+        if limit is not None:
+            tokens = [token for token in tokens if token not in client.tokens][: max(0, limit - len(client.tokens))]
         client.tokens.update(tokens)
         if order.get("initial_dump", True) is False:
             return
         found = [self._world.by_token[token] for token in tokens if token in self._world.by_token]
-        client.send(orjson.dumps([_book(*live, opening=True) for live in found if live[0].phase == "open"]))
+        client.thaw(state.market.market for state, _ in found)
+        live = [(state, index) for state, index in found if state.phase == "open"]
+        live = [(state, index) for state, index in live if not client.withholds(state.market.market)]
+        client.send(orjson.dumps([_book(state, index, opening=True) for state, index in live]))
 
     # ── what the tape says ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _tell(self, change: Change) -> None:
         state, line = change.state, change.line
-        if change.listed:
-            frame = orjson.dumps(_new_market(state))
-            for client in self._clients:
-                if client.custom:
-                    client.send(frame)
+        tokens = state.market.tokens
+        listed = [orjson.dumps(_new_market(state))] if change.listed else []
         if isinstance(line, Market):
+            hearers = [(client, listed) for client in self._clients if client.custom]
+            self._board.tell("polymarket", change, hearers)
             return
-        hearers = [client for client in self._clients if not client.tokens.isdisjoint(state.market.tokens)]
-        if not hearers:
-            return
-        frames = self._frames(change)
-        extras = _extra_frames(change)
-        for client in hearers:
-            for frame in frames:
-                client.send(frame)
-            for token, extra in extras if client.custom else ():
-                if token is None or token in client.tokens:
-                    client.send(extra)
+        hearing = [client for client in self._clients if not client.tokens.isdisjoint(tokens)]
+        frames = self._frames(change) if hearing else []
+        extras = _extra_frames(change) if hearing else []
+        told: list[tuple[_Client, list[bytes]]] = []
+        for client in self._clients:
+            mine = listed if client.custom else []
+            if client in hearing:
+                custom = extras if client.custom else ()
+                mine = [*mine, *frames, *(extra for token, extra in custom if token is None or token in client.tokens)]
+            if mine:
+                told.append((client, mine))
+        self._board.tell("polymarket", change, told)
 
     def _frames(self, change: Change) -> list[bytes]:
         state, line = change.state, change.line
