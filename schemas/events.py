@@ -15,10 +15,13 @@ from schemas.words import (
     CloseReason,
     Direction,
     EpisodeState,
+    Factor,
     FeedWord,
     MarketStatus,
+    NoMove,
     PriceBasis,
     RawKind,
+    Severity,
     TickFlag,
     TickSource,
     TimeBasis,
@@ -111,6 +114,10 @@ class WindowMove:
     volume_usd: float | None = None
     trades: int | None = None
     computed_across_gap: bool
+    basis_then: PriceBasis | None = None
+    no_move: NoMove | None = None
+    reference_ppm: int | None = None
+    onset_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +139,9 @@ class Move:
     step_pp: float | None = None
     is_settling: bool
     windows: tuple[WindowMove, ...]
+    standing_ppm: int | None = None
+    usual_step: float | None = None
+    changes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +196,15 @@ class Alert:
     computed_across_gap: bool
     close_reason: CloseReason | None = None
     rule_version: str
+    rule: str = "default"
+    windows_s: tuple[int, ...] = ()
+    severity: Severity = "low"
+    reason: str = ""
+    factors_for: tuple[Factor, ...] = ()
+    factors_against: tuple[Factor, ...] = ()
+    onset_ts_us: int | None = None
+    window_volume_usd: float | None = None
+    window_trades: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,16 +48,42 @@ RawKind = Literal["rest", "ws"]
 FeedWord = Literal["connected", "degraded", "disconnected", "gap_opened", "gap_closed"]
 """What a collector says of its feed."""
 
-EpisodeState = Literal["opened", "escalated", "closed"]
-"""The change that an alert message tells."""
+EpisodeState = Literal["opened", "detected", "confirmed", "reverted", "escalated", "closed"]
+"""What an alert message tells of its episode. `reverted` and `closed` are its end."""
 
 AlertKind = Literal["move", "settlement"]
 """A settlement (the price runs to 0 or 1 as the market ends) is listed, not shouted."""
 
 Direction = Literal["up", "down"]
 
-CloseReason = Literal["market_ended", "price_lost", "rolled_off", "reversed", "faded"]
-"""Why an episode is over, in the order in which the rule asks."""
+CloseReason = Literal["market_ended", "price_lost", "rolled_off", "reversed", "faded", "rule_removed"]
+"""Why an episode is over."""
+
+NoMove = Literal["not_covered", "in_gap", "no_price", "basis_changed", "no_price_now"]
+"""Why a window has no move: nothing to compare with, or nothing alike."""
+
+Severity = Literal["low", "medium", "high"]
+"""How much an alert matters, the least first."""
+
+Factor = Literal[
+    "standing",
+    "two_sided",
+    "dollars",
+    "trades",
+    "unusual",
+    "basis",
+    "continuous",
+    "lifecycle",
+    "siblings",
+    "other_venue",
+]
+"""What speaks for a move or against it."""
+
+ScoreName = Literal["plain", "signal"]
+"""How moves are ranked; see `processors.analytics.scoring`."""
+
+RuleDirection = Literal["up", "down", "both"]
+"""Which moves an alert rule looks at."""
 
 MARKET_STATUSES: tuple[MarketStatus, ...] = get_args(MarketStatus)
 """In an order that stored histories count by: a new word goes to the end."""

@@ -1,4 +1,9 @@
-"""What was traded between two readings of a venue's running counter."""
+"""What was traded between two readings of a venue's running counter.
+
+A counter only grows. One that falls was revised, or the answer lacked it (0 is how venues write "unknown"), so the
+highest reading stands until it is passed: 1,000,000, then 0, then 1,000,000 again is nothing traded. A venue that
+corrects its counter downwards for good is told too little until the old level is reached, never too much.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +25,16 @@ def reading(tick: Tick) -> tuple[int, float]:
 
 
 def traded_usd(kind: int, before: float, now: float, price_ppm: int) -> float:
-    """US dollars traded while one counter went from `before` to `now`.
+    """US dollars traded while one counter went from its highest reading `before` to `now`: nothing unless it grew.
 
-    Contracts are valued at the present price. A counter that falls was revised by the venue: nothing was traded.
+    Contracts are valued at the present price.
     """
     gained = now - before
     if gained <= 0:
         return 0.0
     return gained if kind == USD_COUNTER else gained * price_ppm / PPM
+
+
+def highest(kind_before: int, before: float, kind: int, now: float) -> float:
+    """Where a counter is taken to stand after a reading; another kind of counter starts from its own."""
+    return max(before, now) if kind == kind_before else now

@@ -6,6 +6,10 @@ plan's limit it is thinned so that for each window w the answer was in force at 
 Thinning keeps the last point of each cell of a grid of time. A cell of length g hides at most the last g before the
 moment asked about, so g may be 2 % of the shortest window that can still ask into the cell: fine cells for fresh
 points, coarse ones for old points. The lengths divide each other, so thinning a thinned list loses no accuracy.
+
+Every point keeps what its price was (mid, last trade, none), because a last trade of 0.30 and a mid of 0.50 are not
+alike. A silence longer than the feed had promised is a gap, and a gap is a point too: from just after the last tick
+before it until the next one there is no price.
 """
 
 from __future__ import annotations
@@ -17,10 +21,10 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from processors.analytics.volume import NO_COUNTER, reading, traded_usd
+from processors.analytics.volume import NO_COUNTER, highest, reading, traded_usd
 from schemas.events import Tick
-from schemas.units import PPM_PER_PP, US_PER_S
-from schemas.words import MARKET_STATUSES
+from schemas.units import PPM, US_PER_S
+from schemas.words import MARKET_STATUSES, PriceBasis, ScoreName
 
 MIN_EXACT_POINTS = 256
 """A list up to this long is never thinned."""
@@ -28,12 +32,38 @@ MIN_EXACT_POINTS = 256
 MAX_TAIL_POINTS = 16
 """So many points travel with the head of the stored history; beyond, they move to its body."""
 
+NONE, MID, LAST, GAP = 0, 1, 2, 3
+"""What held from a point on: no price, a mid, a last trade, or nothing known because the feed was silent."""
+
+BASES: tuple[PriceBasis, ...] = ("none", "mid", "last", "none")
+"""The codes above as words."""
+
+GAP_AFTER_PROMISES = 2.5
+"""A silence is a gap when it is longer than so many promises: one tick may be late and the next early."""
+
+STANDING_US = 40 * US_PER_S
+"""Over how long the standing price is taken."""
+
+MIN_LOGIT_PPM = 1_000
+"""Log-odds are taken of prices not nearer to 0 and 1 than this: beyond, one tick of the book is worth a landslide."""
+
 _STEP_ALPHA = 0.1
+_STEP_CLIP = 4.0  # a jump counts as four usual steps, so that one piece of news does not become the usual
+_FIRST_STEP = 0.1  # log-odds: the most that the first change is believed to be usual
+_MIN_STEP = 0.005  # log-odds: less is no step, only the grid of the price
 _UNKNOWN_TRADES = -1
-_VERSION = 1
-# version, status, price lost, counter kind, points in body and tail, heartbeat_s, newest, first, gap end, counter,
-# traded, trades, step
-_HEAD = struct.Struct("<BBBBHHIqqqddqd")
+_VERSION = 2
+# version, status, counter kind, points in body and tail, promise_s, newest, gap end, counter, traded, trades, step,
+# changes
+_HEAD = struct.Struct("<BBBxHHIqqddqdI")
+_POINT_BYTES = 8 + 4 + 1 + 8
+
+
+def log_odds(price_ppm: int) -> float:
+    """ln(p / (1 − p)) of a price, which is first moved to at least 0.001 from either end."""
+    inside = min(max(price_ppm, MIN_LOGIT_PPM), PPM - MIN_LOGIT_PPM)
+    return math.log(inside / (PPM - inside))
+
 
 if sys.byteorder != "little":
     raise ImportError("stored histories are little-endian; this machine is not")
@@ -44,11 +74,13 @@ class WindowPlan:
 
     Args:
         windows_s: window lengths in seconds, ascending.
+        score: how moves are ranked; a name of `scoring.SCORES`.
     """
 
-    def __init__(self, windows_s: Sequence[int]) -> None:
+    def __init__(self, windows_s: Sequence[int], score: ScoreName = "plain") -> None:
         if not windows_s or list(windows_s) != sorted(set(windows_s)) or windows_s[0] < 1:
             raise ValueError(f"windows must be distinct, positive and ascending: {windows_s!r}")
+        self.score = score
         self.windows_s = tuple(windows_s)
         self.windows_us = tuple(w * US_PER_S for w in windows_s)
         self.longest_us = self.windows_us[-1]
@@ -77,45 +109,48 @@ class History:
     It is stored in two parts, because it is stored with every tick: the head holds the numbers and the newest points,
     the body the older points, which change once in `MAX_TAIL_POINTS` points only.
 
-    Times are venue microseconds UTC. The columns `ts_us`, `price_ppm`, `usd`, `trades` hold one entry for each change
-    point: since when, at which price, and what had been traded since the history began (`usd` NaN and `trades` -1
-    while the venue had not said anything).
+    Times are venue microseconds UTC. The columns hold one entry for each change point: `ts_us` since when; `basis` what
+    held (NONE, MID, LAST, GAP); `price_ppm` at which price, or the last known one; `area` the price summed over time
+    up to then, in ppm times milliseconds, from an arbitrary start; `usd` and `trades` what had been traded since the
+    history began (NaN and -1 while the venue had not said anything).
     """
 
     __slots__ = (
         "_body",
         "_in_body",
+        "area",
+        "basis",
+        "changes",
         "counter",
         "counter_kind",
-        "first_us",
         "gap_end_us",
-        "heartbeat_s",
         "newest_us",
-        "price_lost",
         "price_ppm",
+        "promise_s",
         "status",
-        "step_pp",
         "traded_usd",
         "trades",
         "trades_now",
         "ts_us",
         "usd",
+        "usual_step",
     )
 
     def __init__(self) -> None:
         self.newest_us = 0
-        self.first_us = 0
         self.gap_end_us = 0
-        self.heartbeat_s = 0
+        self.promise_s = 0
         self.status = 0
-        self.price_lost = False
         self.counter_kind = NO_COUNTER
         self.counter = 0.0
         self.traded_usd = math.nan
         self.trades_now = _UNKNOWN_TRADES
-        self.step_pp = math.nan
+        self.usual_step = math.nan
+        self.changes = 0
         self.ts_us = array("q")
         self.price_ppm = array("i")
+        self.basis = array("b")
+        self.area = array("q")
         self.usd = array("d")
         self.trades = array("q")
         self._in_body = 0
@@ -131,12 +166,17 @@ class History:
         if tick.price_ppm is None:
             raise ValueError("a history begins with a price")
         history = cls()
-        history.newest_us = history.first_us = tick.ts_event_us
-        history.heartbeat_s = tick.heartbeat_s
+        history.newest_us = tick.ts_event_us
+        history.promise_s = tick.heartbeat_s
         history.status = MARKET_STATUSES.index(tick.market_status)
         history._count(tick, tick.price_ppm)
-        history._append(tick.ts_event_us, tick.price_ppm)
+        history._append(tick.ts_event_us, tick.price_ppm, _basis(tick))
         return history
+
+    @property
+    def price_lost(self) -> bool:
+        """Whether the newest tick had no price."""
+        return self.basis[-1] == NONE
 
     def observe(self, tick: Tick, plan: WindowPlan) -> None:
         """Takes in a tick that is newer than all before.
@@ -148,30 +188,45 @@ class History:
         if ts_us <= self.newest_us:
             raise ValueError("late tick")
         status = MARKET_STATUSES.index(tick.market_status)
-        # 2.5 heartbeats: one may be late and the next early without anything missing.
-        if self.heartbeat_s and (ts_us - self.newest_us) * 2 > self.heartbeat_s * 5 * US_PER_S:
+        if self._breaks_promise(tick):
             self.gap_end_us = ts_us
+            self._append(self.newest_us + 1, self.price_ppm[-1], GAP)
+        self._promise(tick)
         self.newest_us = ts_us
-        self.heartbeat_s = tick.heartbeat_s
         self.status = status
-        self.price_lost = tick.price_ppm is None
-        before = self.price_ppm[-1]
+        before, basis_before = self.price_ppm[-1], self.basis[-1]
         price = before if tick.price_ppm is None else tick.price_ppm
+        basis = _basis(tick)
         traded = self._count(tick, price)
-        if price != before:
-            self._step(abs(price - before) / PPM_PER_PP)
+        if basis != basis_before:
+            self._append(ts_us, price, basis)
+        elif price != before:
+            self._step(abs(log_odds(price) - log_odds(before)))
+            self._append(ts_us, price, basis)
         elif not traded:
             return
         elif self._replaces_last(ts_us, plan.grids_us[0]):
+            self.area[-1] += price * (ts_us // 1000 - self.ts_us[-1] // 1000)
             self.ts_us[-1], self.usd[-1], self.trades[-1] = ts_us, self.traded_usd, self.trades_now
-            return
-        self._append(ts_us, price)
+        else:
+            self._append(ts_us, price, basis)
         if len(self.ts_us) - self._in_body > MAX_TAIL_POINTS:
             self._settle(plan)
 
     def as_of(self, then_us: int) -> int:
-        """Index of the point in force at a moment; -1 when the history begins later."""
-        return bisect_right(self.ts_us, then_us) - 1 if then_us >= self.first_us else -1
+        """Index of the point in force at a moment; -1 when what is remembered begins later."""
+        return bisect_right(self.ts_us, then_us) - 1
+
+    def has_price(self, index: int) -> bool:
+        """Whether a point has a price; -1 has none."""
+        return index >= 0 and (self.basis[index] == MID or self.basis[index] == LAST)
+
+    def priced_since_us(self, index: int) -> int:
+        """When the first price after a point came; the newest moment when none did."""
+        for later in range(index + 1, len(self.ts_us)):
+            if self.has_price(later):
+                return self.ts_us[later]
+        return self.newest_us
 
     def held_since(self, index: int, run_start: int) -> int:
         """Index of the point at which the price of a point began to hold.
@@ -180,11 +235,56 @@ class History:
         """
         if index >= run_start:
             return run_start
-        prices = self.price_ppm
-        price = prices[index]
-        while index and prices[index - 1] == price:
+        prices, bases = self.price_ppm, self.basis
+        price, basis = prices[index], bases[index]
+        while index and prices[index - 1] == price and bases[index - 1] == basis:
             index -= 1
         return index
+
+    def mean_ppm(self, then: int, then_us: int) -> int:
+        """Time-weighted mean price from a moment, in force at which is the point `then`, to the newest moment."""
+        until_ms, from_ms = self.newest_us // 1000, then_us // 1000
+        total = self._area_at(len(self.ts_us) - 1, until_ms) - self._area_at(then, from_ms)
+        return total // (until_ms - from_ms)
+
+    def onset_us(self, then: int) -> int:
+        """Since when the price has stood on its side of the middle between a point and now."""
+        prices = self.price_ppm
+        at = len(prices) - 1
+        now, middle_twice = prices[at], prices[then] + prices[at]
+        if now * 2 > middle_twice:
+            while at > then + 1 and prices[at - 1] * 2 > middle_twice:
+                at -= 1
+        else:
+            while at > then + 1 and prices[at - 1] * 2 < middle_twice:
+                at -= 1
+        return self.ts_us[at]
+
+    def standing_ppm(self) -> int:
+        """Median of the price over the last 40 seconds, each weighted by how long it held.
+
+        Moments without a price do not count; where there was none but now's, it is now's.
+        """
+        since_us = self.newest_us - STANDING_US
+        at = len(self.ts_us) - 1
+        if self.ts_us[at] <= since_us:
+            return self.price_ppm[at]
+        held: list[tuple[int, int]] = []
+        until_us, total_us = self.newest_us, 0
+        while at >= 0 and until_us > since_us:
+            from_us = max(self.ts_us[at], since_us)
+            if self.has_price(at) and until_us > from_us:
+                held.append((self.price_ppm[at], until_us - from_us))
+                total_us += until_us - from_us
+            until_us = from_us
+            at -= 1
+        held.sort()
+        half_us = 0
+        for price, length_us in held:
+            half_us += length_us
+            if half_us * 2 >= total_us:
+                return price
+        return self.price_ppm[-1]
 
     def pack(self) -> tuple[bytes, bytes | None]:
         """Head and body as bytes; no body while all points fit the head. Unknown volumes take no room."""
@@ -192,18 +292,17 @@ class History:
         head = _HEAD.pack(
             _VERSION,
             self.status,
-            self.price_lost,
             self.counter_kind,
             self._in_body,
             tail,
-            self.heartbeat_s,
+            self.promise_s,
             self.newest_us,
-            self.first_us,
             self.gap_end_us,
             self.counter,
             self.traded_usd,
             self.trades_now,
-            self.step_pp,
+            self.usual_step,
+            self.changes,
         )
         if self._in_body and self._body is None:
             self._body = self._columns(0, self._in_body)
@@ -222,20 +321,18 @@ class History:
         (
             _,
             self.status,
-            price_lost,
             self.counter_kind,
             self._in_body,
             tail,
-            self.heartbeat_s,
+            self.promise_s,
             self.newest_us,
-            self.first_us,
             self.gap_end_us,
             self.counter,
             self.traded_usd,
             self.trades_now,
-            self.step_pp,
+            self.usual_step,
+            self.changes,
         ) = _HEAD.unpack_from(head)
-        self.price_lost = bool(price_lost)
         self._body = body
         if self._in_body:
             self._read_columns(body or b"", 0, self._in_body)
@@ -243,8 +340,13 @@ class History:
         return self
 
     def _columns(self, start: int, end: int) -> bytes:
-        """Points as bytes, column by column: times, prices, and what is known of US dollars and trades."""
-        columns = [self.ts_us[start:end].tobytes(), self.price_ppm[start:end].tobytes()]
+        """Points as bytes, column by column: times, areas, prices, bases, and what is known of dollars and trades."""
+        columns = [
+            self.ts_us[start:end].tobytes(),
+            self.area[start:end].tobytes(),
+            self.price_ppm[start:end].tobytes(),
+            self.basis[start:end].tobytes(),
+        ]
         if self.traded_usd == self.traded_usd:
             columns.append(self.usd[start:end].tobytes())
         if self.trades_now != _UNKNOWN_TRADES:
@@ -254,13 +356,17 @@ class History:
     def _read_columns(self, data: bytes, at: int, points: int) -> None:
         """Appends points from bytes that end with them."""
         has_usd, has_trades = self.traded_usd == self.traded_usd, self.trades_now != _UNKNOWN_TRADES
-        expected = at + points * (12 + 8 * has_usd + 8 * has_trades)
+        expected = at + points * (_POINT_BYTES + 8 * has_usd + 8 * has_trades)
         if len(data) != expected:
             raise ValueError(f"{points} points in {len(data)} bytes, expected {expected}")
-        middle = at + points * 8
-        self.ts_us.frombytes(data[at:middle])
-        at = middle + points * 4
-        self.price_ppm.frombytes(data[middle:at])
+        self.ts_us.frombytes(data[at : at + points * 8])
+        at += points * 8
+        self.area.frombytes(data[at : at + points * 8])
+        at += points * 8
+        self.price_ppm.frombytes(data[at : at + points * 4])
+        at += points * 4
+        self.basis.frombytes(data[at : at + points])
+        at += points
         if has_usd:
             self.usd.frombytes(data[at : at + points * 8])
             at += points * 8
@@ -270,6 +376,21 @@ class History:
             self.trades.frombytes(data[at:])
         else:
             self.trades.extend(array("q", (_UNKNOWN_TRADES,)) * points)
+
+    def _breaks_promise(self, tick: Tick) -> bool:
+        """Whether the silence before a tick is a gap: longer than the slower of the promises before it and its own.
+
+        A market that leaves the hot poll waits for the sweep, which had promised less.
+        """
+        if not self.promise_s:
+            return False
+        promised_us = max(self.promise_s, tick.heartbeat_s) * US_PER_S
+        return tick.ts_event_us - self.newest_us > promised_us * GAP_AFTER_PROMISES
+
+    def _promise(self, tick: Tick) -> None:
+        """Sweeps set what is promised. Faster sources come and go beside them and never tighten it."""
+        if tick.source == "sweep" or tick.heartbeat_s > self.promise_s:
+            self.promise_s = tick.heartbeat_s
 
     def _count(self, tick: Tick, price_ppm: int) -> bool:
         """Adds what was traded since the last tick; says whether that changed anything."""
@@ -283,7 +404,8 @@ class History:
             elif kind == self.counter_kind and counter > self.counter:
                 self.traded_usd += traded_usd(kind, self.counter, counter, price_ppm)
                 changed = True
-            self.counter_kind, self.counter = kind, counter
+            self.counter = highest(self.counter_kind, self.counter, kind, counter)
+            self.counter_kind = kind
         if tick.trades is not None:
             changed = changed or tick.trades > 0 or self.trades_now == _UNKNOWN_TRADES
             if self.trades_now == _UNKNOWN_TRADES:
@@ -292,20 +414,34 @@ class History:
             self.trades_now += tick.trades
         return changed
 
-    def _step(self, change_pp: float) -> None:
-        known = self.step_pp == self.step_pp
-        self.step_pp = self.step_pp + _STEP_ALPHA * (change_pp - self.step_pp) if known else change_pp
+    def _step(self, size: float) -> None:
+        """Takes a change of price, in log-odds, into the usual step."""
+        self.changes += 1
+        usual = self.usual_step
+        if usual != usual:
+            self.usual_step = min(size, _FIRST_STEP)
+        else:
+            most = _STEP_CLIP * max(usual, _MIN_STEP)
+            self.usual_step = usual + _STEP_ALPHA * (min(size, most) - usual)
 
-    def _append(self, ts_us: int, price_ppm: int) -> None:
+    def _area_at(self, index: int, at_ms: int) -> int:
+        return self.area[index] + self.price_ppm[index] * (at_ms - self.ts_us[index] // 1000)
+
+    def _append(self, ts_us: int, price_ppm: int, basis: int) -> None:
+        area = self._area_at(len(self.ts_us) - 1, ts_us // 1000) if self.ts_us else 0
         self.ts_us.append(ts_us)
         self.price_ppm.append(price_ppm)
+        self.basis.append(basis)
+        self.area.append(area)
         self.usd.append(self.traded_usd)
         self.trades.append(self.trades_now)
 
     def _replaces_last(self, ts_us: int, grid_us: int) -> bool:
         """A point that tells only volume gives way to the next such point of the same finest cell."""
-        prices = self.price_ppm
-        return len(prices) > 1 and prices[-1] == prices[-2] and self.ts_us[-1] // grid_us == ts_us // grid_us
+        prices, bases = self.price_ppm, self.basis
+        if len(prices) < 2 or prices[-1] != prices[-2] or bases[-1] != bases[-2]:
+            return False
+        return self.ts_us[-1] // grid_us == ts_us // grid_us
 
     def _settle(self, plan: WindowPlan) -> None:
         """Forgets what is too old, thins what is too long, and moves all points but the last to the body."""
@@ -320,10 +456,15 @@ class History:
     def _prune(self, cutoff_us: int) -> None:
         """Drops what no window can ask for any more; the point in force at the cutoff stays, dated as its price is."""
         index = bisect_right(self.ts_us, cutoff_us) - 1
-        since_us = self.ts_us[self.held_since(index, len(self.ts_us))]
-        for column in (self.ts_us, self.price_ppm, self.usd, self.trades):
-            del column[:index]
-        self.ts_us[0] = since_us
+        since = self.held_since(index, len(self.ts_us))
+        ts_us, area = self.ts_us[since], self.area[since]
+        del self.ts_us[:index]
+        del self.price_ppm[:index]
+        del self.basis[:index]
+        del self.area[:index]
+        del self.usd[:index]
+        del self.trades[:index]
+        self.ts_us[0], self.area[0] = ts_us, area
 
     def _thin(self, plan: WindowPlan) -> None:
         """Keeps the first point, and the last of each cell."""
@@ -333,6 +474,8 @@ class History:
         kept.append(len(times) - 1)
         self.ts_us = array("q", [times[i] for i in kept])
         self.price_ppm = array("i", [self.price_ppm[i] for i in kept])
+        self.basis = array("b", [self.basis[i] for i in kept])
+        self.area = array("q", [self.area[i] for i in kept])
         self.usd = array("d", [self.usd[i] for i in kept])
         self.trades = array("q", [self.trades[i] for i in kept])
 
@@ -347,3 +490,9 @@ class History:
             end_us = coarser_us
             younger_than_us = window_us
         return end_us
+
+
+def _basis(tick: Tick) -> int:
+    if tick.price_ppm is None:
+        return NONE
+    return MID if tick.price_basis == "mid" else LAST

@@ -21,7 +21,7 @@ from schemas.codec import Codec
 from schemas.events import Alert, Bar, DeadLetter, Event, Market, Move, Tick
 from schemas.topics import ALERTS, BARS, BY_NAME, CATALOGUE, DEAD_LETTERS, MARKETS, MOVES, TICKS
 from schemas.units import US_PER_S
-from tests.processors.analytics.test_windows import price_at, spells
+from tests.processors.analytics.brute_force import price_at, spells
 from tests.processors.ticks import START_US, make_tick
 from tests.stack.processes import KafkaProcess, ServiceProcess, wait_until
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from math import log
 from typing import Any
 
 import pytest
@@ -60,10 +61,30 @@ def test_the_spread_is_unknown_when_a_side_is_empty() -> None:
     assert move.spread_ppm is None
 
 
-def test_the_usual_step_is_a_moving_average_of_price_changes() -> None:
-    _, moves = play([make_tick(0, 400_000), make_tick(1, 420_000), make_tick(2, 420_000), make_tick(3, 380_000)])
+def test_the_usual_step_is_a_robust_average_of_changes_in_log_odds() -> None:
+    _, moves = play([make_tick(0, 500_000), make_tick(1, 505_000), make_tick(2, 505_000), make_tick(3, 500_000)])
 
-    assert [m.step_pp for m in moves] == [None, 2.0, 2.0, pytest.approx(2.0 + 0.1 * (4.0 - 2.0))]
+    size = log(0.505 / 0.495)
+    assert [m.usual_step for m in moves] == [None, *[pytest.approx(size)] * 3]
+    assert moves[-1].step_pp == pytest.approx(size * 25)
+    assert [m.changes for m in moves] == [0, 1, 1, 2]
+
+
+def test_one_jump_hardly_changes_what_is_usual() -> None:
+    calm = [make_tick(i, 500_000 + 5_000 * (i % 2)) for i in range(20)]
+
+    _, moves = play([*calm, make_tick(20, 900_000)])
+
+    before, after = moves[-2].usual_step, moves[-1].usual_step
+    assert before is not None
+    assert after == pytest.approx(before * 1.3)
+
+
+def test_a_change_beyond_the_ends_of_the_scale_is_no_step() -> None:
+    _, moves = play([make_tick(i, price) for i, price in enumerate([400, 900, 100, 1_000_000, 999_400])])
+
+    assert moves[-1].usual_step is not None
+    assert moves[-1].usual_step > 0
 
 
 @pytest.mark.parametrize(
@@ -111,8 +132,8 @@ def test_contracts_are_valued_at_the_price() -> None:
     assert volumes(ticks_with("volume_total_contracts", [100.0, 150.0], 400_000)) == [None, 20.0]
 
 
-def test_a_counter_that_falls_was_revised_and_counts_as_nothing() -> None:
-    assert volumes(ticks_with("volume_total_usd", [1000.0, 900.0, 950.0])) == [None, 0.0, 50.0]
+def test_a_counter_that_falls_counts_as_nothing_until_it_passes_its_height() -> None:
+    assert volumes(ticks_with("volume_total_usd", [1000.0, 900.0, 950.0, 1010.0])) == [None, 0.0, 0.0, 10.0]
 
 
 def test_volume_is_unknown_while_the_venue_tells_none() -> None:

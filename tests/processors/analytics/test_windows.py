@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from processors.analytics.moves import is_late, update
 from processors.analytics.windows import MAX_TAIL_POINTS, MIN_EXACT_POINTS, History, WindowPlan
 from schemas.events import Move, Tick
 from schemas.units import US_PER_S
+from tests.processors.analytics.brute_force import Spell, expected, spells, standing
 from tests.processors.ticks import START_US, make_tick
 
 WINDOWS = (300, 900, 3600, 86400)
@@ -32,31 +34,17 @@ def play(ticks: list[Tick], plan: WindowPlan = PLAN) -> tuple[History | None, li
     return history, moves
 
 
-@dataclass
-class Spell:
-    """One price, from its first tick until the next price's."""
-
-    price_ppm: int
-    from_us: int
-    until_us: int
-
-
-def spells(ticks: list[Tick]) -> list[Spell]:
-    """Brute force: all prices that ever held, in order."""
-    found: list[Spell] = []
-    for tick in ticks:
-        if tick.price_ppm is None:
-            continue
-        if found and found[-1].price_ppm == tick.price_ppm:
-            continue
-        if found:
-            found[-1].until_us = tick.ts_event_us
-        found.append(Spell(tick.price_ppm, tick.ts_event_us, 1 << 62))
-    return found
-
-
-def price_at(found: list[Spell], at_us: int) -> Spell | None:
-    return next((s for s in reversed(found) if s.from_us <= at_us), None)
+_KINDS: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [
+        {"heartbeat_s": 60},
+        {"heartbeat_s": 60},
+        {"heartbeat_s": 15, "source": "hot"},
+        {"heartbeat_s": 0, "source": "stream"},
+        {"heartbeat_s": 60, "price_basis": "last"},
+        {"heartbeat_s": 1000},
+        {},
+    ]
+)
 
 
 @st.composite
@@ -67,7 +55,8 @@ def tick_lists(draw: st.DrawFn, max_size: int, gap: st.SearchStrategy[float]) ->
     for step in gaps:
         at_s += step
         volume += draw(st.sampled_from([0.0, 0.0, 12.5, 100.0]))
-        ticks.append(make_tick(round(at_s, 6), draw(prices), volume_total_usd=volume))
+        kind: dict[str, Any] = draw(_KINDS)
+        ticks.append(make_tick(round(at_s, 6), draw(prices), volume_total_usd=volume, **kind))
     return ticks
 
 
@@ -79,23 +68,18 @@ GAPS = st.one_of(st.floats(0.001, 30), st.floats(30, 4000), st.floats(4000, 90_0
 def test_short_histories_answer_exactly(ticks: list[Tick]) -> None:
     _, moves = play(ticks)
 
-    found = spells(ticks)
     by_ts = {m.ts_event_us: m for m in moves}
-    for tick in ticks:
-        if tick.price_ppm is None:
+    for index, tick in enumerate(ticks):
+        found = spells(ticks[: index + 1])
+        move = by_ts.get(tick.ts_event_us)
+        if move is None:
+            assert tick.price_ppm is None
             continue
-        move = by_ts[tick.ts_event_us]
-        for window in move.windows:
-            then = price_at(found, tick.ts_event_us - window.window_s * US_PER_S)
-            if then is None:
-                assert window.price_then_ppm is None
-                assert window.move_pp is None
-                assert window.coverage_s < window.window_s
-            else:
-                assert window.price_then_ppm == then.price_ppm
-                assert window.ts_then_us == then.from_us
-                assert window.move_pp == (tick.price_ppm - then.price_ppm) / 10_000
-                assert window.coverage_s == window.window_s
+        said = [replace(w, score=None, volume_usd=None, trades=None) for w in move.windows]
+        assert said == [expected(found, tick, w) for w in WINDOWS]
+        assert move.standing_ppm == (
+            None if tick.price_ppm is None else standing(found, tick.ts_event_us, tick.price_ppm)
+        )
 
 
 def assert_in_force(found: list[Spell], window_us: int, ts_us: int, price_then_ppm: int | None) -> None:
