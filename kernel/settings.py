@@ -58,9 +58,6 @@ class CollectorSettings(BaseSettings):
     collector_hot_interval: float = Field(15, gt=0, description="Venue seconds between two polls of the hot markets")
     collector_hot_markets: int = Field(200, ge=0, description="Busiest markets of a venue polled at the hot interval")
     collector_min_pause: float = Field(0.2, ge=0, description="Wall seconds that pass at least between two sweeps")
-    collector_max_bad_share: float = Field(
-        0.5, gt=0, le=1, description="Share of unusable rows in a sweep above which the producer stops loudly"
-    )
     collector_max_skew_s: float = Field(5, gt=0, description="Difference of our clock and a venue's that gets flagged")
     spill_dir: Path = Field(Path(".movers/spill"), description="Where a producer keeps messages Kafka will not take")
 
@@ -125,6 +122,9 @@ class ProcessSettings(BaseSettings):
 
     movers_home: Path = Field(Path(".movers"), description="Where the one-machine stack keeps data and caches")
     state_dir: Path = Field(Path(".movers/state"), description="Where processors keep their state")
+    max_bad_share: float = Field(
+        0.5, gt=0, le=1, description="Share of unusable input above which a process stops loudly"
+    )
     log_level: str = Field("info", pattern=r"^(?i:debug|info|warning|error)$", description="debug to error")
     metrics_host: str = Field("127.0.0.1", min_length=1, description="Address that /metrics and /health listen on")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port for /metrics and /health; 0 = none")

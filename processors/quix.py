@@ -24,6 +24,7 @@ from quixstreams.state import State
 from quixstreams.state.rocksdb import RocksDBOptions
 
 from kernel.clock import Clock, SystemClock
+from kernel.dead_letters import BadInputLimit, DeadLetters, Refused
 from kernel.errors import BadMessageError, KafkaAwayError, UserError
 from kernel.kafka import PRODUCER_CONFIG, LinkWatch
 from kernel.logs import get_logger
@@ -31,7 +32,6 @@ from kernel.metrics import BAD_INPUT, LAG, MESSAGES, NEWEST_EVENT
 from kernel.process import Process
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
-from processors.dead_letters import BadInputLimit, DeadLetterBox
 from processors.step import Result, Step, guarded
 from schemas.topics import Topic
 from schemas.units import US_PER_S
@@ -67,13 +67,15 @@ class Stage:
 class Worker:
     """Runs a stage's step on each message and keeps the books: state, metrics, dead letters."""
 
-    def __init__(self, stage: Stage, step: Step, dead_letters: DeadLetterBox, process: Process, clock: Clock) -> None:
+    def __init__(
+        self, stage: Stage, step: Step, dead_letters: DeadLetters, limit: BadInputLimit, process: Process, clock: Clock
+    ) -> None:
         self._process = process
         self._stage = stage
         self._step = step
         self._dead_letters = dead_letters
         self._clock = clock
-        self._limit = BadInputLimit()
+        self._limit = limit
         self._messages = MESSAGES.labels(stage.name, stage.input.name)
         self._late = BAD_INPUT.labels(stage.name, "late")
         self._venues: dict[str, _VenueBooks] = {}
@@ -103,8 +105,8 @@ class Worker:
             log.error("processing_failed", stage=self._stage.name, error=repr(error))
             return False
         venue = dict(row.headers or ()).get("venue", b"").decode(errors="replace")
-        self._dead_letters.put(error, row.topic, row.partition, row.offset, venue)
-        self._limit.bad()
+        self._dead_letters.put([Refused(row.topic, row.partition, row.offset, venue, error)])
+        self._limit.saw(1, bad=1)
         return True
 
     def on_done(self, _topic: str, _partition: int, _offset: int) -> None:
@@ -113,7 +115,7 @@ class Worker:
         self._process.beat()
 
     def _note(self, result: Result) -> None:
-        self._limit.good()
+        self._limit.saw(1, bad=0)
         if result.late:
             self._late.inc()
         event = result.event
@@ -184,8 +186,9 @@ def run(stage: Stage, make_step: Callable[[SchemaRegistry], Step], settings: Set
     clock = SystemClock()
     registry = SchemaRegistry(settings.kafka.schema_registry_url)
     try:
-        letters = DeadLetterBox(settings.kafka.kafka_bootstrap_servers, registry, stage.name, clock)
-        worker = Worker(stage, process.until(lambda: make_step(registry)), letters, process, clock)
+        letters = DeadLetters(settings.kafka.kafka_bootstrap_servers, registry, stage.name, clock)
+        limit = BadInputLimit(settings.process.max_bad_share)
+        worker = Worker(stage, process.until(lambda: make_step(registry)), letters, limit, process, clock)
         app = process.until(lambda: build(stage, worker, settings, process))
         process.on_stop(app.stop)
         log.info("processor_started", stage=stage.name, input=stage.input.name, output=stage.output.name)

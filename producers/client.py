@@ -21,9 +21,6 @@ log = get_logger(__name__)
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """An answer larger than this is not read on."""
 
-MAX_KEPT_BYTES = 256 * 1024
-"""So much of a refused answer is kept."""
-
 Query = Mapping[str, str | int | Sequence[str]]
 """Parameters of a request; a sequence is written as a repeated parameter."""
 
@@ -154,7 +151,7 @@ class VenueHttp:
         return parsed
 
     def _refuse(self, reason: str, detail: str, body: bytes, channel: str) -> None:
-        self._witness.refused(BadMessageError(reason, detail, body[:MAX_KEPT_BYTES]), channel)
+        self._witness.refused(BadMessageError(reason, detail, body), channel)
 
 
 class _Again(Exception):

@@ -9,6 +9,7 @@ from typing import Any
 
 from kernel import metrics
 from kernel.clock import Clock
+from kernel.dead_letters import BadInputLimit
 from kernel.errors import PermanentError, TooMuchBadInputError, TransientError
 from kernel.logs import get_logger
 from kernel.settings import CollectorSettings
@@ -39,12 +40,15 @@ class Jobs:
     tape faster is asked more often in the same measure.
     """
 
-    def __init__(self, collector: Collector, settings: CollectorSettings, outbox: Outbox, clock: Clock) -> None:
+    def __init__(
+        self, collector: Collector, settings: CollectorSettings, max_bad_share: float, outbox: Outbox, clock: Clock
+    ) -> None:
         self._venue = collector.venue
         self._feed = collector.feed
         self._catalog = collector.catalog
         self._tracked = collector.catalog.tracked
         self._settings = settings
+        self._max_bad_share = max_bad_share
         self._outbox = outbox
         self._clock = clock
         self._venue_clock = VenueClock(believe_stepped=collector.on_loopback)
@@ -208,11 +212,12 @@ class Jobs:
 
     def _judge(self, tally: _Tally, job: str) -> None:
         """Stops everything when most rows are unusable: the venue has changed its format, or it is another server."""
-        if tally.rows < _MIN_ROWS_TO_JUDGE or tally.bad / tally.rows <= self._settings.collector_max_bad_share:
-            return
-        detail = f"{job}: {tally.bad} of {tally.rows} rows cannot be used; reasons are in dead.letters"
-        self._tell([Change("disconnected", detail)])
-        raise TooMuchBadInputError(f"{self._venue} {detail}")
+        try:
+            BadInputLimit(self._max_bad_share, at_least=_MIN_ROWS_TO_JUDGE).saw(tally.rows, tally.bad)
+        except TooMuchBadInputError as error:
+            detail = f"{job}: {error}"
+            self._tell([Change("disconnected", detail)])
+            raise TooMuchBadInputError(f"{self._venue} {detail}") from error
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from kernel import metrics
 from kernel.clock import Clock
+from kernel.dead_letters import letter_for_answer
 from kernel.errors import BadMessageError, TransientError, UserError
 from kernel.kafka import Headers, Publisher
 from kernel.logs import get_logger
@@ -31,7 +32,6 @@ log = get_logger(__name__)
 MAX_RAW_BYTES = 15 * 1024 * 1024
 """A larger answer is not kept whole: Kafka's limit for a message is 16 MiB."""
 
-MAX_KEPT_BYTES = 256 * 1024
 _STAGE = "producer"
 _PROBE_EVERY_S = 5.0
 _TOPICS = tuple(t.name for t in (topics.MARKETS, topics.TICKS, topics.FEED_STATUS, topics.DEAD_LETTERS))
@@ -159,24 +159,13 @@ class Outbox:
     def refused(self, error: BadMessageError, channel: str) -> None:
         """Something unusable: counted each time, sent to the dead letters once for the same bytes in a run."""
         metrics.BAD_INPUT.labels(_STAGE, error.reason).inc()
-        body = error.body[:MAX_KEPT_BYTES]
-        identity = event_id(self._venue, _STAGE, error.reason, channel.split("?")[0], body.hex())
-        if identity in self._dead_seen:
+        letter = letter_for_answer(_STAGE, self._venue, channel, error, self._clock.now_us())
+        if letter.event_id in self._dead_seen:
             return
         if len(self._dead_seen) >= 100_000:
             self._dead_seen.clear()
-        self._dead_seen.add(identity)
+        self._dead_seen.add(letter.event_id)
         self.dead_lettered += 1
-        letter = DeadLetter(
-            event_id=identity,
-            venue=self._venue,
-            stage=_STAGE,
-            reason=error.reason,
-            detail=error.detail,
-            channel=channel,
-            ts_received_us=self._clock.now_us(),
-            body=body,
-        )
         self._send(topics.DEAD_LETTERS, channel.encode(), self._dead.encode(letter), "")
 
     # ── how it gets to Kafka ─────────────────────────────────────────────────────────────────────────────────────────

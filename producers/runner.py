@@ -38,7 +38,9 @@ def run(settings: Settings, venue: str) -> None:
         # Without Kafka a producer works on: the spill keeps what it has.
         watch = LinkWatch(process, f"producer-{venue}", kafka.kafka_bootstrap_servers, can_work=True)
         outbox = Outbox(venue, kafka.kafka_bootstrap_servers, registry, spill, clock, watch.config())
-        jobs = Jobs(VENUES[venue](settings, outbox, clock), settings.collector, outbox, clock)
+        jobs = Jobs(
+            VENUES[venue](settings, outbox, clock), settings.collector, settings.process.max_bad_share, outbox, clock
+        )
         process.add_facts(jobs.health)
         try:
             asyncio.run(collect(jobs, outbox, process, clock))

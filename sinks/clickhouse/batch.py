@@ -9,24 +9,12 @@ from typing import Any
 
 from confluent_kafka import Message
 
+from kernel.dead_letters import Refused
 from kernel.errors import BadMessageError
 from schemas.codec import Codec, SchemaStore, UndecodableError
 from schemas.events import Alert, Bar, FeedStatus, Market, Move, Tick
 from schemas.topics import ALERTS, BARS, FEED_STATUS, MARKETS, MOVES, TICKS, Topic
 from sinks.clickhouse.checks import check_storable
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A message that cannot be stored: where it stood, its bytes, and why."""
-
-    topic: str
-    partition: int
-    offset: int
-    venue: str
-    reason: str
-    detail: str
-    body: bytes
 
 
 @dataclass(slots=True)
@@ -44,7 +32,7 @@ class Batch:
     bars: list[Bar] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     statuses: list[FeedStatus] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: list[Refused] = field(default_factory=list)
     first: dict[tuple[str, int], int] = field(default_factory=dict)
     offsets: dict[tuple[str, int], int] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
@@ -99,9 +87,9 @@ class Reader:
                 event = self._codecs[topic].decode(value)
                 check_storable(event)
             except UndecodableError as error:
-                batch.rejected.append(_rejected(message, "undecodable", str(error)))
+                batch.rejected.append(_refused(message, "undecodable", str(error)))
             except BadMessageError as error:
-                batch.rejected.append(_rejected(message, error.reason, error.detail))
+                batch.rejected.append(_refused(message, error.reason, error.detail))
             else:
                 lists[topic].append(event)
                 if topic == TICKS.name:
@@ -109,15 +97,12 @@ class Reader:
         return batch
 
 
-def _rejected(message: Message, reason: str, detail: str) -> Rejected:
-    headers = dict(message.headers() or ())
-    venue = headers.get("venue") or b""
-    return Rejected(
-        topic=message.topic(),
-        partition=message.partition(),
-        offset=message.offset(),
-        venue=venue.decode("utf-8", "replace") if isinstance(venue, bytes) else venue,
-        reason=reason,
-        detail=detail,
-        body=message.value() or b"",
+def _refused(message: Message, reason: str, detail: str) -> Refused:
+    venue = dict(message.headers() or ()).get("venue") or b""
+    return Refused(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        venue.decode("utf-8", "replace"),
+        BadMessageError(reason, detail, message.value() or b""),
     )

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from kernel.clock import SystemClock
+from kernel.dead_letters import BadInputLimit, DeadLetters
 from kernel.errors import PermanentError, TransientError
 from kernel.kafka import LinkWatch, consumer
 from kernel.logs import get_logger
@@ -29,7 +31,6 @@ from sinks.clickhouse import rows as to
 from sinks.clickhouse.batch import Batch, Reader
 from sinks.clickhouse.fence import starting_offsets, topic_epochs
 from sinks.clickhouse.ranking import Ranking
-from sinks.clickhouse.rejects import Rejects
 from sinks.clickhouse.seen import SeenTicks
 from sinks.clickhouse.store import Store
 
@@ -80,7 +81,8 @@ class Sink:
         self._process = process
         self._store = Store(settings.clickhouse)
         self._registry = SchemaRegistry(settings.kafka.schema_registry_url)
-        self._rejects = Rejects(self._bootstrap, self._registry)
+        self._dead_letters = DeadLetters(self._bootstrap, self._registry, "store", SystemClock())
+        self._limit = BadInputLimit(settings.process.max_bad_share)
         self._reader = Reader(self._registry, TOPICS)
         self._ranking = Ranking(self._store, settings.rules)
         self._seen = SeenTicks()
@@ -136,7 +138,7 @@ class Sink:
     def _store_batch(self, batch: Batch) -> None:
         started_s = time.monotonic()
         if batch.rejected:
-            self._until_done(lambda: self._rejects.publish(batch.rejected))
+            self._until_done(lambda: self._dead_letters.put(batch.rejected))
         # Only the question is repeated: `new_ones` itself must see each batch once.
         fresh = self._seen.new_ones(batch.ticks, lambda late: self._until_done(lambda: self._store.stored_ticks(late)))
         self._insert(to.MARKETS, [to.market_row(m) for m in batch.markets], batch)
@@ -159,7 +161,7 @@ class Sink:
             rejected=len(batch.rejected),
             duration_ms=round((time.monotonic() - started_s) * 1000),
         )
-        self._rejects.check_share(batch.messages, len(batch.rejected))
+        self._limit.saw(batch.messages, len(batch.rejected))
 
     def _insert(self, table: to.Table, rows: list[to.Row], batch: Batch) -> None:
         if rows:
@@ -259,7 +261,7 @@ class Sink:
 
     def _close(self) -> None:
         self._consumer.close()
-        self._rejects.close()
+        self._dead_letters.close()
         self._registry.close()
         self._store.close()
         log.info("sink_stopped")

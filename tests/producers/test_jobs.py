@@ -68,7 +68,7 @@ class Bench:
         else:
             feed = PolymarketFeed(self.http(), self.http(), self.outbox)
             collector = Collector(venue, feed, PolymarketCatalog(), on_loopback=False)
-        return Jobs(collector, CollectorSettings(), self.outbox, self.clock)
+        return Jobs(collector, CollectorSettings(), 0.5, self.outbox, self.clock)
 
     def published(self, topic: topics.Topic, market_id: str) -> list[Any]:
         """What was published of a market so far, in order."""
@@ -215,7 +215,7 @@ def test_few_bad_rows_are_dead_lettered_and_many_stop_the_collector(bench: Bench
     bench.clock.advance(60)
     bench.answer = kalshi_venue([*good, *({"ticker": f"KXE-B{n}"} for n in range(21))], {})
 
-    with pytest.raises(TooMuchBadInputError, match="21 of 41 rows"):
+    with pytest.raises(TooMuchBadInputError, match="21 of the last 41"):
         perform(jobs, jobs.sweep)
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from kernel.clock import SystemClock
+from kernel.dead_letters import MAX_BODY_BYTES
 from kernel.errors import BadMessageError, UserError
 from kernel.schema_registry import SchemaRegistry
-from producers.outbox import MAX_KEPT_BYTES, Outbox
+from producers.outbox import Outbox
 from producers.spill import Spill
 from schemas import topics
 from schemas.events import DeadLetter, FeedStatus
@@ -136,7 +137,7 @@ def test_the_same_refusal_is_counted_each_time_and_told_once(
     tmp_path: Path, stack: Stack, store: SchemaRegistry
 ) -> None:
     box = outbox(stack.bootstrap, store, tmp_path)
-    body = b"x" * (MAX_KEPT_BYTES + 5)
+    body = b"x" * (MAX_BODY_BYTES + 5)
     for cursor in ("a", "b"):
         box.refused(BadMessageError("not_json", "a page of HTML", body), f"/refusals?cursor={cursor}")
     box.refused(BadMessageError("not_json", "another page", b"y"), "/refusals?cursor=c")
@@ -144,7 +145,7 @@ def test_the_same_refusal_is_counted_each_time_and_told_once(
 
     letters = [e for e, key, _ in stack.read(topics.DEAD_LETTERS) if key.startswith("/refusals")]
     assert all(isinstance(letter, DeadLetter) and letter.stage == "producer" for letter in letters)
-    assert sorted(len(e.body) for e in letters if isinstance(e, DeadLetter)) == [1, MAX_KEPT_BYTES]
+    assert sorted(len(e.body) for e in letters if isinstance(e, DeadLetter)) == [1, MAX_BODY_BYTES]
     assert box.dead_lettered == 2
 
 
