@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,16 @@ from dashboard.launch import argv
 from kernel.settings import load
 from movers.local.ports import free_port
 from tests.dashboard.fixtures import seeded, young
-from tests.stack.processes import KafkaProcess, ServiceProcess, kafka_stack, registry, stack_dir, wait_until, warehouse
+from tests.stack.processes import (
+    KafkaProcess,
+    ServiceProcess,
+    child_environment,
+    kafka_stack,
+    registry,
+    stack_dir,
+    warehouse,
+)
+from tests.stack.waiting import wait_until
 
 __all__ = ["kafka_stack", "registry", "seeded", "stack_dir", "warehouse", "young"]
 
@@ -75,7 +83,6 @@ def start_dashboard(
     def start(database: str) -> DashboardProcess:
         if database not in running:
             environment = {
-                **os.environ,
                 "CLICKHOUSE_PORT": str(warehouse.port),
                 "CLICKHOUSE_DATABASE": database,
                 "KAFKA_BOOTSTRAP_SERVERS": kafka_stack.bootstrap,
@@ -96,7 +103,7 @@ def _start(environment: dict[str, str], log: Path) -> DashboardProcess:
         patch.setenv("DASHBOARD_PORT", environment["DASHBOARD_PORT"])
         command = [sys.executable, *argv(load())]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+        process = subprocess.Popen(command, env=child_environment(environment), stdout=output, stderr=output)
     url = f"http://127.0.0.1:{environment['DASHBOARD_PORT']}"
 
     def is_up() -> bool:

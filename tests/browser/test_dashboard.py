@@ -19,7 +19,8 @@ from schemas.topics import ALERTS
 from tests.browser.conftest import OpenPage, StartDashboard
 from tests.dashboard.fixtures import SeededStore
 from tests.dashboard.test_toasts import BASE
-from tests.stack.processes import KafkaProcess, ServiceProcess, wait_until
+from tests.stack.processes import KafkaProcess, ServiceProcess
+from tests.stack.waiting import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack]
 

@@ -10,7 +10,7 @@ from dashboard.toasts import BURST_US, AlertFeed, Shown, plan
 from movers.local.ports import free_port
 from schemas.events import Alert
 from schemas.words import EpisodeState
-from tests.stack.processes import wait_until
+from tests.stack.waiting import wait_until
 
 _T0 = 1_790_000_000_000_000
 

@@ -16,6 +16,9 @@ import clickhouse_connect
 import httpx
 from clickhouse_connect.driver.client import Client
 
+from tests.stack.processes import child_environment
+from tests.stack.waiting import wait_until
+
 START_TIMEOUT_S = 240  # the first start on a machine downloads Kafka
 
 
@@ -30,7 +33,7 @@ class Demo:
         self._log = (home / "demo.log").open("w")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "movers", "demo", *arguments],
-            env={**os.environ, "MOVERS_HOME": str(home), **(env or {})},
+            env=child_environment({"MOVERS_HOME": str(home), **(env or {})}),
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -97,14 +100,15 @@ class Demo:
 
     def until(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
         """Polls a condition; fails with the end of the demo's log when it does not come true, or the demo ends."""
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            ended = self.process.poll()
-            late = time.monotonic() > deadline
-            if late or ended is not None:
-                tail = "".join((self.home / "demo.log").read_text().splitlines(keepends=True)[-30:])
-                raise AssertionError(f"waited for {what}; exit code {ended}; log ends:\n{tail}")
-            time.sleep(0.1)
+
+        def ended() -> str | None:
+            return None if self.process.poll() is None else f"exit code {self.process.returncode}"
+
+        try:
+            wait_until(condition, what, timeout_s, ended=ended)
+        except AssertionError as error:
+            tail = "".join((self.home / "demo.log").read_text().splitlines(keepends=True)[-30:])
+            raise AssertionError(f"{error}; log ends:\n{tail}") from None
 
     def wait_drained(self, timeout_s: float = 180) -> None:
         """Until the tape is over and the number of stored and published things has stood still for three seconds."""

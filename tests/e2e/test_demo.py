@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import psutil
 import pytest
 
 from tests.e2e.demo import Demo
+from tests.stack.processes import child_environment
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
@@ -51,7 +51,7 @@ def _ask_as_a_user(demo: Demo) -> dict[str, subprocess.CompletedProcess[str]]:
         "alerts": ("alerts", "tail", "--from-start", "--count", "1", "--json"),
         "wrong": ("sql", "SELECT nonsense"),
     }
-    env = {**os.environ, "MOVERS_HOME": str(demo.home)}
+    env = child_environment({"MOVERS_HOME": str(demo.home)})
     return {
         name: subprocess.run(
             [sys.executable, "-m", "movers", *arguments],

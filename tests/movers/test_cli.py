@@ -14,6 +14,7 @@ import typer
 
 from movers.cli import app
 from movers.local.folders import FolderLock
+from tests.stack.processes import child_environment
 
 COMMANDS = [
     ("demo",),
@@ -42,7 +43,7 @@ def movers(
     return subprocess.run(
         [sys.executable, "-m", "movers", *arguments],
         cwd=cwd,
-        env={**os.environ, "MOVERS_HOME": str(cwd / "home"), **(env or {})},
+        env=child_environment({"MOVERS_HOME": str(cwd / "home"), **(env or {})}),
         capture_output=True,
         text=True,
         timeout=timeout_s,

@@ -23,7 +23,8 @@ from schemas.topics import ALERTS, BARS, BY_NAME, CATALOGUE, DEAD_LETTERS, MARKE
 from schemas.units import US_PER_S
 from tests.processors.analytics.brute_force import price_at, spells
 from tests.processors.ticks import START_US, make_tick
-from tests.stack.processes import KafkaProcess, ServiceProcess, wait_until
+from tests.stack.processes import KafkaProcess, ServiceProcess
+from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -25,7 +24,8 @@ from schemas.events import DeadLetter, FeedStatus, Market, RawMessage, Tick
 from schemas.topics import Topic
 from schemas.units import US_PER_S, event_id
 from tests.producers.conftest import Stack
-from tests.stack.processes import wait_until
+from tests.stack.processes import child_environment
+from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -45,7 +45,7 @@ class Collecting:
     def start(self, venue: str, **settings: str) -> tuple[subprocess.Popen[bytes], int]:
         """A collector and its port for /health."""
         port = free_port()
-        environment = {**os.environ, **self.settings, **settings, "METRICS_PORT": str(port)}
+        environment = child_environment({**self.settings, **settings, "METRICS_PORT": str(port)})
         with (self.folder / f"{venue}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "movers", "produce", venue], env=environment, stderr=log, cwd=self.folder

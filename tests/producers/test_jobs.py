@@ -31,7 +31,7 @@ from schemas import topics
 from schemas.events import Market, Tick
 from schemas.units import US_PER_S, datetime_from_micros, micros_from_iso
 from tests.producers.conftest import Stack
-from tests.stack.processes import wait_until
+from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,8 @@ import pytest
 
 from simulator.server import Simulator
 from simulator.tape import Close, Line, Market, Quote, RecordedTape, Settle, Trade
+from tests.stack.processes import child_environment
+from tests.stack.waiting import wait_until
 
 START_US = 1_764_851_236_000_000  # 2025-12-04 12:27:16 UTC
 SECOND = 1_000_000
@@ -77,12 +77,9 @@ class Running:
     def get(self, path: str) -> Any:
         return httpx.get(self.address + path, timeout=10).raise_for_status().json()
 
-    def until(self, ready: Callable[[], bool], deadline_s: float = 20.0) -> None:
+    def until(self, ready: Callable[[], bool]) -> None:
         """Polls a condition, with a deadline."""
-        end = time.monotonic() + deadline_s
-        while not ready():
-            assert time.monotonic() < end, "the condition did not come true in time"
-            time.sleep(0.02)
+        wait_until(ready, "the condition comes true", 20)
 
 
 def command(*arguments: str) -> list[str]:
@@ -96,7 +93,7 @@ def start(repo_dir: Path) -> Iterator[Callable[..., Running]]:
 
     def begin(*arguments: str) -> Running:
         process = subprocess.Popen(
-            command("--port", "0", *arguments), cwd=repo_dir, stderr=subprocess.PIPE, text=True, env={**os.environ}
+            command("--port", "0", *arguments), cwd=repo_dir, stderr=subprocess.PIPE, text=True, env=child_environment()
         )
         running.append(process)
         assert process.stderr is not None

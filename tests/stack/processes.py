@@ -1,123 +1,249 @@
 """The one-machine stack for tests: real processes on free ports, in folders whose names have a space.
 
 `kafka_stack`, `registry` and `warehouse` are shared by the tests of one folder; tests that kill a process start their
-own with `ServiceProcess.start` or `KafkaProcess`.
+own with `ServiceProcess.start`, `SimulatorProcess.start`, `MoversProcess.start` or `KafkaProcess`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from movers.local.broker.node import LocalKafka
 from movers.local.ports import free_port
+from tests.stack.waiting import wait_until as wait_until
 
 REPO = Path(__file__).resolve().parents[2]
 JAR_CACHE = REPO / ".movers" / "cache"
 
-
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
-    """Polls until `condition` holds; fails the test after `timeout_s`."""
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline_s:
-            pytest.fail(f"not within {timeout_s:.0f} s: {what}")
-        time.sleep(0.02)
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "JAVA_HOME", "VIRTUAL_ENV", "SSL_CERT_FILE")
+_KEPT_PREFIXES = ("PYTHON", "COVERAGE", "PIP_", "JGO_")
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 
 
-@dataclass
-class ServiceProcess:
-    """A running `python -m movers.local.<module>`."""
+def child_environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The whole environment of a child of the tests: what any program needs, and the settings given here.
 
-    process: subprocess.Popen[bytes]
-    url: str
-    folder: Path
-    log: Path
+    Settings of ours that the tests' own environment happens to hold do not reach it.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT or name.lower() in _PROXIES or name.startswith(_KEPT_PREFIXES)
+    }
+    return {**kept, **(settings or {})}
+
+
+class Child:
+    """A process of a test's own: a log file, an end by SIGTERM or SIGKILL, always reaped."""
+
+    def __init__(
+        self, argv: list[str], log: Path, settings: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> None:
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                argv,
+                env=child_environment(settings),
+                cwd=cwd or REPO,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
+    @property
+    def said(self) -> str:
+        """All it has said, on both streams."""
+        return self.log.read_text(errors="replace")
+
+    def ended(self) -> str | None:
+        """Why nothing more is to be expected of it, or None while it runs."""
+        return None if self.running else f"ended with {self.process.returncode}: {self.said[-1500:]}"
+
+    def terminate(self, timeout_s: float = 30.0) -> int:
+        """Sends SIGTERM and returns the exit code."""
+        if self.running:
+            self.process.terminate()
+        return self.process.wait(timeout_s)
+
+    def kill(self) -> None:
+        """Sends SIGKILL and reaps it."""
+        if self.running:
+            self.process.kill()
+        self.process.wait(20)
+
+    def suspend(self) -> None:
+        """Stands still, as on a laptop whose lid was shut."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Goes on."""
+        self.process.send_signal(signal.SIGCONT)
+
+
+class MoversProcess(Child):
+    """A running `movers …` with its port for /health and /metrics."""
+
+    metrics_port: int
 
     @classmethod
-    def start(cls, module: str, folder: Path, port: int = 0) -> ServiceProcess:
+    def start(
+        cls, *arguments: str, log: Path, settings: Mapping[str, str], cwd: Path | None = None, port: int = 0
+    ) -> MoversProcess:
+        """Starts the command, as the supervisor does. Does not wait for its health."""
+        port = port or free_port()
+        given = {"METRICS_PORT": str(port), **settings}
+        child = cls([sys.executable, "-m", "movers", *arguments], log, given, cwd)
+        child.metrics_port = port
+        return child
+
+    def health(self) -> dict[str, Any]:
+        """What it says of itself; empty while it does not answer."""
+        try:
+            told: dict[str, Any] = httpx.get(
+                f"http://127.0.0.1:{self.metrics_port}/health", trust_env=False, timeout=5
+            ).json()
+        except (httpx.HTTPError, ValueError):
+            return {}
+        return told
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it says that it does its work."""
+        return bool(self.health().get("ok"))
+
+
+class ServiceProcess(Child):
+    """A running `python -m movers.local.<module>`."""
+
+    url: str
+    folder: Path
+
+    @classmethod
+    def start(
+        cls, module: str, folder: Path, port: int = 0, settings: Mapping[str, str] | None = None
+    ) -> ServiceProcess:
         """Starts the module and waits for its ready line."""
-        log = folder.parent / f"{module.rpartition('.')[2]}.{time.monotonic_ns()}.log"
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", module, "--port", str(port), "--data", str(folder)]
-        with log.open("wb") as stderr:
-            process = subprocess.Popen(command, stderr=stderr, stdout=stderr, cwd=REPO)
-        service = cls(process, "", folder, log)
-        wait_until(lambda: service._read_ready() or process.poll() is not None, f"{module} is ready")
-        if not service.url:
-            pytest.fail(f"{module} ended with {process.returncode}: {log.read_text()[-800:]}")
-        return service
+        log = folder.parent / f"{module.split('.')[2]}.{time.monotonic_ns()}.log"
+        child = cls([sys.executable, "-m", module, "--port", str(port), "--data", str(folder)], log, settings)
+        child.url, child.folder = "", folder
+        wait_until(child._read_ready, f"{module} is ready", ended=child.ended)
+        return child
 
     @property
     def port(self) -> int:
         """Its port on 127.0.0.1."""
         return int(self.url.rpartition(":")[2])
 
-    def terminate(self, timeout_s: float = 20.0) -> int:
-        """Sends SIGTERM and returns the exit code."""
-        self.process.terminate()
-        return self.process.wait(timeout_s)
-
-    def kill(self) -> None:
-        """Sends SIGKILL."""
-        self.process.kill()
-        self.process.wait(20)
-
     def _read_ready(self) -> bool:
-        for line in self.log.read_text().splitlines():
-            event: dict[str, Any] = json.loads(line) if line.startswith("{") else {}
+        for line in self.said.splitlines():
+            event: dict[str, Any] = {}
+            with contextlib.suppress(ValueError):  # half a line, or a library's words
+                event = json.loads(line) if line.startswith("{") else {}
             if event.get("event") == "ready":
                 self.url = event["address"]
         return bool(self.url)
+
+
+class SimulatorProcess(Child):
+    """Running simulated venues."""
+
+    url: str
+
+    @classmethod
+    def start(cls, log: Path, *arguments: str, port: int = 0) -> SimulatorProcess:
+        """Starts them and waits until they answer. The arguments are those of `movers simulate`."""
+        child = cls([sys.executable, "-m", "simulator.server", "--port", str(port), *arguments], log)
+        found: list[str] = []
+
+        def ready() -> bool:
+            found[:] = re.findall(r"http://[\d.]+:\d+", child.said)
+            return bool(found)
+
+        wait_until(ready, "the simulator is ready", ended=child.ended)
+        child.url = found[-1]
+        return child
+
+    def ask(self, path: str, body: object | None = None) -> dict[str, Any]:
+        """Asks `/simulator/<path>`; with a body, orders."""
+        url = f"{self.url}/simulator/{path}"
+        answer = httpx.get(url, trust_env=False) if body is None else httpx.post(url, json=body, trust_env=False)
+        told: dict[str, Any] = answer.raise_for_status().json()
+        return told
+
+    def venue_settings(self) -> dict[str, str]:
+        """Settings that lead the collectors here."""
+        return {
+            "POLYMARKET_GAMMA_URL": f"{self.url}/gamma",
+            "POLYMARKET_CLOB_URL": f"{self.url}/clob",
+            "POLYMARKET_WS_URL": f"{self.url.replace('http', 'ws', 1)}/poly-ws/ws/market",
+            "POLYMARKET_REQUESTS_PER_S": "500",
+            "KALSHI_API_URL": f"{self.url}/kalshi/trade-api/v2",
+            "KALSHI_WS_URL": f"{self.url.replace('http', 'ws', 1)}/kalshi/trade-api/ws/v2",
+            "KALSHI_REQUESTS_PER_S": "500",
+        }
 
 
 class KafkaProcess:
     """A Kafka node of the tests."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.kafka = LocalKafka(folder / "kafka data", JAR_CACHE, free_port(), free_port())
         self.kafka.prepare(lambda _message: None)
         self._log = folder / "kafka.log"
-        self.process = self._start()
+        self._child = self._start()
 
     @property
     def bootstrap(self) -> str:
         """`bootstrap.servers`"""
         return self.kafka.bootstrap
 
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The node as a process."""
+        return self._child.process
+
     def kill(self) -> None:
         """Sends SIGKILL."""
-        self.process.kill()
-        self.process.wait(20)
+        self._child.kill()
 
     def restart(self) -> None:
         """Starts the node again on its folder and waits until it works."""
-        self.process = self._start()
+        self._child = self._start()
 
     def stop(self) -> int:
         """Sends SIGTERM, frees the folder and returns the exit code."""
-        self.process.terminate()
-        code = self.process.wait(30)
+        code = self._child.terminate()
         self.kafka.release()
         return code
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        with self._log.open("ab") as output:
-            process = subprocess.Popen(
-                self.kafka.argv(), env={**os.environ, **self.kafka.env()}, stdout=output, stderr=output
-            )
+    def _start(self) -> Child:
+        child = Child(self.kafka.argv(), self._log, self.kafka.env())
         self.kafka.wait_ready(90)
-        return process
+        return child
 
 
 @pytest.fixture(scope="package")
@@ -133,7 +259,7 @@ def warehouse(stack_dir: Path) -> Iterator[ServiceProcess]:
     """A warehouse; connect with `clickhouse_connect.get_client(host="127.0.0.1", port=warehouse.port)`."""
     service = ServiceProcess.start("movers.local.warehouse.service", stack_dir / "warehouse data")
     yield service
-    assert service.terminate() == 0, service.log.read_text()[-800:]
+    assert service.terminate() == 0, service.said[-800:]
 
 
 @pytest.fixture(scope="package")
@@ -141,7 +267,7 @@ def registry(stack_dir: Path) -> Iterator[ServiceProcess]:
     """An empty schema registry."""
     service = ServiceProcess.start("movers.local.registry.service", stack_dir / "registry data")
     yield service
-    assert service.terminate() == 0, service.log.read_text()[-800:]
+    assert service.terminate() == 0, service.said[-800:]
 
 
 @pytest.fixture(scope="package")

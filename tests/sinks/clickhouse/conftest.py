@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,15 +14,15 @@ from confluent_kafka.admin import AdminClient
 from kernel.kafka import Publisher, create_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import ClickHouseSettings
-from movers.local.broker.node import LocalKafka
 from movers.local.ports import free_port
 from schemas.codec import Codec
 from schemas.events import Event
 from schemas.topics import CATALOGUE, Topic
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.store import Store
-from tests.sinks.conftest import start_warehouse, stop
 from tests.sinks.faulty_line import FaultyLine
+from tests.stack.processes import KafkaProcess, MoversProcess, ServiceProcess
+from tests.stack.waiting import wait_until
 
 PARTITIONS = 3
 
@@ -40,27 +36,14 @@ class Broker:
 
 
 @pytest.fixture(scope="package")
-def broker(tmp_path_factory: pytest.TempPathFactory, repo_dir: Path) -> Iterator[Broker]:
+def broker(tmp_path_factory: pytest.TempPathFactory, registry: ServiceProcess) -> Iterator[Broker]:
     """Kafka and registry, schemas registered."""
-    folder = tmp_path_factory.mktemp("broker")
-    kafka = LocalKafka(folder / "kafka", repo_dir / ".movers" / "cache", free_port(), free_port())
-    kafka.prepare(print)
-    registry_port = free_port()
-    command = [sys.executable, "-m", "movers.local.registry.service", "--port", str(registry_port)]
-    with (folder / "kafka.log").open("wb") as kafka_log, (folder / "registry.log").open("wb") as registry_log:
-        environment = {**os.environ, **kafka.env()}
-        node = subprocess.Popen(kafka.argv(), env=environment, stdout=kafka_log, stderr=kafka_log)
-        registry = subprocess.Popen([*command, "--data", str(folder / "registry")], stderr=registry_log)
-        try:
-            kafka.wait_ready(90)
-            url = f"http://127.0.0.1:{registry_port}"
-            _register(url)
-            yield Broker(kafka.bootstrap, url)
-        finally:
-            for process in (node, registry):
-                process.terminate()
-                process.wait(30)
-            kafka.release()
+    node = KafkaProcess(tmp_path_factory.mktemp("broker"))
+    client = SchemaRegistry(registry.url)
+    client.register(CATALOGUE)
+    client.close()
+    yield Broker(node.bootstrap, registry.url)
+    node.stop()
 
 
 @dataclass
@@ -73,17 +56,16 @@ class Stand:
     store: Store
     log_path: Path
     metrics_port: int = field(default_factory=free_port)
-    sinks: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    sinks: list[MoversProcess] = field(default_factory=list)
     published: Counter[str] = field(default_factory=Counter)
 
     def start_sink(self) -> subprocess.Popen[bytes]:
         """Starts a sink, as `movers sink clickhouse` does."""
-        with self.log_path.open("ab") as log:
-            command = [sys.executable, "-m", "movers", "sink", "clickhouse"]
-            environment = {**os.environ, **self.environment()}
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        self.sinks.append(process)
-        return process
+        sink = MoversProcess.start(
+            "sink", "clickhouse", log=self.log_path, settings=self.environment(), port=self.metrics_port
+        )
+        self.sinks.append(sink)
+        return sink.process
 
     def environment(self) -> dict[str, str]:
         """What a sink finds in its environment."""
@@ -92,7 +74,6 @@ class Stand:
             "SCHEMA_REGISTRY_URL": self.broker.registry_url,
             "CLICKHOUSE_PORT": str(self.line.port),
             "CLICKHOUSE_DATABASE": self.clickhouse.clickhouse_database,
-            "METRICS_PORT": str(self.metrics_port),
             "LOG_LEVEL": "debug",
         }
 
@@ -131,14 +112,6 @@ class Stand:
         return self.log_path.read_text()
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
-    """Polls until the condition holds; fails with `what` after the timeout."""
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, f"not within {timeout_s:.0f} s: {what}"
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def stand(broker: Broker, warehouse_port: int, database: ClickHouseSettings, tmp_path: Path) -> Iterator[Stand]:
     """A stand on the folder's warehouse."""
@@ -152,30 +125,28 @@ def stand(broker: Broker, warehouse_port: int, database: ClickHouseSettings, tmp
 def stand_with_own_warehouse(broker: Broker, tmp_path: Path) -> Iterator[tuple[Stand, Callable[[bool], None]]]:
     """A stand whose warehouse can be switched off (False) and on (True)."""
     recreate_topics(broker.bootstrap)
-    process, port = start_warehouse(tmp_path / "warehouse")
-    running = [process]
+    folder, module = tmp_path / "warehouse", "movers.local.warehouse.service"
+    running = [ServiceProcess.start(module, folder)]
+    port = running[0].port
 
     def switch(on: bool) -> None:
         if on:
-            running[0], _ = start_warehouse(tmp_path / "warehouse", port)
+            running[0] = ServiceProcess.start(module, folder, port)
         else:
-            stop(running[0])
+            running[0].terminate()
 
     settings = ClickHouseSettings(clickhouse_port=port, clickhouse_database="movers")
     migrate(settings)
     stand = Stand(broker, FaultyLine(port), settings, Store(settings), tmp_path / "sink.log")
     yield stand, switch
     close_stand(stand)
-    if running[0].poll() is None:
-        stop(running[0])
+    running[0].terminate()
 
 
 def close_stand(stand: Stand) -> None:
     """Ends what a stand started."""
-    for process in stand.sinks:
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-        process.wait(30)
+    for sink in stand.sinks:
+        sink.kill()
     stand.store.close()
     stand.line.close()
 
@@ -190,17 +161,3 @@ def recreate_topics(bootstrap: str) -> None:
             future.result(30)
         wait_until(lambda: not set(names) & set(admin.list_topics(timeout=10).topics), "topics deleted")
     create_topics(bootstrap, PARTITIONS, 1)
-
-
-def _register(url: str) -> None:
-    registry = SchemaRegistry(url)
-
-    def registered() -> bool:
-        try:
-            registry.register(CATALOGUE)
-        except Exception:
-            return False
-        return True
-
-    wait_until(registered, "registry answers")
-    registry.close()

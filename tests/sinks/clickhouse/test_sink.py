@@ -24,8 +24,9 @@ from schemas.topics import ALERTS, BARS, DEAD_LETTERS, FEED_STATUS, MARKETS, MOV
 from sinks.clickhouse import sink as sink_module
 from sinks.clickhouse.fence import topic_epochs
 from sinks.clickhouse.sink import GROUP
-from tests.sinks.clickhouse.conftest import PARTITIONS, Stand, recreate_topics, wait_until
+from tests.sinks.clickhouse.conftest import PARTITIONS, Stand, recreate_topics
 from tests.sinks.events import NOON_US, a_bar, a_market, a_move, a_status, a_tick, an_alert
+from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

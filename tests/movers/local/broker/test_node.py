@@ -14,7 +14,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from kernel.errors import UserError
 from movers.local.broker.node import LocalKafka
-from tests.stack.processes import JAR_CACHE, KafkaProcess, wait_until
+from tests.stack.processes import JAR_CACHE, KafkaProcess
+from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

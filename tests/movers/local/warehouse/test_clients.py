@@ -16,7 +16,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
 
-from tests.stack.processes import ServiceProcess, wait_until
+from tests.stack.processes import ServiceProcess
+from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from movers.local.warehouse.codec import BlockEncoder, decode_blocks
-from tests.stack.processes import ServiceProcess, wait_until
+from tests.stack.processes import ServiceProcess
+from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

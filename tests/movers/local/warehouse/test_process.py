@@ -12,7 +12,8 @@ import httpx
 import pytest
 from clickhouse_connect.driver.exceptions import Error
 
-from tests.stack.processes import REPO, ServiceProcess, wait_until
+from tests.stack.processes import REPO, ServiceProcess
+from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 MODULE = "movers.local.warehouse.service"

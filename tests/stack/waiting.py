@@ -1,0 +1,34 @@
+"""The one way a test waits: for a fact, never for a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+_POLL_S = 0.02
+
+
+def wait_until(
+    condition: Callable[[], bool],
+    what: str,
+    timeout_s: float = 30.0,
+    *,
+    ended: Callable[[], str | None] = lambda: None,
+) -> None:
+    """Polls until `condition` holds.
+
+    Args:
+        condition: the fact waited for; cheap, or its own cost is the pace.
+        what: the fact in words, for the failure.
+        timeout_s: seconds after which it fails.
+        ended: why waiting is in vain (a process ended, say), or None while it is not.
+
+    Raises:
+        AssertionError: it did not hold in time, or never will.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        reason = ended()
+        assert reason is None, f"waited for: {what}; {reason}"
+        assert time.monotonic() < deadline_s, f"not within {timeout_s:.0f} s: {what}"
+        time.sleep(_POLL_S)
