@@ -1,11 +1,11 @@
-"""Messages per CPU-second of the processors, beside a bare loop that does the same job without keeping its state.
+"""CPU of a tick in the analytics, beside a bare loop that does the same job without keeping its state.
 
-    python -m bench processing [--markets 500] [--minutes 120] [--json FILE]
+    python -m bench processing [--markets 500] [--minutes 60] [--runs 5] [--json FILE]
 
-Starts a broker and a registry of its own, fills `ticks` with the house tape swept once a minute, and runs moves, bars
-and alerts twice each: as the real process, and as a confluent-kafka loop with the same step and a dict for state. CPU
-is the whole process, librdkafka's threads included, start-up excluded. Also: how long a lone tick takes to become a
-move, and how many bytes of state the moves processor writes for a tick.
+Starts a broker and a registry of its own, fills `ticks` with the house tape swept once a minute, and runs moves, bars,
+alerts and all three together (`bench/parts.py`): as processes on Quix, and as interpreted bare loops. CPU is the whole
+process, librdkafka's threads included, start-up excluded. Medians of the runs. Also how long a lone tick takes to
+become a move, and how many bytes of state are written for a tick.
 """
 
 from __future__ import annotations
@@ -21,31 +21,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean, quantiles
+from statistics import median, quantiles
 from typing import Any
 
 import httpx
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import TopicPartition
 
+from bench import RESULTS
 from bench.house_ticks import house_ticks
-from kernel.kafka import PRODUCER_CONFIG, Publisher, consumer, create_topics, watermarks
+from bench.parts import SINK_OF_BARE_LOOP, STAGES
+from kernel.kafka import Publisher, consumer, create_topics, watermarks
 from kernel.schema_registry import SchemaRegistry
 from movers.local.broker.node import LocalKafka
 from movers.local.ports import free_port
-from processors import alerts_app, bars_app, moves_app
-from processors.analytics.alerts import AlertRule
-from processors.quix import Stage
-from processors.step import Step
-from processors.titles import UNKNOWN
 from schemas.codec import Codec
 from schemas.events import Tick
 from schemas.topics import CATALOGUE, MOVES, TICKS
 from schemas.units import US_PER_S
 
-WINDOWS_S = (300, 900, 3600, 86400)
-RULE = AlertRule(threshold_pp=10, cooldown_s=900, min_volume_24h_usd=1000, max_spread_pp=5)
 CACHE = Path(".movers") / "cache"
-RESULT = Path("bench") / "results" / "processing.json"
+START_SHARE = 0.1
+"""The first tenth of the messages warms up and is not counted."""
 
 
 @dataclass(frozen=True)
@@ -57,32 +53,31 @@ class Place:
     registry: SchemaRegistry
     folder: Path
 
+    def environment(self, **extra: str) -> dict[str, str]:
+        """For a process that works here."""
+        here = {"KAFKA_BOOTSTRAP_SERVERS": self.bootstrap, "SCHEMA_REGISTRY_URL": self.registry_url}
+        return {**os.environ, **here, **extra}
+
 
 def main(argv: list[str]) -> int:
     """Runs the bench, prints its table, writes its JSON; 0 when it ran."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="bench processing", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--markets", type=int, default=500)
-    parser.add_argument("--minutes", type=int, default=120)
-    parser.add_argument("--json", type=Path, default=RESULT, help="where the result goes")
+    parser.add_argument("--minutes", type=int, default=60)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--json", type=Path, default=RESULTS / "processing.json", help="where the result goes")
     arguments = parser.parse_args(argv)
     with stack() as place:
         ticks = fill(place, arguments.markets, arguments.minutes)
-        result: dict[str, Any] = {"ticks": ticks, "cpu_count": os.cpu_count(), "load": os.getloadavg()[0]}
-        for stage, step in stages(place.registry):
-            result[stage.name] = compare(place, stage, step)
+        result: dict[str, Any] = {"ticks": ticks, "runs": arguments.runs}
+        result |= {"cpu_count": os.cpu_count(), "load": os.getloadavg()[0]}
+        for part in STAGES:
+            result[part] = measure(place, part, arguments.runs)
+        result["lone_tick_ms"] = lone_tick(place)
     print_table(result)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     return 0
-
-
-def stages(registry: SchemaRegistry) -> list[tuple[Stage, Step]]:
-    """The processors in the order in which they feed each other."""
-    return [
-        (moves_app.STAGE, moves_app.make_step(registry, WINDOWS_S)),
-        (bars_app.STAGE, bars_app.make_step(registry)),
-        (alerts_app.STAGE, alerts_app.make_step(registry, RULE, lambda market_id: UNKNOWN)),
-    ]
 
 
 @contextmanager
@@ -93,15 +88,8 @@ def stack() -> Iterator[Place]:
         node = LocalKafka(folder / "kafka", CACHE, free_port(), free_port())
         node.prepare(lambda text: print(text, file=sys.stderr))
         port = free_port()
-        command = [
-            sys.executable,
-            "-m",
-            "movers.local.registry.service",
-            "--port",
-            str(port),
-            "--data",
-            str(folder / "registry"),
-        ]
+        command = [sys.executable, "-m", "movers.local.registry.service"]
+        command += ["--port", str(port), "--data", str(folder / "registry")]
         with (folder / "log").open("wb") as log:
             broker = subprocess.Popen(node.argv(), env={**os.environ, **node.env()}, stdout=log, stderr=log)
             registry = subprocess.Popen(command, stdout=log, stderr=log)
@@ -109,7 +97,8 @@ def stack() -> Iterator[Place]:
         try:
             node.wait_ready(90)
             client.register(CATALOGUE)
-            create_topics(node.bootstrap, partitions=4, replication=1)
+            topics = (*CATALOGUE, replace(MOVES, name=SINK_OF_BARE_LOOP))
+            create_topics(node.bootstrap, partitions=4, replication=1, topics=topics)
             yield Place(node.bootstrap, f"http://127.0.0.1:{port}", client, folder)
         finally:
             client.close()
@@ -130,123 +119,110 @@ def fill(place: Place, markets: int, minutes: int) -> int:
     return ticks
 
 
-def compare(place: Place, stage: Stage, step: Step) -> dict[str, Any]:
-    """One processor as a bare loop and as the real process."""
-    raw = bare_loop(place, stage, step)
-    quix = real_process(place, stage, int(raw["messages"]))
-    ratio = quix["messages_per_cpu_s"] / raw["messages_per_cpu_s"]
-    return {"messages": raw["messages"], "bare": raw, "quix": quix, "ratio": round(ratio, 2)}
-
-
-def bare_loop(place: Place, stage: Stage, step: Step) -> dict[str, float]:
-    """The job done with bare hands: batches, state in a dict, outputs to a topic that nobody reads here."""
-    reader = consumer(place.bootstrap, f"bare-{stage.name}", from_start=True)
-    reader.subscribe([stage.input.name])
-    producer = Producer({**PRODUCER_CONFIG, "bootstrap.servers": place.bootstrap})
-    state: dict[bytes, tuple[bytes | None, ...]] = {}
-    nothing = (None,) * len(stage.state_keys)
-    messages = written = idle = 0
-    started_s = time.process_time()
-    while idle < 4:
-        batch = reader.consume(500, timeout=0.5)
-        idle = 0 if batch else idle + (messages > 0)
-        for message in batch:
-            key = message.key()
-            before = state.get(key, nothing)
-            result = step(message.value(), before)
-            written += sum(len(new or b"") for old, new in zip(before, result.remember, strict=True) if old != new)
-            state[key] = result.remember
-            for value in result.outputs:
-                producer.produce("raw.kalshi", value, key, headers=message.headers())
-            producer.poll(0)
-            messages += 1
-        if batch:
-            reader.commit(asynchronous=True)
-    producer.flush(60)
-    cpu_s = time.process_time() - started_s
-    reader.close()
-    kept = fmean(sum(len(part or b"") for part in parts) for parts in state.values())
+def measure(place: Place, part: str, runs: int) -> dict[str, Any]:
+    """One part: the process beside the bare loop, in turns, so that both meet the same machine."""
+    messages = sum(high for _, high in watermarks(place.bootstrap, STAGES[part].input.name).values())
+    bare, ours, per_s = [], [], []
+    for number in range(runs):
+        bare.append(bare_loop(place, part))
+        with running(place, part, number) as process:
+            us, rate = process.through(messages)
+        ours.append(us)
+        per_s.append(rate)
+    tick_us, bare_us = median(ours), median(b["tick_us"] for b in bare)
     return {
         "messages": messages,
-        "messages_per_cpu_s": round(messages / cpu_s),
-        "state_bytes_written_per_message": round(written / messages, 1),
-        "state_bytes_kept_per_market": round(kept, 1),
+        "tick_us": round(tick_us, 1),
+        "bare_loop_us": round(bare_us, 1),
+        "ratio": round(bare_us / tick_us, 2),
+        "messages_per_s": round(median(per_s)),
+        "tick_us_of_each_run": [round(us, 1) for us in ours],
+        "state_bytes_written_per_tick": round(bare[0]["state_bytes_written_per_tick"], 1),
+        "state_bytes_kept_per_market": round(bare[0]["state_bytes_kept_per_market"], 1),
     }
 
 
-def real_process(place: Place, stage: Stage, messages: int) -> dict[str, Any]:
-    """`movers process <name>` until it has done all messages; CPU per message is the slope after its start."""
-    port = free_port()
-    env = {
-        **os.environ,
-        "KAFKA_BOOTSTRAP_SERVERS": place.bootstrap,
-        "SCHEMA_REGISTRY_URL": place.registry_url,
-        "STATE_DIR": str(place.folder / "state" / stage.name),
-        "METRICS_PORT": str(port),
-    }
-    with (place.folder / f"{stage.name}.log").open("wb") as log:
-        command = [sys.executable, "-m", "movers", "process", stage.name]
-        process = subprocess.Popen(command, env=env, cwd=place.folder, stdout=log, stderr=log)
-    try:
-        first = watch(process, port, stage, lambda done: done >= 0)
+def bare_loop(place: Place, part: str) -> dict[str, Any]:
+    """The bare loop's own figures, from a process of its own."""
+    command = [sys.executable, "-m", "bench.parts", part, "0", "bare"]
+    done = subprocess.run(command, env=place.environment(), stdout=subprocess.PIPE, check=True)
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+class Running:
+    """A part that runs, seen through its metrics."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, stage: str, topic: str) -> None:
+        self._process = process
+        self._url = f"http://127.0.0.1:{port}/metrics"
+        self._series = f'movers_messages_total{{stage="{stage}",topic="{topic}"}}'
+
+    def through(self, messages: int) -> tuple[float, float]:
+        """CPU-microseconds of a message, and messages a second, from the warm-up's end to the last message."""
+        first = self._wait(lambda done: done >= messages * START_SHARE)
         started_s = time.monotonic()
-        last = watch(process, port, stage, lambda done: done >= messages)
+        last = self._wait(lambda done: done >= messages)
         wall_s = time.monotonic() - started_s
-        lone_ms = lone_ticks_ms(place) if stage is moves_app.STAGE else []
+        done, cpu_s = last[0] - first[0], last[1] - first[1]
+        return cpu_s / done * 1e6, done / wall_s
+
+    def _wait(self, enough: Callable[[float], bool], timeout_s: float = 300) -> tuple[float, float]:
+        """Messages done and CPU-seconds used, as soon as enough are done."""
+        deadline_s = time.monotonic() + timeout_s
+        while time.monotonic() < deadline_s and self._process.poll() is None:
+            time.sleep(0.05)
+            try:
+                text = httpx.get(self._url, trust_env=False).text
+            except httpx.TransportError:
+                continue
+            values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+            done = float(values.get(self._series, 0))
+            if enough(done):
+                return done, float(values["process_cpu_seconds_total"])
+        raise TimeoutError("a part did not get through its messages")
+
+
+@contextmanager
+def running(place: Place, part: str, number: int) -> Iterator[Running]:
+    """A part on Quix, with a group and a state of its own."""
+    port, stage = free_port(), f"bench-{part}-{number}"
+    env = place.environment(STATE_DIR=str(place.folder / "state" / stage), METRICS_PORT=str(port))
+    log_path = place.folder / f"{stage}.log"
+    with log_path.open("wb") as log:
+        command = [sys.executable, "-m", "bench.parts", part, str(number)]
+        process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+    try:
+        yield Running(process, port, stage, STAGES[part].input.name)
     finally:
         process.terminate()
         code = process.wait(60)
-    assert code == 0, (place.folder / f"{stage.name}.log").read_text()[-2000:]
-    done, cpu_s = last[0] - first[0], last[1] - first[1]
-    numbers = {
-        "messages_per_cpu_s": round(done / cpu_s),
-        "cpu_us_per_message": round(cpu_s / done * 1e6, 1),
-        "messages_per_s": round(done / wall_s),
-    }
-    if lone_ms:
-        p50, p90 = (round(quantiles(lone_ms, n=10)[i]) for i in (4, 8))
-        numbers |= {"lone_tick_ms_p50": p50, "lone_tick_ms_p90": p90, "lone_tick_ms_max": round(max(lone_ms))}
-    return numbers
+    assert code == 0, log_path.read_text()[-2000:]
 
 
-def watch(
-    process: subprocess.Popen[bytes], port: int, stage: Stage, enough: Callable[[float], bool], timeout_s: float = 300
-) -> tuple[float, float]:
-    """Messages done and CPU-seconds used, as soon as enough are done."""
-    deadline_s = time.monotonic() + timeout_s
-    name = f'movers_messages_total{{stage="{stage.name}",topic="{stage.input.name}"}}'
-    while time.monotonic() < deadline_s and process.poll() is None:
-        time.sleep(0.1)
-        try:
-            text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
-        except httpx.TransportError:
-            continue
-        values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-        done = float(values.get(name, 0))
-        if enough(done):
-            return done, float(values["process_cpu_seconds_total"])
-    raise TimeoutError(f"{stage.name} did not get through its messages")
-
-
-def lone_ticks_ms(place: Place, count: int = 40) -> list[float]:
-    """How long a tick takes to become a visible move when there is nothing else to do."""
+def lone_tick(place: Place, count: int = 40) -> dict[str, int]:
+    """How long a tick takes to become a visible move when there is nothing else to do, in milliseconds."""
     codec, publisher = Codec(TICKS, place.registry, Tick), make_publisher(place)
+    ticks = sum(high for _, high in watermarks(place.bootstrap, TICKS.name).values())
     reader = consumer(place.bootstrap, "lone", from_start=False)
-    ends = watermarks(place.bootstrap, MOVES.name)
-    reader.assign([TopicPartition(MOVES.name, partition, end) for partition, (_, end) in ends.items()])
-    tick = next(house_ticks(20, 1))
     took_ms = []
-    for i in range(count):
-        later = replace(tick, ts_event_us=tick.ts_event_us + (i + 1) * 86_400 * US_PER_S, price_ppm=500_000)
-        started_s = time.monotonic()
-        publisher.publish(TICKS.name, tick.market_id.encode(), codec.encode(later))
-        while reader.poll(1.0) is None:
-            assert time.monotonic() < started_s + 30
-        took_ms.append((time.monotonic() - started_s) * 1000)
-        time.sleep(0.05)
+    with running(place, "moves", 99) as process:
+        process.through(ticks)
+        ends = watermarks(place.bootstrap, MOVES.name)
+        reader.assign([TopicPartition(MOVES.name, partition, end) for partition, (_, end) in ends.items()])
+        tick = next(house_ticks(20, 1))
+        for i in range(count):
+            later = replace(tick, ts_event_us=tick.ts_event_us + (i + 100) * 60 * US_PER_S, price_ppm=500_000)
+            started_s = time.monotonic()
+            publisher.publish(TICKS.name, tick.market_id.encode(), codec.encode(later))
+            while reader.poll(1.0) is None:
+                assert time.monotonic() < started_s + 30
+            took_ms.append((time.monotonic() - started_s) * 1000)
+            time.sleep(0.05)
     reader.close()
     assert publisher.flush(10) == 0
-    return took_ms
+    deciles = quantiles(took_ms, n=10)
+    return {"p50": round(deciles[4]), "p90": round(deciles[8]), "max": round(max(took_ms))}
 
 
 def make_publisher(place: Place) -> Publisher:
@@ -260,21 +236,15 @@ def make_publisher(place: Place) -> Publisher:
 
 def print_table(result: dict[str, Any]) -> None:
     """The result for people."""
-    print(f"{result['ticks']} ticks, {result['cpu_count']} cores, load at start {result['load']:.1f}")
-    print(f"{'processor':<10}{'messages':>10}{'bare /CPU-s':>14}{'Quix /CPU-s':>14}{'ratio':>8}{'Quix /s':>10}")
-    for name in ("moves", "bars", "alerts"):
-        r = result[name]
-        bare, quix = r["bare"], r["quix"]
-        row = f"{name:<10}{r['messages']:>10}{bare['messages_per_cpu_s']:>14}{quix['messages_per_cpu_s']:>14}"
-        print(f"{row}{r['ratio']:>8}{quix['messages_per_s']:>10}")
-    moves = result["moves"]
+    head = f"{result['ticks']} ticks, {result['cpu_count']} cores, load at start {result['load']:.1f}"
+    print(f"{head}; medians of {result['runs']}; CPU of a tick in microseconds")
+    print(f"{'part':<8}{'on Quix':>10}{'bare loop':>12}{'bare / Quix':>13}{'ticks/s':>10}")
+    for part in STAGES:
+        r = result[part]
+        print(f"{part:<8}{r['tick_us']:>10}{r['bare_loop_us']:>12}{r['ratio']:>13}{r['messages_per_s']:>10}")
+    whole, lone = result["all"], result["lone_tick_ms"]
     print(
-        f"moves: {moves['bare']['state_bytes_written_per_message']} bytes of state written per tick, "
-        f"{moves['bare']['state_bytes_kept_per_market']} kept per market; a lone tick becomes a move in "
-        f"{moves['quix']['lone_tick_ms_p50']} ms (median), {moves['quix']['lone_tick_ms_p90']} ms (9 in 10), "
-        f"{moves['quix']['lone_tick_ms_max']} ms (worst)"
+        f"state: {whole['state_bytes_written_per_tick']} bytes written for a tick, "
+        f"{whole['state_bytes_kept_per_market']} kept for a market; a lone tick becomes a move in "
+        f"{lone['p50']} ms (median), {lone['p90']} ms (9 in 10), {lone['max']} ms (worst)"
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

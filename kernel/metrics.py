@@ -15,5 +15,8 @@ LAG = Histogram(
 )
 MESSAGES = Counter("movers_messages", "Messages this process finished with", ["stage", "topic"])
 BAD_INPUT = Counter("movers_bad_input", "Messages or rows that could not be used", ["stage", "reason"])
+STATE_DROPPED = Counter(
+    "movers_state_dropped", "Remembered states that could not be read any more and began anew", ["stage", "part"]
+)
 NEWEST_EVENT = Gauge("movers_newest_event_timestamp_seconds", "Venue time of the newest event seen", ["stage", "venue"])
 ROWS = Counter("movers_rows", "Rows written to the store", ["table"])

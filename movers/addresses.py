@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from kernel.settings import Settings
 from movers.local.ports import choose_port, free_port
+from processors.registry import PROCESSORS
 from schemas.topics import VENUES
 
 
@@ -49,7 +50,7 @@ class Addresses:
 
 
 PROCESSES = (
-    *(f"process-{name}" for name in ("moves", "bars", "alerts")),
+    *(f"process-{name}" for name in PROCESSORS),
     "sink-clickhouse",
     *(f"produce-{venue}" for venue in VENUES),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ import typer
 
 from kernel import logs, settings
 from kernel.errors import MoversError, TransientError, UserError
+from processors.registry import PROCESSORS
 
 app = typer.Typer(
     name="movers",
@@ -105,20 +105,14 @@ def produce(venue: Annotated[str, typer.Argument(help="polymarket or kalshi")]) 
     run(tree, venue)
 
 
-@app.command(epilog="Example: movers process moves")
-def process(name: Annotated[str, typer.Argument(metavar="APP", help="moves, bars or alerts")]) -> None:
+@app.command(epilog="Example: movers process analytics")
+def process(name: Annotated[str, typer.Argument(metavar="APP", help=", ".join(PROCESSORS))]) -> None:
     """Run one stream processor."""
-    from processors import alerts_app as alerts_processor
-    from processors import bars_app, moves_app
+    from processors.quix import run
+    from processors.registry import load
 
-    runs: dict[str, Callable[[settings.Settings], None]] = {
-        "moves": moves_app.run,
-        "bars": bars_app.run,
-        "alerts": alerts_processor.run,
-    }
-    if name not in runs:
-        raise UserError(f"unknown processor {name}; known: {', '.join(runs)}")
-    runs[name](_process_settings(f"process-{name}"))
+    processor = load(name)
+    run(processor, _process_settings(f"process-{name}"))
 
 
 @sink_app.command("clickhouse", epilog="Example: movers sink clickhouse")

@@ -19,6 +19,7 @@ from kernel.clickhouse import connect
 from kernel.errors import MoversError, UserError
 from kernel.kafka import watermarks
 from kernel.settings import Settings
+from processors.registry import PROCESSORS
 from schemas.topics import ALERTS, CATALOGUE, DEAD_LETTERS
 
 TABLES = (
@@ -36,7 +37,7 @@ TABLES = (
 MAY_BE_EMPTY = {ALERTS.name, DEAD_LETTERS.name, "alerts"}
 """A calm tape makes no alert and a clean one no dead letter: their stages show in the processors' counters."""
 
-STAGES = ("producer", "moves", "bars", "alerts", "store")
+STAGES = ("producer", *PROCESSORS, "store")
 
 
 @dataclass(frozen=True, slots=True)

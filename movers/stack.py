@@ -33,6 +33,7 @@ from movers.local.broker.node import LocalKafka
 from movers.local.folders import FolderLock, prepare_folder
 from movers.local.ports import accepts
 from movers.supervisor import ChildSpec, Supervisor
+from processors.registry import PROCESSORS
 from schemas.topics import CATALOGUE, VENUES
 from sinks.clickhouse.migrate import migrate
 
@@ -210,7 +211,7 @@ class Stack:
 
     def _workers(self) -> list[ChildSpec]:
         return [
-            *(self._ours(f"process-{app}", "process", app) for app in ("moves", "bars", "alerts")),
+            *(self._ours(f"process-{app}", "process", app) for app in PROCESSORS),
             self._ours("sink-clickhouse", "sink", "clickhouse"),
         ]
 

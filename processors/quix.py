@@ -1,4 +1,4 @@
-"""How every processor of ours runs on Quix Streams: one application, one step, one input and one output topic.
+"""How every processor of ours runs on Quix Streams: one application, one step, one input, any number of outputs.
 
 Facts (quixstreams 3.28.1): `Application.topic()` talks to the broker; `run()` installs signal handlers, so it belongs
 to the main thread; an exception that the error callback swallows keeps earlier state writes and commits the offset,
@@ -12,14 +12,15 @@ import hashlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from quixstreams import Application
 from quixstreams.models import Row
+from quixstreams.models.serializers import SerializationContext, Serializer
 from quixstreams.state import State
 from quixstreams.state.rocksdb import RocksDBOptions
 
@@ -29,10 +30,10 @@ from kernel.errors import BadMessageError, KafkaAwayError, UserError
 from kernel.kafka import PRODUCER_CONFIG, LinkWatch
 from kernel.logs import get_logger
 from kernel.metrics import BAD_INPUT, LAG, MESSAGES, NEWEST_EVENT
-from kernel.process import Process
+from kernel.process import Process, living
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
-from processors.step import Result, Step, guarded
+from processors.step import Output, Processor, Result, Stage, Step, guarded
 from schemas.topics import Topic
 from schemas.units import US_PER_S
 
@@ -44,24 +45,6 @@ _BLOCK_CACHE_BYTES = 64 << 20
 _NEWEST_STEP_US = US_PER_S // 10
 
 Headers = Iterable[tuple[str, bytes]] | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """One processor: its name (consumer group, metrics, state folder), what it reads, writes and keeps.
-
-    `state_keys`: under which names the parts of a market's state are stored.
-    """
-
-    name: str
-    input: Topic
-    output: Topic
-    state_keys: tuple[str, ...] = ("state",)
-
-    @property
-    def group(self) -> str:
-        """Consumer group."""
-        return f"movers-{self.name}"
 
 
 class Worker:
@@ -80,7 +63,7 @@ class Worker:
         self._late = BAD_INPUT.labels(stage.name, "late")
         self._venues: dict[str, _VenueBooks] = {}
 
-    def process(self, value: bytes, key: bytes, _timestamp: int, _headers: Headers, state: State) -> tuple[bytes, ...]:
+    def process(self, value: bytes, key: bytes, _timestamp: int, _headers: Headers, state: State) -> tuple[Output, ...]:
         """The function that Quix calls: reads the market's state, runs the step, writes the state last."""
         names = self._stage.state_keys
         before = tuple([state.get_bytes(name) for name in names])
@@ -139,6 +122,13 @@ class _VenueBooks:
         self.newest_us = 0
 
 
+class _OutputValue(Serializer):  # type: ignore[misc]  # Quix ships no types
+    """The value of an `Output`."""
+
+    def __call__(self, value: Output, ctx: SerializationContext) -> bytes:
+        return value[1]
+
+
 def build(stage: Stage, worker: Worker, settings: Settings, process: Process) -> Application:
     """The Quix application of a stage, wired and not yet running. Talks to the broker.
 
@@ -147,7 +137,7 @@ def build(stage: Stage, worker: Worker, settings: Settings, process: Process) ->
         KafkaAwayError: the broker does not answer.
     """
     bootstrap = settings.kafka.kafka_bootstrap_servers
-    _require_topics(bootstrap, (stage.input, stage.output))
+    _require_topics(bootstrap, (stage.input, *stage.outputs))
     app = Application(
         broker_address=bootstrap,
         consumer_group=stage.group,
@@ -166,36 +156,33 @@ def build(stage: Stage, worker: Worker, settings: Settings, process: Process) ->
         on_processing_error=worker.on_error,
         on_message_processed=worker.on_done,
     )
-    as_bytes = {"value_deserializer": "bytes", "value_serializer": "bytes"}
-    source = app.topic(stage.input.name, **as_bytes)
-    target = app.topic(stage.output.name, **as_bytes)
-    app.dataframe(source).apply(worker.process, stateful=True, expand=True, metadata=True).to_topic(target)
+    source = app.topic(stage.input.name, value_deserializer="bytes", value_serializer="bytes")
+    targets = {topic.name: app.topic(topic.name, value_serializer=_OutputValue()) for topic in stage.outputs}
+    made = app.dataframe(source).apply(worker.process, stateful=True, expand=True, metadata=True)
+    made.to_topic(lambda output, _key, _timestamp, _headers: targets[output[0]])
     return app
 
 
-def run(stage: Stage, make_step: Callable[[SchemaRegistry], Step], settings: Settings, process: Process) -> None:
-    """Runs a stage until the process is told to stop; in the main thread, where Quix takes the two signals itself.
-
-    Args:
-        make_step: makes the step, given the registry.
+def run(processor: Processor, settings: Settings) -> None:
+    """Runs a processor until SIGTERM or SIGINT; in the main thread, where Quix takes the two signals itself.
 
     Raises:
         TooMuchBadInputError: most of the input cannot be used.
-        UserError: a topic or a schema is missing.
+        UserError: a topic or a schema is missing, or the metrics port is taken.
     """
-    clock = SystemClock()
-    registry = SchemaRegistry(settings.kafka.schema_registry_url)
-    try:
-        letters = DeadLetters(settings.kafka.kafka_bootstrap_servers, registry, stage.name, clock)
+    stage = processor.stage
+    with living(f"process-{stage.name}", settings.process) as process, ExitStack() as until_end:
+        registry = SchemaRegistry(settings.kafka.schema_registry_url)
+        until_end.callback(registry.close)
+        step = processor.start(registry, settings, process, until_end)
+        letters = DeadLetters(settings.kafka.kafka_bootstrap_servers, registry, stage.name, SystemClock())
         limit = BadInputLimit(settings.process.max_bad_share)
-        worker = Worker(stage, process.until(lambda: make_step(registry)), letters, limit, process, clock)
+        worker = Worker(stage, step, letters, limit, process, SystemClock())
         app = process.until(lambda: build(stage, worker, settings, process))
         process.on_stop(app.stop)
-        log.info("processor_started", stage=stage.name, input=stage.input.name, output=stage.output.name)
+        log.info("processor_started", stage=stage.name, input=stage.input.name)
         app.run()
         log.info("processor_stopped", stage=stage.name)
-    finally:
-        registry.close()
 
 
 def _consumer_config(stage: Stage, settings: Settings, process: Process) -> dict[str, Any]:

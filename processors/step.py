@@ -6,33 +6,96 @@ be used leaves no trace in the state.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
-from typing import NamedTuple
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from kernel.errors import BadMessageError, MoversError
+from kernel.logs import get_logger
+from kernel.metrics import STATE_DROPPED
+from kernel.process import Process
+from kernel.schema_registry import SchemaRegistry
+from kernel.settings import Settings
 from schemas.codec import UndecodableError
 from schemas.events import Move, Tick
+from schemas.topics import Topic
+
+log = get_logger(__name__)
+
+StateT = TypeVar("StateT")
+Parts = ParamSpec("Parts")
 
 Remembered = tuple[bytes | None, ...]
 """A market's state in the parts in which it is stored: what seldom changes is seldom written."""
 
 
+Output = tuple[str, bytes]
+"""Topic and value of a message to publish."""
+
+
 class Result(NamedTuple):
     """What became of one message.
 
-    `event` is the message decoded; `outputs` are the values to publish under its key; `remember` is the state to keep,
-    part by part, None where there is nothing; `late` says that the event was not newer than its market's last, so that
-    nothing changed.
+    `event` is the message decoded; `outputs` are published under its key; `remember` is the state to keep, part by
+    part, None where there is nothing; `late` says that the event was not newer than its market's last, so that nothing
+    changed.
     """
 
     event: Tick | Move
-    outputs: tuple[bytes, ...]
+    outputs: tuple[Output, ...]
     remember: Remembered
     late: bool = False
 
 
 Step = Callable[[bytes, Remembered], Result]
 """From a message's value and the remembered state. May raise anything; see `guarded`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One processor: its name (consumer group, metrics, state folder), what it reads, writes and keeps.
+
+    `state_keys`: under which names the parts of a market's state are stored.
+    """
+
+    name: str
+    input: Topic
+    outputs: tuple[Topic, ...]
+    state_keys: tuple[str, ...]
+
+    @property
+    def group(self) -> str:
+        """Consumer group."""
+        return f"movers-{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processor:
+    """What `processors.registry` knows of one.
+
+    `start` is called once, in the process that runs it, and gives the step; what it opens is to be closed through the
+    exit stack, and what it waits for goes through the process.
+    """
+
+    stage: Stage
+    start: Callable[[SchemaRegistry, Settings, Process, ExitStack], Step]
+
+
+def recalled(
+    stage: str, part: str, unpack: Callable[Parts, StateT], *stored: Parts.args, **nothing: Parts.kwargs
+) -> StateT | None:
+    """The state in the bytes; None, told, when they are of a version that nobody reads any more.
+
+    The message that meets such a state is not to blame: the part begins anew with it.
+    """
+    try:
+        return unpack(*stored, **nothing)
+    except (ValueError, struct.error) as error:
+        STATE_DROPPED.labels(stage, part).inc()
+        log.warning("state_dropped", stage=stage, part=part, error=str(error))
+        return None
 
 
 def guarded(step: Step, key: bytes, value: bytes | None, remembered: Remembered) -> Result:

@@ -88,7 +88,7 @@ def test_the_news_put_into_the_tape_made_alerts(finished: dict[str, Any]) -> Non
 
 
 def test_each_stage_says_how_late_it_was(finished: dict[str, Any]) -> None:
-    for stage in ("producer", "moves", "bars", "alerts", "store"):
+    for stage in ("producer", "analytics", "store"):
         assert finished["lag_s_per_stage"][stage]["p50"] > 0
         assert finished["lag_s_per_stage"][stage]["p99"] >= finished["lag_s_per_stage"][stage]["p50"]
 

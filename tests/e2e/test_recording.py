@@ -83,12 +83,12 @@ def _kill_in_the_middle(demo: Demo) -> None:
     demo.until(lambda: _served(demo)["kalshi"] > KALSHI_MOMENTS // 4, 120, "a quarter of the tape")
     demo.simulator("/simulator/hold", {"hold": True})
     demo.until(lambda: min(_status(demo)["sweeps_of_moment"].values()) >= 2, 60, "the held moment to be swept twice")
-    for name in ("produce-kalshi", "produce-polymarket", "process-moves", "sink-clickhouse"):
+    for name in ("produce-kalshi", "produce-polymarket", "process-analytics", "sink-clickhouse"):
         demo.kill(name)
     demo.simulator("/simulator/hold", {"hold": False})
     # The rest dies while data flow: these stand on Kafka, so they may.
     demo.until(lambda: _served(demo)["kalshi"] > KALSHI_MOMENTS // 2, 120, "half of the tape")
-    for name in ("process-moves", "process-bars", "process-alerts", "sink-clickhouse"):
+    for name in ("process-analytics", "sink-clickhouse"):
         demo.kill(name)
 
 
@@ -257,7 +257,7 @@ def test_every_alert_follows_from_the_written_rule(replay: Replay) -> None:
 
 def test_the_killed_processes_were_restarted_and_nothing_was_refused(replay: Replay) -> None:
     assert replay.restarts["sink-clickhouse"] >= 2
-    assert replay.restarts["process-moves"] >= 2
+    assert replay.restarts["process-analytics"] >= 2
     assert replay.restarts["produce-kalshi"] >= 1
     assert replay.dead_letters == 0
 

@@ -82,7 +82,7 @@ def test_help_shows_an_example(command: tuple[str, ...], tmp_path: Path) -> None
     ("arguments", "words"),
     [
         (("produce", "betfair"), ("betfair", "polymarket", "kalshi")),
-        (("process", "nothing"), ("nothing", "moves")),
+        (("process", "nothing"), ("nothing", "analytics")),
         (("top", "--window", "7m"), ("7m", "5m")),
         (("status",), ("no stack is running", "movers demo")),
         (("demo", "--for", "-3"), ("--for", "positive")),

@@ -24,11 +24,10 @@ from tests.stack.processes import KafkaProcess, ServiceProcess, wait_until
 
 PROCESSES = {
     "produce-kalshi": ("produce", "kalshi"),
-    "process-moves": ("process", "moves"),
-    "process-alerts": ("process", "alerts"),
+    "process-analytics": ("process", "analytics"),
     "sink-clickhouse": ("sink", "clickhouse"),
 }
-"""Each kind of process once; of the processors the one with a thread of its own as well."""
+"""Each kind of process once."""
 
 WORKS_WITHOUT_KAFKA = {"produce-kalshi"}
 

@@ -3,8 +3,12 @@ from __future__ import annotations
 import pytest
 
 from kernel.errors import BadMessageError, TransientError
-from processors.moves_app import make_step
+from kernel.metrics import STATE_DROPPED
+from processors.analytics.alerts import AlertRule
+from processors.analytics.windows import WindowPlan
+from processors.analytics_app import make_step
 from processors.step import Remembered, Result, guarded
+from processors.titles import UNKNOWN
 from schemas.codec import Codec
 from schemas.events import Move, Tick
 from schemas.topics import MOVES, TICKS
@@ -31,15 +35,17 @@ class SchemasInMemory:
 
 STORE = SchemasInMemory()
 TICK_CODEC = Codec(TICKS, STORE, Tick)
-STEP = make_step(STORE, (300, 900))
-NOTHING: Remembered = (None, None)
+RULE = AlertRule(threshold_pp=10, cooldown_s=900, min_volume_24h_usd=1000, max_spread_pp=5)
+STEP = make_step(STORE, WindowPlan((300, 900)), RULE, lambda market_id: UNKNOWN)
+NOTHING: Remembered = (None, None, None, None)
 KEY = b"KALSHI:A"
 
 
 def test_a_tick_becomes_a_move_and_a_state() -> None:
     result = guarded(STEP, KEY, TICK_CODEC.encode(make_tick(0, 400_000)), NOTHING)
 
-    (value,) = result.outputs
+    ((topic, value),) = result.outputs
+    assert topic == MOVES.name
     assert Codec(MOVES, STORE, Move).decode(value).price_ppm == 400_000
     assert result.remember[0]
     assert not result.late
@@ -80,3 +86,18 @@ def test_a_registry_that_is_away_is_not_the_messages_fault() -> None:
 
     with pytest.raises(TransientError):
         guarded(step, KEY, b"x", NOTHING)
+
+
+@pytest.mark.parametrize(("part", "name"), [(0, "history"), (2, "bar"), (3, "episodes")])
+def test_a_state_of_another_version_is_dropped_and_told_and_the_tick_counts(part: int, name: str) -> None:
+    value = TICK_CODEC.encode(make_tick(0, 400_000))
+    kept = list(guarded(STEP, KEY, value, NOTHING).remember)
+    kept[part] = b"\xfe of a version to come"
+    before = STATE_DROPPED.labels("analytics", name)._value.get()
+
+    later = make_tick(60, 500_000)
+    result = guarded(STEP, KEY, TICK_CODEC.encode(later), tuple(kept))
+
+    assert [topic for topic, _ in result.outputs][:1] == [MOVES.name]
+    assert not result.late
+    assert STATE_DROPPED.labels("analytics", name)._value.get() == before + 1
