@@ -1,0 +1,90 @@
+"""What a stream's frame tells, the same words for all venues. A venue's `frames.py` reads bytes into these. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from kernel.errors import BadMessageError
+
+NewsWord = Literal["listed", "changed", "ended"]
+
+
+class Top(NamedTuple):
+    """Best bid and ask of outcome 0, and what else the frame says of the market's state.
+
+    `token` is the venue's name of what is quoted. Prices in parts per million, sizes in contracts. A side that is
+    empty is None, a size that is not known too. `ts_us` is the venue's stamp, 0 where the frame has none; `order`
+    counts up within a market on every connection alike (the exchange's clock, else the stamp), so that two
+    connections can be merged, channel by channel. `opening`: the state at the moment of subscribing, whose stamp is of
+    its last change.
+    """
+
+    token: str
+    bid_ppm: int | None
+    ask_ppm: int | None
+    bid_size_contracts: float | None
+    ask_size_contracts: float | None
+    ts_us: int
+    order: int
+    opening: bool = False
+    last_ppm: int | None = None
+    volume_contracts: float | None = None
+    channel: str = ""
+
+
+class Traded(NamedTuple):
+    """A trade, as a price of outcome 0. `trade_id` is the same on every delivery of the same trade."""
+
+    token: str
+    price_ppm: int
+    contracts: float
+    ts_us: int
+    trade_id: str
+
+
+class News(NamedTuple):
+    """Something has happened to a market that its REST row tells in full: worth looking up by its venue's id."""
+
+    market: str
+    word: NewsWord
+    ts_us: int
+
+
+class Ack(NamedTuple):
+    """The venue's answer to a command of ours. `code` is 0 unless it is an error."""
+
+    command: int
+    channel: str
+    subscription: int
+    code: int = 0
+    text: str = ""
+
+
+Fact = Top | Traded | News
+
+
+@dataclass(slots=True)
+class Facts:
+    """All that one frame told.
+
+    `facts` in the order told; `heard`: tokens that were spoken of, changed or not; `doubts`: tokens of which something
+    must have been missed; `missed`: by channel, how many messages never came, by the venue's own numbers;
+    `left_out`: what was not used, by reason.
+    """
+
+    facts: list[Fact] = field(default_factory=list)
+    heard: list[str] = field(default_factory=list)
+    opened: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    missed: dict[str, int] = field(default_factory=dict)
+    acks: list[Ack] = field(default_factory=list)
+    bad: list[BadMessageError] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def bad_frame(error: Exception, body: bytes) -> BadMessageError:
+    """The refusal of a frame, or of a part of one, that is odd beyond what its reader expected."""
+    reason = "missing_field" if isinstance(error, KeyError) else "bad_frame"
+    return BadMessageError(reason, f"{type(error).__name__}: {error}"[:200], body)

@@ -1,0 +1,249 @@
+"""Kalshi's WebSocket, frame by frame: bytes in, facts out. Pure: no I/O, no clock.
+
+Every channel but `ticker` numbers its messages, one count for each subscription (sid); answers to commands take numbers
+too. A number that is left out is told, and the books of that subscription are dropped until they are sent anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import orjson
+
+from kernel.errors import BadMessageError
+from producers.books import Side
+from producers.facts import Ack, Facts, News, NewsWord, Top, Traded, bad_frame
+from producers.kalshi.settings import COMBO_PREFIX
+from schemas.units import PPM, ppm_from_venue
+
+BOOK, TICKER = "orderbook_delta", "ticker"
+_NEWS: Final[Mapping[str, NewsWord]] = {
+    "created": "listed",
+    "activated": "changed",
+    "deactivated": "changed",
+    "close_date_updated": "changed",
+    "metadata_updated": "changed",
+    "price_level_structure_updated": "changed",
+    "determined": "ended",
+    "settled": "ended",
+}
+_UNUSED: Final = frozenset(("event_lifecycle", "event_fee_update", "multivariate_market_lifecycle"))
+
+
+class _Book:
+    """Bids of both outcomes in hundredths of a contract, and the top that was last told."""
+
+    __slots__ = ("no", "told", "yes")
+
+    def __init__(self) -> None:
+        self.yes, self.no = Side(), Side()
+        self.told: tuple[int | None, int | None] | None = None
+
+    def top(self) -> tuple[int | None, int | None]:
+        """Best bid and ask of YES: a NO bid at p is a YES ask at 1 - p."""
+        return self.yes.highest, None if self.no.highest is None else PPM - self.no.highest
+
+
+class KalshiFrames:
+    """Reads the frames of one connection, whose subscriptions and numbers it keeps."""
+
+    def __init__(self) -> None:
+        self._books: dict[str, _Book] = {}
+        self._channels: dict[int, str] = {}
+        self._last: dict[int, int] = {}
+        self._kinds: dict[str, Callable[[dict[str, Any], dict[str, Any], Facts], None]] = {
+            "ticker": self._ticker,
+            "trade": self._trade,
+            "orderbook_snapshot": self._snapshot,
+            "orderbook_delta": self._delta,
+            "market_lifecycle_v2": self._lifecycle,
+            "subscribed": self._subscribed,
+            "unsubscribed": self._answered,
+            "ok": self._answered,
+            "error": self._refused,
+        }
+
+    def leave(self, tickers: Iterable[str]) -> None:
+        """Their books are not subscribed any more."""
+        for ticker in tickers:
+            self._books.pop(ticker, None)
+
+    def read(self, body: bytes) -> Facts:
+        """What a frame tells: one object, or an array of them. Broken parts are in `bad` and cost nothing else."""
+        facts = Facts()
+        try:
+            parsed = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            facts.bad.append(BadMessageError("not_json", str(error), body))
+            return facts
+        for item in parsed if isinstance(parsed, list) else (parsed,):
+            try:
+                self._item(item, facts)
+            except BadMessageError as error:
+                facts.bad.append(error)
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                facts.bad.append(bad_frame(error, body))
+        return facts
+
+    def _item(self, item: dict[str, Any], facts: Facts) -> None:
+        kind = item["type"]
+        if "seq" in item:
+            self._count(item["sid"], item["seq"], facts)
+        reader = self._kinds.get(kind)
+        if reader is None:
+            facts.left_out["unused" if kind in _UNUSED else "unknown_event"] += 1
+            return
+        message = item.get("msg") or {}
+        ticker = message.get("market_ticker") if isinstance(message, dict) else None
+        if isinstance(ticker, str) and ticker.startswith(COMBO_PREFIX):
+            facts.left_out["combo"] += 1
+            return
+        reader(item, message, facts)
+
+    def _count(self, sid: int, seq: int, facts: Facts) -> None:
+        """Numbers come without a gap. After one, no book of that subscription is right any more."""
+        last = self._last.get(sid)
+        if last is not None and seq <= last:
+            facts.left_out["out_of_order"] += 1
+            return
+        self._last[sid] = seq
+        if last is None or seq == last + 1:
+            return
+        channel = self._channels.get(sid, "")
+        facts.missed[channel] = facts.missed.get(channel, 0) + seq - last - 1
+        if channel == BOOK:
+            facts.doubts.extend(self._books)
+            self._books.clear()
+
+    # ── prices ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _ticker(self, item: dict[str, Any], message: dict[str, Any], facts: Facts) -> None:
+        ticker = message["market_ticker"]
+        facts.heard.append(ticker)
+        stamp_us = _stamp_us(message)
+        bid, ask = _price(message["yes_bid_dollars"]), _price(message["yes_ask_dollars"])
+        bid_size, ask_size = _size(message.get("yes_bid_size_fp")), _size(message.get("yes_ask_size_fp"))
+        facts.facts.append(
+            Top(
+                ticker,
+                None if not bid or bid_size == 0 else bid,
+                None if ask in (None, 0, PPM) or ask_size == 0 else ask,
+                bid_size,
+                ask_size,
+                stamp_us,
+                stamp_us,
+                last_ppm=_price(message.get("price_dollars")) or None,
+                volume_contracts=_size(message.get("volume_fp")),
+                channel=TICKER,
+            )
+        )
+
+    def _trade(self, item: dict[str, Any], message: dict[str, Any], facts: Facts) -> None:
+        ticker = message["market_ticker"]
+        facts.heard.append(ticker)
+        price, contracts = _price(message["yes_price_dollars"]), _size(message.get("count_fp", message.get("count")))
+        if price is None or contracts is None:
+            raise ValueError("a trade without price or count")
+        facts.facts.append(Traded(ticker, price, contracts, _stamp_us(message), str(message["trade_id"])))
+
+    def _snapshot(self, item: dict[str, Any], message: dict[str, Any], facts: Facts) -> None:
+        """The key of an empty side is absent."""
+        ticker = message["market_ticker"]
+        book = _Book()
+        for side, name in ((book.yes, "yes_dollars_fp"), (book.no, "no_dollars_fp")):
+            for price, size in message.get(name) or ():
+                side.put(_level(price), round(float(size) * 100))
+        self._books[ticker] = book
+        facts.heard.append(ticker)
+        facts.opened.append(ticker)
+        self._tell(ticker, book, 0, int(message.get("clock", 0)), facts, opening=True)
+
+    def _delta(self, item: dict[str, Any], message: dict[str, Any], facts: Facts) -> None:
+        """A signed change of one level."""
+        ticker = message["market_ticker"]
+        facts.heard.append(ticker)
+        book = self._books.get(ticker)
+        if book is None:
+            facts.left_out["no_snapshot_yet"] += 1
+            return
+        side = {"yes": book.yes, "no": book.no}[message["side"]]
+        price = _level(message["price_dollars"])
+        total = (side.size_at(price) or 0.0) + round(float(message["delta_fp"]) * 100)
+        if total < 0:
+            facts.doubts.append(ticker)
+        side.put(price, total)
+        stamp_us = _stamp_us(message)
+        self._tell(ticker, book, stamp_us, int(message.get("clock", stamp_us)), facts)
+
+    def _tell(self, ticker: str, book: _Book, ts_us: int, order: int, facts: Facts, *, opening: bool = False) -> None:
+        top = book.top()
+        if top == book.told:
+            facts.left_out["top_unchanged"] += 1
+            return
+        book.told = top
+        sizes = (_contracts(book.yes.size_at(top[0])), _contracts(book.no.size_at(book.no.highest)))
+        facts.facts.append(Top(ticker, *top, *sizes, ts_us, order, opening, channel=BOOK))
+
+    # ── what happens to markets, and to our subscriptions ────────────────────────────────────────────────────────────
+
+    def _lifecycle(self, item: dict[str, Any], message: dict[str, Any], facts: Facts) -> None:
+        word = _NEWS.get(message["event_type"])
+        if word is None:
+            facts.left_out["unknown_event"] += 1
+            return
+        stamps = (message.get(name) for name in ("settled_ts", "determination_ts", "open_ts"))
+        ts_us = next((int(stamp) * 1_000_000 for stamp in stamps if stamp), 0)
+        facts.facts.append(News(message["market_ticker"], word, ts_us))
+
+    def _subscribed(self, item: dict[str, Any], message: dict[str, Any], facts: Facts) -> None:
+        sid, channel = int(message["sid"]), str(message["channel"])
+        self._channels[sid] = channel
+        self._last.setdefault(sid, 0)
+        facts.acks.append(Ack(int(item.get("id") or 0), channel, sid))
+
+    def _answered(self, item: dict[str, Any], message: dict[str, Any], facts: Facts) -> None:
+        sid = int(item.get("sid") or 0)
+        facts.acks.append(Ack(int(item.get("id") or 0), self._channels.get(sid, ""), sid))
+
+    def _refused(self, item: dict[str, Any], message: dict[str, Any], facts: Facts) -> None:
+        code, text = int(message.get("code") or -1), str(message.get("msg"))
+        facts.acks.append(Ack(int(item.get("id") or 0), "", 0, code, text))
+
+
+def _price(text: Any) -> int | None:
+    """Parts per million; None for what is absent or "" (never traded)."""
+    if text is None or text == "":
+        return None
+    ppm = ppm_from_venue(text)
+    if not 0 <= ppm <= PPM:
+        raise ValueError(f"price {text!r} outside 0..1")
+    return ppm
+
+
+def _level(text: Any) -> int:
+    price = _price(text)
+    if price is None:
+        raise ValueError("a level without a price")
+    return price
+
+
+def _size(text: Any) -> float | None:
+    if text is None or text == "":
+        return None
+    size = float(text)
+    if not 0 <= size < 1e15:
+        raise ValueError(f"size {text!r}")
+    return size
+
+
+def _contracts(hundredths: float | None) -> float | None:
+    return None if hundredths is None else hundredths / 100
+
+
+def _stamp_us(message: dict[str, Any]) -> int:
+    """The venue's stamp: `ts_ms`, in older frames `ts` in seconds."""
+    ms = int(message["ts_ms"]) if "ts_ms" in message else int(message["ts"]) * 1_000
+    if not 0 < ms < 4_102_444_800_000:  # 2100
+        raise ValueError(f"stamp {ms}")
+    return ms * 1_000
