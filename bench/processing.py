@@ -91,7 +91,7 @@ def stack() -> Iterator[Place]:
         command = [sys.executable, "-m", "movers.local.registry.service"]
         command += ["--port", str(port), "--data", str(folder / "registry")]
         with (folder / "log").open("wb") as log:
-            broker = subprocess.Popen(node.argv(), env={**os.environ, **node.env()}, stdout=log, stderr=log)
+            broker = subprocess.Popen(node.argv(), stdout=log, stderr=log)
             registry = subprocess.Popen(command, stdout=log, stderr=log)
         client = SchemaRegistry(f"http://127.0.0.1:{port}")
         try:

@@ -1,27 +1,53 @@
-"""Settings: one tree, read once from the environment (and `.env`), by the CLI only. Unknown keys are refused.
+"""Settings: groups of typed values under the names of the environment.
 
-Each group reads the environment names written beside its fields; `.env.example` lists them all and
-`tests/kernel/test_settings.py` keeps it complete.
+`load` is the one place that reads the environment. What it returns is handed down; children of ours are given theirs.
+A venue's group stands in the venue's folder, and `movers.settings` knows them all; `.env.example` lists every setting.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from dotenv import dotenv_values
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from kernel.errors import UserError
 
-_CONFIG = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+_DOTENV = Path(".env")
+
+RENAMED = {
+    "COLLECTOR_MARKETS_INTERVAL": "COLLECTOR_MARKET_INTERVAL",
+    "COLLECTOR_MAX_BAD_SHARE": "MAX_BAD_SHARE",
+}
+"""Old name to new; an old one is told, not obeyed and not passed over."""
 
 
-class KafkaSettings(BaseSettings):
+class Group(BaseModel):
+    """Settings that belong together: a field `x_y` is the setting X_Y, its description what `movers config` shows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Names of its settings, in order."""
+        return tuple(field.upper() for field in cls.model_fields)
+
+    @classmethod
+    def is_secret(cls, field: str) -> bool:
+        """Whether a field's value must be shown nowhere."""
+        return cls.model_fields[field].annotation is SecretStr
+
+
+GroupT = TypeVar("GroupT", bound=Group)
+OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
+"""A file that need not be given: empty is none."""
+
+
+class KafkaSettings(Group):
     """Where the log and its schema registry are, and how topics are made."""
-
-    model_config = _CONFIG
 
     kafka_bootstrap_servers: str = Field(
         "127.0.0.1:19092", min_length=3, description="Kafka or Redpanda, host:port[,host:port]"
@@ -33,10 +59,8 @@ class KafkaSettings(BaseSettings):
     kafka_replication: int = Field(1, ge=1, le=7, description="Replicas of each topic that we create")
 
 
-class ClickHouseSettings(BaseSettings):
+class ClickHouseSettings(Group):
     """Where the store is, and how long it keeps what."""
-
-    model_config = _CONFIG
 
     clickhouse_host: str = Field("127.0.0.1", min_length=1, description="ClickHouse host")
     clickhouse_port: int = Field(18123, ge=1, le=65535, description="ClickHouse HTTP port")
@@ -48,13 +72,11 @@ class ClickHouseSettings(BaseSettings):
     movers_cache_retention_days: int = Field(30, ge=1, description="Days that ranked movers are kept in the store")
 
 
-class CollectorSettings(BaseSettings):
+class CollectorSettings(Group):
     """How the producers collect."""
 
-    model_config = _CONFIG
-
-    collector_price_interval: float = Field(60, gt=0, description="Venue seconds between two sweeps of all prices")
-    collector_markets_interval: float = Field(600, gt=0, description="Venue seconds between two crawls of all metadata")
+    collector_price_interval: float = Field(15, gt=0, description="Venue seconds between two sweeps of all prices")
+    collector_market_interval: float = Field(900, gt=0, description="Venue seconds between two crawls of all metadata")
     collector_hot_interval: float = Field(15, gt=0, description="Venue seconds between two polls of the hot markets")
     collector_hot_markets: int = Field(200, ge=0, description="Busiest markets of a venue polled at the hot interval")
     collector_min_pause: float = Field(0.2, ge=0, description="Wall seconds that pass at least between two sweeps")
@@ -62,45 +84,16 @@ class CollectorSettings(BaseSettings):
     spill_dir: Path = Field(Path(".movers/spill"), description="Where a producer keeps messages Kafka will not take")
 
 
-class PolymarketSettings(BaseSettings):
-    """Polymarket's public addresses."""
-
-    model_config = _CONFIG
-
-    polymarket_gamma_url: str = Field("https://gamma-api.polymarket.com", description="Gamma (metadata) base address")
-    polymarket_clob_url: str = Field("https://clob.polymarket.com", description="CLOB (books) base address")
-    polymarket_ws_url: str = Field(
-        "wss://ws-subscriptions-clob.polymarket.com/ws/market", description="Market channel (streaming)"
-    )
-    polymarket_requests_per_s: float = Field(10, gt=0, description="Requests a second at the most, per host")
-
-
-class KalshiSettings(BaseSettings):
-    """Kalshi's public addresses."""
-
-    model_config = _CONFIG
-
-    kalshi_api_url: str = Field("https://external-api.kalshi.com/trade-api/v2", description="REST base address")
-    kalshi_ws_url: str = Field(
-        "wss://external-api-ws.kalshi.com/trade-api/ws/v2", description="WebSocket address (streaming)"
-    )
-    kalshi_requests_per_s: float = Field(5, gt=0, description="Requests a second at the most")
-
-
-class RuleSettings(BaseSettings):
+class RuleSettings(Group):
     """What counts as a move worth telling."""
 
-    model_config = _CONFIG
-
-    windows: Annotated[tuple[int, ...], NoDecode] = Field(
+    windows: tuple[int, ...] = Field(
         (300, 900, 3600, 86400), description="Windows in seconds, comma-separated, shortest first"
     )
-    alert_threshold_pp: float = Field(
-        10, gt=0, le=100, description="A move of so many percentage points opens an alert"
-    )
+    alert_threshold_pp: float = Field(6, gt=0, le=100, description="A move of so many percentage points opens an alert")
     alert_cooldown_s: int = Field(900, ge=0, description="Seconds after an episode in which none opens in its place")
-    min_volume_24h: float = Field(1000, ge=0, description="US dollars traded in 24 hours that a mover needs")
-    max_spread_pp: float = Field(5, gt=0, le=100, description="Spread in percentage points that a mover may have")
+    min_volume_24h: float = Field(10_000, ge=0, description="US dollars traded in 24 hours that a mover needs")
+    max_spread_pp: float = Field(2, gt=0, le=100, description="Spread in percentage points that a mover may have")
 
     @field_validator("windows", mode="before")
     @classmethod
@@ -115,16 +108,15 @@ class RuleSettings(BaseSettings):
         return value
 
 
-class ProcessSettings(BaseSettings):
+class ProcessSettings(Group):
     """How a process of ours runs."""
-
-    model_config = _CONFIG
 
     movers_home: Path = Field(Path(".movers"), description="Where the one-machine stack keeps data and caches")
     state_dir: Path = Field(Path(".movers/state"), description="Where processors keep their state")
     max_bad_share: float = Field(
         0.5, gt=0, le=1, description="Share of unusable input above which a process stops loudly"
     )
+    java_home: str = Field("", description="Java that the one-machine Kafka runs on; empty = the one installed with us")
     log_level: str = Field("info", pattern=r"^(?i:debug|info|warning|error)$", description="debug to error")
     metrics_host: str = Field("127.0.0.1", min_length=1, description="Address that /metrics and /health listen on")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port for /metrics and /health; 0 = none")
@@ -133,56 +125,102 @@ class ProcessSettings(BaseSettings):
 
 
 class Settings:
-    """The whole tree. Made by `load()`; parts are handed down, nobody else reads the environment."""
+    """Every setting that was given, and the groups made of them when first asked for.
 
-    def __init__(self) -> None:
-        self.kafka = KafkaSettings()
-        self.clickhouse = ClickHouseSettings()
-        self.collector = CollectorSettings()
-        self.polymarket = PolymarketSettings()
-        self.kalshi = KalshiSettings()
-        self.rules = RuleSettings()
-        self.process = ProcessSettings()
+    Args:
+        values: settings by name in capitals; names that no group knows are left alone.
+        overrides: what the caller of `load` put on top of the environment, to be handed to children.
+    """
 
-    def groups(self) -> tuple[BaseSettings, ...]:
-        """The groups, in the order they are documented."""
-        return (self.kafka, self.clickhouse, self.collector, self.polymarket, self.kalshi, self.rules, self.process)
+    def __init__(self, values: Mapping[str, str] | None = None, overrides: Mapping[str, str] | None = None) -> None:
+        self.overrides = dict(overrides or {})
+        self._values = {**(values or {}), **self.overrides}
+        self._groups: dict[type[Group], Group] = {}
+
+    @property
+    def given(self) -> frozenset[str]:
+        """Names that were set; every other setting stands at its default."""
+        return frozenset(self._values)
+
+    def of(self, group: type[GroupT]) -> GroupT:
+        """A group of settings.
+
+        Raises:
+            UserError: a value does not fit.
+        """
+        made = self._groups.get(group)
+        if made is None:
+            made = self._groups[group] = _make(group, self._values)
+        assert isinstance(made, group)  # noqa: S101  what `_make` returns
+        return made
+
+    @property
+    def kafka(self) -> KafkaSettings:
+        """Where the log is."""
+        return self.of(KafkaSettings)
+
+    @property
+    def clickhouse(self) -> ClickHouseSettings:
+        """Where the store is."""
+        return self.of(ClickHouseSettings)
+
+    @property
+    def collector(self) -> CollectorSettings:
+        """How the producers collect."""
+        return self.of(CollectorSettings)
+
+    @property
+    def rules(self) -> RuleSettings:
+        """What counts as a move worth telling."""
+        return self.of(RuleSettings)
+
+    @property
+    def process(self) -> ProcessSettings:
+        """How a process runs."""
+        return self.of(ProcessSettings)
 
 
-def load() -> Settings:
-    """Reads the environment and `.env`.
+def load(overrides: Mapping[str, str] | None = None) -> Settings:
+    """Reads `.env` and the environment, which goes over it; `overrides` go over both.
 
     Raises:
-        UserError: a value does not fit, or `.env` holds a key nobody knows.
+        UserError: a setting goes by an old name.
     """
+    values = {**dict(_dotenv()), **{name.upper(): value for name, value in os.environ.items()}}
+    for old, new in RENAMED.items():
+        if old in values:
+            raise UserError(f"setting {old} is now {new}; please rename it")
+    return Settings(values, overrides)
+
+
+def refuse_unknown(groups: Callable[[], Iterable[type[Group]]]) -> None:
+    """A misspelt key in `.env` is an error. The environment itself is shared with the world, so it is not checked.
+
+    Raises:
+        UserError: `.env` holds a key that none of the groups knows.
+    """
+    keys = _dotenv()
+    known = {name for group in groups() for name in group.names()} if keys else set()
+    for name, _ in keys:
+        if name not in known:
+            lines = _DOTENV.read_text("utf-8").upper().splitlines()
+            number = next(n for n, line in enumerate(lines, start=1) if line.removeprefix("EXPORT ").startswith(name))
+            raise UserError(f".env line {number}: unknown setting {name}; `movers config` lists the known ones")
+
+
+def _make(group: type[GroupT], values: Mapping[str, str]) -> GroupT:
     try:
-        settings = Settings()
+        return group.model_validate({name.lower(): values[name] for name in group.names() if name in values})
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]).upper() if first["loc"] else "settings"
-        raise UserError(f"setting {name}: {first['msg']} (got {first['input']!r})") from error
-    _refuse_unknown(settings)
-    return settings
+        field = str(first["loc"][0])
+        secret = group.is_secret(field)
+        got = "" if secret else f" (got {first['input']!r})"
+        raise UserError(f"setting {field.upper()}: {first['msg']}{got}") from (None if secret else error)
 
 
-def given() -> set[str]:
-    """Names that the environment or `.env` set; every other setting stands at its default."""
-    return {name.upper() for name in os.environ} | {key.upper() for _, key in _dotenv_keys()}
-
-
-def _refuse_unknown(settings: Settings) -> None:
-    """A misspelt key in `.env` is an error. The environment itself is shared with the world, so it is not checked."""
-    known = {name.upper() for group in settings.groups() for name in type(group).model_fields}
-    for number, key in _dotenv_keys():
-        if key.upper() not in known:
-            raise UserError(f".env line {number}: unknown setting {key}; `movers config` lists the known ones")
-
-
-def _dotenv_keys() -> list[tuple[int, str]]:
-    """Line number and key of each setting in `.env`."""
-    path = Path(".env")
-    if not path.is_file() or not os.access(path, os.R_OK):
+def _dotenv() -> list[tuple[str, str]]:
+    """Name in capitals and value of each setting in `.env`; dollar signs mean themselves."""
+    if not _DOTENV.is_file() or not os.access(_DOTENV, os.R_OK):
         return []
-    lines = enumerate(path.read_text("utf-8").splitlines(), start=1)
-    keys = [(number, line.split("=", 1)[0].removeprefix("export ").strip()) for number, line in lines]
-    return [(number, key) for number, key in keys if key and not key.startswith("#")]
+    return [(name.upper(), value or "") for name, value in dotenv_values(_DOTENV, interpolate=False).items()]

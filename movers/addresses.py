@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -63,7 +62,7 @@ def choose_addresses(settings: Settings) -> Addresses:
     Raises:
         UserError: the user asked for a dashboard port by name and it is taken.
     """
-    asked = settings.process.dashboard_port if "DASHBOARD_PORT" in os.environ else None
+    asked = settings.process.dashboard_port if "DASHBOARD_PORT" in settings.given else None
     taken: set[int] = set()
 
     def pick(preferred: int, what: str, asked: int | None = None) -> int:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from threading import Event
 from typing import Annotated, Any
 
 import typer
 
-from kernel import logs, settings
+from kernel import logs
 from kernel.errors import MoversError, TransientError, UserError
+from kernel.settings import Settings
+from movers.settings import load
 from processors.registry import PROCESSORS
 
 app = typer.Typer(
@@ -31,6 +35,9 @@ app.add_typer(sink_app, name="sink")
 app.add_typer(topics_app, name="topics")
 app.add_typer(schemas_app, name="schemas")
 app.add_typer(alerts_app, name="alerts")
+
+_IN_PROCESS = Event()
+"""Set in a process that runs until it is told to stop, as against a command that answers and ends."""
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 ForOption = Annotated[float | None, typer.Option("--for", metavar="SECONDS", help="Stop by itself after so long.")]
@@ -65,10 +72,8 @@ def demo(
     arguments += ["--truth", str(truth)] if truth is not None else []
     # A wrong argument or an unreadable tape is said now, not by a process that dies later.
     server.open_tape(server.options(["--port", "0", *arguments]))
-    environment = {"COLLECTOR_MARKETS_INTERVAL": "300"}
-    if lockstep:
-        environment |= {"COLLECTOR_HOT_MARKETS": "0", "COLLECTOR_MIN_PAUSE": "0"}
-    _run_stack("demo", arguments, run_for, report, port, verbose, environment)
+    overrides = {"COLLECTOR_HOT_MARKETS": "0", "COLLECTOR_MIN_PAUSE": "0"} if lockstep else {}
+    _run_stack("demo", arguments, run_for, report, port, verbose, overrides)
 
 
 @app.command(epilog="Example: movers up --for 3600 --report hour.json")
@@ -109,10 +114,9 @@ def produce(venue: Annotated[str, typer.Argument(help="polymarket or kalshi")]) 
 def process(name: Annotated[str, typer.Argument(metavar="APP", help=", ".join(PROCESSORS))]) -> None:
     """Run one stream processor."""
     from processors.quix import run
-    from processors.registry import load
+    from processors.registry import load as find
 
-    processor = load(name)
-    run(processor, _process_settings(f"process-{name}"))
+    run(find(name), _process_settings(f"process-{name}"))
 
 
 @sink_app.command("clickhouse", epilog="Example: movers sink clickhouse")
@@ -127,10 +131,11 @@ def sink_clickhouse() -> None:
 def dashboard(port: PortOption = None) -> None:
     """Serve the dashboard."""
     from dashboard import launch
+    from movers.supervisor import child_environment
 
-    if port is not None:
-        os.environ["DASHBOARD_PORT"] = str(port)
-    os.execv(sys.executable, [sys.executable, *launch.argv(_settings())])  # noqa: S606  our own interpreter with our own arguments
+    tree = _settings(_dashboard_port(port))
+    command = [sys.executable, *launch.argv(tree)]
+    os.execve(sys.executable, command, child_environment(tree.overrides))  # noqa: S606  ourselves, with our own arguments
 
 
 @app.command(epilog="Example: movers migrate")
@@ -214,8 +219,9 @@ def status(as_json: JsonFlag = False) -> None:
 def config(as_json: JsonFlag = False) -> None:
     """Show every setting, its value and what it is for. Secrets are masked."""
     from movers import console
+    from movers.settings import groups
 
-    console.print_rows(console.settings_rows(_settings()), as_json=as_json)
+    console.print_rows(console.settings_rows(_settings(), groups()), as_json=as_json)
 
 
 @app.command(epilog="Example: movers doctor")
@@ -237,15 +243,13 @@ def _run_stack(
     report: Path | None,
     port: int | None,
     verbose: bool,
-    environment: dict[str, str],
+    overrides: dict[str, str],
 ) -> None:
     from movers.stack import StackOptions, run
 
     if run_for_s is not None and run_for_s <= 0:
         raise UserError("--for wants a positive number of seconds")
-    if port is not None:
-        os.environ["DASHBOARD_PORT"] = str(port)
-    tree = settings.load()
+    tree = load({**overrides, **_dashboard_port(port)})
     logs.configure(tree.process.log_level if verbose else "warning", process="supervisor")
     options = StackOptions(
         profile=profile,
@@ -253,12 +257,15 @@ def _run_stack(
         run_for_s=run_for_s,
         report_path=report,
         verbose=verbose,
-        env=environment,
     )
     raise typer.Exit(run(tree, options, lambda text: typer.echo(text, err=True)))
 
 
-def _settings() -> settings.Settings:
+def _dashboard_port(port: int | None) -> dict[str, str]:
+    return {} if port is None else {"DASHBOARD_PORT": str(port)}
+
+
+def _settings(overrides: Mapping[str, str] | None = None) -> Settings:
     """The settings; where the environment is silent, those of the stack running under MOVERS_HOME.
 
     A command prints what it was asked for; the libraries' own lines come only from processes (`_process_settings`).
@@ -266,14 +273,16 @@ def _settings() -> settings.Settings:
     from movers.stack import running
 
     logs.configure("critical")
-    state = running(settings.load().process.movers_home)
-    if state is not None:
-        own = settings.given()
-        os.environ.update({name: value for name, value in state["env"].items() if name not in own})
-    return settings.load()
+    tree = load(overrides)
+    state = running(tree.process.movers_home)
+    if state is None:
+        return tree
+    of_the_run = {name: value for name, value in state["env"].items() if name not in tree.given}
+    return load({**of_the_run, **tree.overrides})
 
 
-def _process_settings(name: str) -> settings.Settings:
+def _process_settings(name: str) -> Settings:
+    _IN_PROCESS.set()
     tree = _settings()
     logs.configure(tree.process.log_level, process=name)
     return tree
@@ -296,16 +305,12 @@ def main() -> None:
 
 
 def _fail(text: str, code: int) -> None:
-    if sys.stderr.isatty() or not _logs_as_json():
+    """A process's failure is a log line like its others, so that the supervisor shows it; a command's is a sentence."""
+    if sys.stderr.isatty() or not _IN_PROCESS.is_set():
         typer.echo(f"movers: {text}", err=True)
     else:
         typer.echo(json.dumps({"level": "error", "event": "failed", "detail": text}), err=True)
     sys.exit(code)
-
-
-def _logs_as_json() -> bool:
-    """Inside the stack a failure must be a log line like the others, so that the supervisor shows it."""
-    return "METRICS_PORT" in os.environ
 
 
 __all__ = ["app", "main"]

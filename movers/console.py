@@ -22,7 +22,7 @@ from kernel.clickhouse import connect
 from kernel.errors import UserError
 from kernel.kafka import consumer, read_messages, require_broker
 from kernel.schema_registry import SchemaRegistry
-from kernel.settings import Settings
+from kernel.settings import Group, Settings
 from schemas.codec import Codec, UndecodableError
 from schemas.events import Alert
 from schemas.topics import ALERTS
@@ -119,18 +119,20 @@ def tail_alerts(settings: Settings, *, as_json: bool, from_start: bool, count: i
         reader.close()
 
 
-def settings_rows(settings: Settings) -> list[Row]:
+def settings_rows(settings: Settings, groups: Sequence[type[Group]]) -> list[Row]:
     """Every setting: name in the environment, value in force, meaning. Secrets are masked."""
     return [
-        {"name": name.upper(), "value": _setting(getattr(group, name)), "meaning": info.description}
-        for group in settings.groups()
-        for name, info in type(group).model_fields.items()
+        {"name": name.upper(), "value": _setting(getattr(settings.of(group), name)), "meaning": info.description}
+        for group in groups
+        for name, info in group.model_fields.items()
     ]
 
 
 def _setting(value: object) -> str:
     if isinstance(value, SecretStr):
         return "********" if value.get_secret_value() else ""
+    if value is None:
+        return ""
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

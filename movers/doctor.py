@@ -32,7 +32,7 @@ def examine(settings: Settings) -> list[Finding]:
     """All findings, the machine first, then the running parts. Takes seconds where a part does not answer."""
     checks: list[tuple[str, Callable[[Settings], str]]] = [
         ("python", _python),
-        ("java", lambda _: f"{find_java()}"),
+        ("java", lambda settings: f"{find_java(settings.process.java_home)}"),
         ("disk", _disk),
         ("kafka", _kafka),
         ("schema registry", _registry),

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import resource
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -26,12 +25,13 @@ from dashboard import launch
 from kernel import kafka, schema_registry
 from kernel.errors import UserError
 from kernel.logs import get_logger
-from kernel.settings import Settings, load
+from kernel.settings import Settings
 from movers import report
 from movers.addresses import choose_addresses
 from movers.local.broker.node import LocalKafka
 from movers.local.folders import FolderLock, prepare_folder
 from movers.local.ports import accepts
+from movers.settings import load
 from movers.supervisor import ChildSpec, Supervisor
 from processors.registry import PROCESSORS
 from schemas.topics import CATALOGUE, VENUES
@@ -54,7 +54,6 @@ class StackOptions:
         simulator_args: arguments of the simulated venues; None for the live ones.
         run_for_s: stop by itself after so many seconds of running; None for until told.
         report_path: where the report of the run goes; None for nowhere.
-        env: settings that differ from the environment's.
     """
 
     profile: str
@@ -62,7 +61,6 @@ class StackOptions:
     run_for_s: float | None = None
     report_path: Path | None = None
     verbose: bool = False
-    env: Mapping[str, str] = field(default_factory=dict)
 
 
 class Stack:
@@ -75,16 +73,16 @@ class Stack:
         self._data = self._home / options.profile
         self._lock = self._prepare_folders()
         self._addresses = choose_addresses(settings)
-        self._environment = {**self._addresses.environment(), **self._folders(), **options.env}
+        self._environment = {**settings.overrides, **self._addresses.environment(), **self._folders()}
         if options.simulator_args is not None:
             self._environment |= self._addresses.simulated_venues()
-        os.environ.update(self._environment)
-        self._settings = load()
+        self._settings = load(self._environment)
         self._kafka = LocalKafka(
             data_dir=self._data / "kafka",
             cache_dir=self._home / "cache",
             port=self._addresses.kafka,
             controller_port=self._addresses.kafka_controller,
+            java_home=settings.process.java_home,
         )
         self._supervisor = Supervisor(self._data / "logs", screen=sys.stderr, verbose=options.verbose)
         self._began_s = time.monotonic()
@@ -175,7 +173,6 @@ class Stack:
             ChildSpec(
                 name="kafka",
                 argv=self._kafka.argv(),
-                env=self._kafka.env(),
                 ready=_KafkaReady(self._kafka, a.kafka),
                 address=self._kafka.bootstrap,
             ),
@@ -204,6 +201,7 @@ class Stack:
             ChildSpec(
                 name="simulator",
                 argv=_python("movers", "simulate", *args),
+                env=self._environment,
                 ready=_answers(f"{url}/simulator/status"),
                 address=url,
             )
@@ -222,6 +220,7 @@ class Stack:
         return ChildSpec(
             name="dashboard",
             argv=[sys.executable, *launch.argv(self._settings)],
+            env=self._environment,
             ready=_answers(f"{self._dashboard_url()}/_stcore/health"),
             address=self._dashboard_url(),
         )
@@ -230,7 +229,7 @@ class Stack:
         return ChildSpec(
             name=name,
             argv=_python("movers", *command),
-            env={"METRICS_PORT": str(self._addresses.metrics[name])},
+            env={**self._environment, "METRICS_PORT": str(self._addresses.metrics[name])},
             ready=_answers(f"{self._metrics_url(name)}/health"),
             address=self._metrics_url(name) or "",
         )

@@ -180,7 +180,7 @@ class Supervisor:
         log_file = (self._log_dir / f"{child.spec.name}.log").open("a", encoding="utf-8")
         child.process = await asyncio.create_subprocess_exec(
             *child.spec.argv,
-            env={**os.environ, **child.spec.env},
+            env=child_environment(child.spec.env),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -274,6 +274,11 @@ class Supervisor:
         _signal_group(process.pid, signal.SIGKILL)
         await process.wait()
         child.run_ended()
+
+
+def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """What a process started by us finds: our own environment and, over it, the settings meant for it."""
+    return {**os.environ, **settings}
 
 
 def _signal_group(pid: int, signum: signal.Signals, *, only_leader: bool = False) -> None:

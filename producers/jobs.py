@@ -75,7 +75,7 @@ class Jobs:
                 await self._clock.sleep(self._retry_s("sync_markets"))
             self._crawled.set()
             self._tell([Change(self._state.state or "connected", "markets synchronised")])
-            await self._venue_seconds(self._settings.collector_markets_interval)
+            await self._venue_seconds(self._settings.collector_market_interval)
 
     async def sweeps(self) -> None:
         """All prices, from the end of the first crawl on."""

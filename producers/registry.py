@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from kernel.clock import Clock
-from kernel.settings import Settings
+from kernel.settings import Group, Settings
 from producers.base import Collector, Witness
 from producers.client import VenueHttp, on_loopback
 from producers.kalshi.catalog import KalshiCatalog
 from producers.kalshi.feed import KalshiFeed
+from producers.kalshi.settings import KalshiSettings
 from producers.limits import RateLimit
 from producers.polymarket.catalog import PolymarketCatalog
 from producers.polymarket.feed import PolymarketFeed
+from producers.polymarket.settings import PolymarketSettings
 
-Factory = Callable[[Settings, Witness, Clock], Collector]
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """What a venue brings: its group of settings, and how it is put together."""
+
+    settings: type[Group]
+    collector: Callable[[Settings, Witness, Clock], Collector]
 
 
 def polymarket(settings: Settings, witness: Witness, clock: Clock) -> Collector:
     """Polymarket: Gamma for metadata and sweeps, CLOB for the hot markets. Each host has its own pace."""
-    own = settings.polymarket
+    own = settings.of(PolymarketSettings)
     gamma = VenueHttp(own.polymarket_gamma_url, RateLimit(own.polymarket_requests_per_s, clock), witness, clock)
     clob = VenueHttp(own.polymarket_clob_url, RateLimit(own.polymarket_requests_per_s, clock), witness, clock)
     local = on_loopback(own.polymarket_gamma_url)
@@ -28,10 +37,13 @@ def polymarket(settings: Settings, witness: Witness, clock: Clock) -> Collector:
 
 def kalshi(settings: Settings, witness: Witness, clock: Clock) -> Collector:
     """Kalshi: one host for everything."""
-    own = settings.kalshi
+    own = settings.of(KalshiSettings)
     api = VenueHttp(own.kalshi_api_url, RateLimit(own.kalshi_requests_per_s, clock), witness, clock)
     return Collector("kalshi", KalshiFeed(api, witness), KalshiCatalog(), on_loopback(own.kalshi_api_url))
 
 
-VENUES: Mapping[str, Factory] = {"polymarket": polymarket, "kalshi": kalshi}
-"""Venue to its factory. A folder of the same name lies beside this file."""
+VENUES: Mapping[str, Venue] = {
+    "polymarket": Venue(PolymarketSettings, polymarket),
+    "kalshi": Venue(KalshiSettings, kalshi),
+}
+"""Venue to what it brings. A folder of the same name lies beside this file."""

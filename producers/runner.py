@@ -39,7 +39,11 @@ def run(settings: Settings, venue: str) -> None:
         watch = LinkWatch(process, f"producer-{venue}", kafka.kafka_bootstrap_servers, can_work=True)
         outbox = Outbox(venue, kafka.kafka_bootstrap_servers, registry, spill, clock, watch.config())
         jobs = Jobs(
-            VENUES[venue](settings, outbox, clock), settings.collector, settings.process.max_bad_share, outbox, clock
+            VENUES[venue].collector(settings, outbox, clock),
+            settings.collector,
+            settings.process.max_bad_share,
+            outbox,
+            clock,
         )
         process.add_facts(jobs.health)
         try:

@@ -1,14 +1,30 @@
-"""Kalshi's constants: page sizes and words. Facts checked 2026-11-22; the address is a setting of the process."""
+"""Kalshi's settings, and its constants: page sizes and words. Facts checked 2026-11-22."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
+from pydantic import Field, SecretStr
+
+from kernel.settings import Group, OptionalPath
 from schemas.words import Category, MarketStatus
 
 VENUE: Final = "kalshi"
 ID_PREFIX: Final = "KALSHI:"
+
+
+class KalshiSettings(Group):
+    """Kalshi's addresses, and the key that its streaming asks for; reading over REST needs none."""
+
+    kalshi_api_url: str = Field("https://external-api.kalshi.com/trade-api/v2", description="REST base address")
+    kalshi_ws_url: str = Field(
+        "wss://external-api-ws.kalshi.com/trade-api/ws/v2", description="WebSocket address (streaming)"
+    )
+    kalshi_requests_per_s: float = Field(5, gt=0, description="Requests a second at the most")
+    kalshi_api_key: SecretStr = Field(SecretStr(""), description="Id of the API key (streaming)")
+    kalshi_private_key_file: OptionalPath = Field(None, description="PEM file with the private key of that API key")
+
 
 EVENTS_PAGE: Final = 200
 MARKETS_PAGE: Final = 1000

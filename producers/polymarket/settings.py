@@ -1,14 +1,29 @@
-"""Polymarket's constants: page sizes and words. Facts checked 2026-11-22; addresses are settings of the process."""
+"""Polymarket's settings, and its constants: page sizes and words. Facts checked 2026-11-22."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
+from pydantic import Field
+
+from kernel.settings import Group
 from schemas.words import Category
 
 VENUE: Final = "polymarket"
 ID_PREFIX: Final = "POLY:"
+
+
+class PolymarketSettings(Group):
+    """Polymarket's public addresses. Reading it needs no key."""
+
+    polymarket_gamma_url: str = Field("https://gamma-api.polymarket.com", description="Gamma (metadata) base address")
+    polymarket_clob_url: str = Field("https://clob.polymarket.com", description="CLOB (books) base address")
+    polymarket_ws_url: str = Field(
+        "wss://ws-subscriptions-clob.polymarket.com/ws/market", description="Market channel (streaming)"
+    )
+    polymarket_requests_per_s: float = Field(10, gt=0, description="Requests a second at the most, per host")
+
 
 EVENTS_PAGE: Final = 100
 """Events a page. 500 are allowed, but with their markets inside such a page can pass 20 MB."""

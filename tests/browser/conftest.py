@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from dashboard.launch import argv
-from kernel.settings import load
+from kernel.settings import Settings
 from movers.local.ports import free_port
 from tests.dashboard.fixtures import seeded, young
 from tests.stack.processes import (
@@ -99,9 +99,7 @@ def start_dashboard(
 
 
 def _start(environment: dict[str, str], log: Path) -> DashboardProcess:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DASHBOARD_PORT", environment["DASHBOARD_PORT"])
-        command = [sys.executable, *argv(load())]
+    command = [sys.executable, *argv(Settings(environment))]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=child_environment(environment), stdout=output, stderr=output)
     url = f"http://127.0.0.1:{environment['DASHBOARD_PORT']}"

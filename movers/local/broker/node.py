@@ -29,16 +29,25 @@ _MIB = 1 << 20
 class LocalKafka:
     """One Kafka node on a data folder.
 
-    Call `prepare` once, start `argv()` with `env()` added to the environment, then `wait_ready`. A killed node comes
+    Call `prepare` once, start `argv()`, then `wait_ready`. A killed node comes
     back on the same folder by starting `argv()` again.
     """
 
-    def __init__(self, data_dir: Path, cache_dir: Path, port: int, controller_port: int, heap_mb: int = 256) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        cache_dir: Path,
+        port: int,
+        controller_port: int,
+        heap_mb: int = 256,
+        java_home: str = "",
+    ) -> None:
         self.data_dir = data_dir.absolute()
         self.cache_dir = cache_dir.absolute()
         self.port = port
         self.controller_port = controller_port
         self.heap_mb = heap_mb
+        self._java_home = java_home
         self._java: Path | None = None
         self._java_flags: list[str] = []
         self._jars: list[Path] = []
@@ -72,7 +81,7 @@ class LocalKafka:
         if self._lock is None:
             self._lock = FolderLock(self.data_dir, "kafka")
             self._refuse_orphan()
-        self._java = find_java()
+        self._java = find_java(self._java_home)
         if (java_major(self._java) or 0) >= 24:
             # Kafka and its codecs use what newer Java warns about at every start.
             self._java_flags = ["--sun-misc-unsafe-memory-access=allow", "--enable-native-access=ALL-UNNAMED"]
@@ -92,10 +101,6 @@ class LocalKafka:
     def argv(self) -> list[str]:
         """The command line of the node."""
         return [*self._java_command(), "kafka.Kafka", str(self.properties_file)]
-
-    def env(self) -> dict[str, str]:
-        """Variables to add to the node's environment."""
-        return {"CLASSPATH": os.pathsep.join(map(str, self._jars))}
 
     def wait_ready(self, timeout_s: float) -> None:
         """Returns when a transaction and a consumer group work. Raises TimeoutError."""
@@ -172,6 +177,8 @@ class LocalKafka:
             raise RuntimeError("call prepare() first")
         return [
             str(self._java),
+            "-cp",
+            os.pathsep.join(map(str, self._jars)),
             f"-Xmx{self.heap_mb}m",
             "-Xms64m",
             "-XX:+UseSerialGC",
@@ -194,7 +201,6 @@ class LocalKafka:
         arguments = ["--cluster-id", _cluster_id(), "--config", str(self.properties_file), "--ignore-formatted"]
         done = subprocess.run(
             [*command, *arguments],
-            env={**os.environ, **self.env()},
             capture_output=True,
             text=True,
             timeout=120,

@@ -165,7 +165,7 @@ class Engine:
             raise UserError(f"data folder {folder} (warehouse) must not have a '?' in its name")
         self._lock = FolderLock(folder, "warehouse")
         # The engine takes its time zone from the process; ours is UTC on every machine.
-        os.environ["TZ"] = "UTC"
+        os.putenv("TZ", "UTC")
         time.tzset()
         from chdb.state.sqlitelike import Connection  # 0.8 s and 250 MB: only after everything cheap was checked
 

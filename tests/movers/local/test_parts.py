@@ -70,9 +70,9 @@ def test_java_home_is_used_when_new_enough_and_the_wheel_otherwise(tmp_path: Pat
 
     new, old, ancient = home("new", "21.0.4"), home("old", "11.0.2"), home("ancient", "1.8.0_402")
 
-    assert java.find_java({"JAVA_HOME": str(new.parent.parent)}) == new
+    assert java.find_java(str(new.parent.parent)) == new
     for program in (old, ancient, tmp_path / "none" / "bin" / "java"):
-        wheel = java.find_java({"JAVA_HOME": str(program.parent.parent)})
+        wheel = java.find_java(str(program.parent.parent))
         assert wheel not in (old, ancient)
         assert (java.java_major(wheel) or 0) >= 17
     assert java.java_major(ancient) == 8

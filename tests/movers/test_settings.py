@@ -1,0 +1,160 @@
+"""Settings: complete example, refused mistakes, names and defaults of the plan, masked secrets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kernel.errors import UserError
+from kernel.settings import RENAMED
+from movers.console import settings_rows
+from movers.settings import groups, load
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No `.env`, and none of our names in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for group in groups():
+        for name in group.names():
+            monkeypatch.delenv(name, raising=False)
+
+
+def values() -> dict[str, object]:
+    """Every setting as `movers config` shows it."""
+    return {str(row["name"]): row["value"] for row in settings_rows(load(), groups())}
+
+
+def test_the_example_lists_every_setting_with_its_default(repo_dir: Path) -> None:
+    lines = (repo_dir / ".env.example").read_text("utf-8").splitlines()
+    listed = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+    assert listed == values()
+
+
+def test_the_example_tells_what_each_setting_means(repo_dir: Path) -> None:
+    text = (repo_dir / ".env.example").read_text("utf-8")
+
+    for row in settings_rows(load(), groups()):
+        assert f"# {row['meaning']}\n{row['name']}=" in text
+
+
+def test_the_example_itself_is_accepted(repo_dir: Path, tmp_path: Path) -> None:
+    defaults = values()
+    (tmp_path / ".env").write_text((repo_dir / ".env.example").read_text("utf-8"))
+
+    assert values() == defaults
+
+
+def test_names_and_defaults_are_those_of_the_plan() -> None:
+    plan = {
+        "COLLECTOR_PRICE_INTERVAL": "15.0",
+        "COLLECTOR_MARKET_INTERVAL": "900.0",
+        "ALERT_THRESHOLD_PP": "6.0",
+        "MIN_VOLUME_24H": "10000.0",
+        "MAX_SPREAD_PP": "2.0",
+        "KALSHI_API_KEY": "",
+        "KALSHI_PRIVATE_KEY_FILE": "",
+    }
+
+    assert {name: values()[name] for name in plan} == plan
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+@pytest.mark.parametrize("in_file", [True, False])
+def test_an_old_name_is_one_line_naming_the_new_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old: str, new: str, in_file: bool
+) -> None:
+    if in_file:
+        (tmp_path / ".env").write_text(f"{old}=0.5\n")
+    else:
+        monkeypatch.setenv(old, "0.5")
+
+    with pytest.raises(UserError, match=f"^setting {old} is now {new}; please rename it$"):
+        load()
+
+
+def test_every_new_name_of_a_renamed_setting_exists() -> None:
+    known = {name for group in groups() for name in group.names()}
+
+    assert set(RENAMED.values()) <= known
+    assert not set(RENAMED) & known
+
+
+def test_overrides_go_over_the_environment_and_that_over_dotenv(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text('CLICKHOUSE_HOST=file\nexport CLICKHOUSE_USER="${quoted}"\nLOG_LEVEL=debug\n')
+    monkeypatch.setenv("CLICKHOUSE_HOST", "environment")
+    monkeypatch.setenv("log_level", "warning")
+
+    settings = load({"CLICKHOUSE_HOST": "override"})
+
+    assert settings.clickhouse.clickhouse_host == "override"
+    assert settings.clickhouse.clickhouse_user == "${quoted}"
+    assert settings.process.log_level == "warning"
+    assert settings.overrides == {"CLICKHOUSE_HOST": "override"}
+    assert {"CLICKHOUSE_HOST", "CLICKHOUSE_USER", "LOG_LEVEL"} <= settings.given
+    assert "CLICKHOUSE_PORT" not in settings.given
+
+
+def test_a_misspelt_key_in_dotenv_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("# mine, ALERT_TRESHOLD_PP\nALERT_TRESHOLD_PP=5\n")
+
+    with pytest.raises(UserError, match=r"\.env line 2: unknown setting ALERT_TRESHOLD_PP"):
+        load()
+
+
+def test_a_value_that_does_not_fit_is_one_line_naming_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLICKHOUSE_PORT", "eighty")
+
+    with pytest.raises(UserError, match=r"^setting CLICKHOUSE_PORT: .*integer.*'eighty'") as caught:
+        load()
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("windows", ["900,300", "300,300", "", "30", "300,100000"])
+def test_windows_must_be_distinct_ascending_and_at_most_a_day(monkeypatch: pytest.MonkeyPatch, windows: str) -> None:
+    monkeypatch.setenv("WINDOWS", windows)
+
+    with pytest.raises(UserError, match="setting WINDOWS"):
+        load()
+
+
+def test_a_setting_left_empty_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "")
+
+    with pytest.raises(UserError, match=r"^setting KAFKA_BOOTSTRAP_SERVERS: .*at least"):
+        load()
+
+
+def test_more_windows_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WINDOWS", "60, 300,21600")
+
+    assert load().rules.windows == (60, 300, 21600)
+
+
+def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = [name for group in groups() for name in group.names() if group.is_secret(name.lower())]
+    assert {"CLICKHOUSE_PASSWORD", "KALSHI_API_KEY"} <= set(secrets)
+    for name in secrets:
+        monkeypatch.setenv(name, "canary-hunter2")
+
+    settings = load()
+
+    shown = [str(settings_rows(settings, groups())), *(repr(settings.of(group)) for group in groups())]
+    assert not [text for text in shown if "hunter2" in text]
+
+
+def test_the_environment_is_read_by_the_loader_and_handed_on_by_the_supervisor_only(repo_dir: Path) -> None:
+    rooms = ("movers", "kernel", "schemas", "producers", "processors", "sinks", "dashboard", "simulator")
+    reading = {
+        str(path.relative_to(repo_dir))
+        for room in rooms
+        for path in (repo_dir / room).rglob("*.py")
+        if "os.environ" in path.read_text("utf-8") or "getenv" in path.read_text("utf-8")
+    }
+
+    assert reading == {"kernel/settings.py", "movers/supervisor.py"}
