@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import streamlit as st
 
-from dashboard import live
+from dashboard import live, oidc
 from dashboard.context import Context, arrive, chosen_market, context
 from dashboard.views import alerts, category_trends, market_detail, top_movers
 from kernel.errors import UserError
@@ -76,6 +76,7 @@ def main() -> None:
     except UserError as error:
         st.error(str(error), icon=":material/settings:")
         st.stop()
+    oidc.admit(shared.readers)
     arrive(page.url_path)
     live.strip(shared)
     page.run()

@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard import formats
+from dashboard.settings import DashboardSettings
 from dashboard.store import Store, StoreUnavailableError
 from dashboard.toasts import AlertFeed
 from kernel import logs
@@ -26,6 +27,8 @@ class Context:
     sweep_interval_s: float
     store: Store
     alerts: AlertFeed
+    readers: tuple[str, ...] | None
+    """Who may look, by their OpenID Connect address; None when they are not asked that way."""
 
     @property
     def windows(self) -> dict[str, int]:
@@ -46,12 +49,14 @@ def context() -> Context:
         UserError: a setting does not fit.
     """
     settings: Settings = load()
+    own = settings.of(DashboardSettings)
     logs.configure(settings.process.log_level, process="dashboard")
     return Context(
         rules=settings.rules,
         sweep_interval_s=settings.collector.collector_price_interval,
         store=Store(settings.clickhouse),
         alerts=AlertFeed(settings.kafka.kafka_bootstrap_servers, settings.kafka.schema_registry_url),
+        readers=own.dashboard_oidc_readers if own.dashboard_oidc_metadata_url else None,
     )
 
 

@@ -138,6 +138,18 @@ def dashboard(port: PortOption = None) -> None:
     os.execve(sys.executable, command, child_environment(tree.overrides))  # noqa: S606  ourselves, with our own arguments
 
 
+@app.command("hash-password", epilog="Example: movers hash-password < password.txt")
+def hash_password() -> None:
+    """Turn a password for the dashboard into what DASHBOARD_PASSWORD_HASH wants; asks for it, or reads a line."""
+    from dashboard import login
+
+    if sys.stdin.isatty():
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        password = sys.stdin.readline().rstrip("\n")
+    typer.echo(login.hash_password(password))
+
+
 @app.command(epilog="Example: movers migrate")
 def migrate() -> None:
     """Bring ClickHouse's tables up to date."""

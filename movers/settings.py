@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dashboard.settings import DashboardSettings
 from kernel import settings as kernel
 from kernel.settings import Group, Settings
 
@@ -24,6 +25,7 @@ def groups() -> tuple[type[Group], ...]:
         *_SHARED[:3],
         *(venue.settings for venue in VENUES.values()),
         *_SHARED[3:],
+        DashboardSettings,
     )
 
 

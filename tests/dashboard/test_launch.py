@@ -1,4 +1,4 @@
-"""How the dashboard is started."""
+"""How the dashboard is started, and when it refuses to be."""
 
 from __future__ import annotations
 
@@ -6,8 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.launch import argv
+from dashboard.launch import allowed_hosts, argv, is_loopback, login_needed
+from dashboard.login import hash_password
+from kernel.errors import UserError
 from kernel.settings import load
+
+OIDC = {
+    "DASHBOARD_OIDC_METADATA_URL": "https://id.example/.well-known/openid-configuration",
+    "DASHBOARD_OIDC_CLIENT_ID": "movers",
+    "DASHBOARD_OIDC_CLIENT_SECRET": "a secret",
+    "DASHBOARD_OIDC_REDIRECT_URL": "https://movers.example/oauth2callback",
+    "DASHBOARD_OIDC_READERS": "@example.com",
+}
 
 
 def test_argv_starts_our_app_quietly_on_the_set_address(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,3 +34,47 @@ def test_argv_starts_our_app_quietly_on_the_set_address(monkeypatch: pytest.Monk
     assert options["--server.headless"] == "true"
     assert options["--browser.gatherUsageStats"] == "false"
     assert options["--client.showErrorDetails"] == "none"
+    assert options["--server.enableCORS"] == options["--server.enableXsrfProtection"] == "true"
+    assert options["--server.enableAgentApi"] == "false"
+    pairs = list(zip(arguments[4::2], arguments[5::2], strict=True))
+    assert [value for name, value in pairs if name == "--server.allowedHosts"] == allowed_hosts(load())
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.20", "dashboard.example"])
+def test_another_address_than_loopback_wants_a_login(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("DASHBOARD_HOST", host)
+
+    with pytest.raises(UserError, match="DASHBOARD_PASSWORD_HASH") as caught:
+        argv(load())
+
+    assert "\n" not in str(caught.value)
+    monkeypatch.setenv("DASHBOARD_PASSWORD_HASH", hash_password("long enough", log2_n=4))
+    assert login_needed(load()) == "password"
+
+
+def test_openid_connect_is_a_login_when_it_is_set_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DASHBOARD_HOST", "0.0.0.0")
+    for name, value in OIDC.items():
+        monkeypatch.setenv(name, value)
+    assert login_needed(load()) == "oidc"
+
+    for name in OIDC.keys() - {"DASHBOARD_OIDC_METADATA_URL"}:
+        monkeypatch.setenv(name, "")
+        with pytest.raises(UserError, match=name):
+            login_needed(load())
+        monkeypatch.setenv(name, OIDC[name])
+
+
+def test_it_answers_under_its_own_names_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DASHBOARD_HOST", "0.0.0.0")
+    monkeypatch.setenv("DASHBOARD_ALLOWED_HOSTS", "movers.example, board.example")
+
+    assert allowed_hosts(load()) == ["localhost", "127.0.0.1", "movers.example", "board.example"]
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("x", False)],
+)
+def test_what_counts_as_loopback(host: str, local: bool) -> None:
+    assert is_loopback(host) is local
