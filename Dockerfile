@@ -1,30 +1,34 @@
-# One image for every process of ours; compose says which one runs.
-FROM python:3.12-slim AS build
-WORKDIR /src
-RUN python -m venv /opt/movers
-COPY constraints-image.txt ./
-RUN /opt/movers/bin/pip install --no-cache-dir --require-hashes -r constraints-image.txt
-COPY pyproject.toml README.md LICENSE ./
-COPY movers movers
-COPY kernel kernel
-COPY simulator simulator
-COPY schemas schemas
-COPY producers producers
-COPY processors processors
-COPY sinks sinks
-COPY dashboard dashboard
-# The build back-end comes without a hash, so it is kept out of the environment that runs.
-RUN pip install --no-cache-dir hatchling \
- && pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
- && /opt/movers/bin/pip install --no-cache-dir --no-deps /tmp/wheel/*.whl
+# One image for every process of ours; docker-compose.yml says which one runs.
+#   docker build --build-arg BASE_IMAGE=… --build-arg PIP_INDEX_URL=… .
+# BASE_IMAGE needs python3 (3.11 to 3.13) with venv. HTTP_PROXY and its like are taken from the builder; behind a proxy
+# with an authority of its own, use a base image that trusts it and name its bundle in PIP_CERT.
+ARG BASE_IMAGE=python:3.12-slim
 
-FROM python:3.12-slim
-RUN useradd --create-home --uid 10001 movers \
- && mkdir -p /var/lib/movers && chown movers: /var/lib/movers
+FROM ${BASE_IMAGE} AS build
+ARG PIP_INDEX_URL
+ARG PIP_CERT
+# pip and the build back-end stay in a place of their own: what runs has neither.
+RUN python3 -m venv /opt/tools && python3 -m venv --without-pip /opt/movers
+COPY constraints-image.txt /src/
+RUN /opt/tools/bin/pip --python /opt/movers/bin/python install --no-cache-dir --require-hashes \
+      -r /src/constraints-image.txt \
+ && /opt/tools/bin/pip install --no-cache-dir hatchling
+COPY . /src
+RUN cd /src \
+ && /opt/tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
+ && /opt/tools/bin/pip --python /opt/movers/bin/python install --no-cache-dir --no-deps /tmp/wheel/*.whl
+
+FROM ${BASE_IMAGE}
+RUN groupadd --gid 10001 movers && useradd --uid 10001 --gid movers --no-create-home --home-dir /tmp movers \
+ && install -d -o movers -g movers /var/lib/movers
 COPY --from=build /opt/movers /opt/movers
-ENV PATH=/opt/movers/bin:$PATH PYTHONUNBUFFERED=1 MOVERS_HOME=/var/lib/movers STATE_DIR=/var/lib/movers/state \
+ENV PATH=/opt/movers/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    HOME=/tmp \
+    MOVERS_HOME=/var/lib/movers \
+    STATE_DIR=/var/lib/movers/state \
     SPILL_DIR=/var/lib/movers/spill
-USER movers
+USER 10001:10001
 WORKDIR /var/lib/movers
 ENTRYPOINT ["movers"]
 CMD ["--help"]

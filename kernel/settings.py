@@ -25,6 +25,17 @@ RENAMED = {
 """Old name to new; an old one is told, not obeyed and not passed over."""
 
 
+COMPOSE_NAMES = frozenset(
+    {
+        *("MOVERS_IMAGE", "BASE_IMAGE", "PIP_INDEX_URL", "PIP_CERT", "REDPANDA_IMAGE", "CLICKHOUSE_IMAGE"),
+        *("CLICKHOUSE_OPEN_FILES", "CONSOLE_IMAGE", "PROMETHEUS_IMAGE", "GRAFANA_IMAGE", "KAFKA_PORT"),
+        *("SCHEMA_REGISTRY_PORT", "CLICKHOUSE_HTTP_PORT", "CONSOLE_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"),
+        "WHOLE_VENUE_COLLECTORS",
+    }
+)
+"""What docker-compose.yml reads from the same `.env` and no process of ours does (tests/compose holds them equal)."""
+
+
 class Group(BaseModel):
     """Settings that belong together: a field `x_y` is the setting X_Y, its description what `movers config` shows."""
 
@@ -200,9 +211,9 @@ def refuse_unknown(groups: Callable[[], Iterable[type[Group]]]) -> None:
         UserError: `.env` holds a key that none of the groups knows.
     """
     keys = _dotenv()
-    known = {name for group in groups() for name in group.names()} if keys else set()
+    known = COMPOSE_NAMES | {name for group in groups() for name in group.names()} if keys else COMPOSE_NAMES
     for name, _ in keys:
-        if name not in known:
+        if name not in known and not name.startswith("COMPOSE_"):
             lines = _DOTENV.read_text("utf-8").upper().splitlines()
             number = next(n for n, line in enumerate(lines, start=1) if line.removeprefix("EXPORT ").startswith(name))
             raise UserError(f".env line {number}: unknown setting {name}; `movers config` lists the known ones")

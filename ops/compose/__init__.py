@@ -1,0 +1,1 @@
+"""Behind `make compose` and `make compose-check`."""
