@@ -15,6 +15,7 @@ LAG = Histogram(
 )
 MESSAGES = Counter("movers_messages", "Messages this process finished with", ["stage", "topic"])
 BAD_INPUT = Counter("movers_bad_input", "Messages or rows that could not be used", ["stage", "reason"])
+LOST = Counter("movers_lost_messages", "Messages that Kafka deleted before this stage read them", ["stage", "topic"])
 STATE_DROPPED = Counter(
     "movers_state_dropped", "Remembered states that could not be read any more and began anew", ["stage", "part"]
 )

@@ -8,20 +8,19 @@ values travel as bytes and are decoded in the step.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
-import socket
 from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from quixstreams import Application
+from quixstreams.checkpointing.exceptions import CheckpointConsumerCommitError, CheckpointProducerTimeout
+from quixstreams.kafka.exceptions import KafkaBrokerUnavailableError, KafkaProducerDeliveryError
 from quixstreams.models import Row
 from quixstreams.models.serializers import SerializationContext, Serializer
 from quixstreams.state import State
+from quixstreams.state.exceptions import ChangelogTopicPartitionNotAssigned, InvalidStoreChangelogOffset
 from quixstreams.state.rocksdb import RocksDBOptions
 
 from kernel.clock import Clock, SystemClock
@@ -29,18 +28,21 @@ from kernel.dead_letters import BadInputLimit, DeadLetters, Refused
 from kernel.errors import BadMessageError, KafkaAwayError, UserError
 from kernel.kafka import PRODUCER_CONFIG, LinkWatch
 from kernel.logs import get_logger
-from kernel.metrics import BAD_INPUT, LAG, MESSAGES, NEWEST_EVENT
+from kernel.metrics import BAD_INPUT, LAG, MESSAGES, NEWEST_EVENT, STATE_DROPPED
 from kernel.process import Process, living
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
+from processors.log_watch import Log, LogWatch, grow, look
+from processors.quix_inside import ProcessorApplication, says_log_was_cut
 from processors.step import Output, Processor, Result, Stage, Step, guarded
 from schemas.topics import Topic
-from schemas.units import US_PER_S
+from schemas.units import US_PER_MS, US_PER_S
 
 log = get_logger(__name__)
 
 COMMIT_INTERVAL_S = 1.0
 _POLL_S = 0.2
+_SESSION_MS = 6000
 _BLOCK_CACHE_BYTES = 64 << 20
 _NEWEST_STEP_US = US_PER_S // 10
 
@@ -63,11 +65,11 @@ class Worker:
         self._late = BAD_INPUT.labels(stage.name, "late")
         self._venues: dict[str, _VenueBooks] = {}
 
-    def process(self, value: bytes, key: bytes, _timestamp: int, _headers: Headers, state: State) -> tuple[Output, ...]:
+    def process(self, value: bytes, key: bytes, timestamp: int, _headers: Headers, state: State) -> tuple[Output, ...]:
         """The function that Quix calls: reads the market's state, runs the step, writes the state last."""
         names = self._stage.state_keys
         before = tuple([state.get_bytes(name) for name in names])
-        result = guarded(self._step, key, value, before)
+        result = guarded(self._step, key, value, before, timestamp * US_PER_MS)
         for name, old, new in zip(names, before, result.remember, strict=True):
             if new == old:
                 continue
@@ -129,8 +131,8 @@ class _OutputValue(Serializer):  # type: ignore[misc]  # Quix ships no types
         return value[1]
 
 
-def build(stage: Stage, worker: Worker, settings: Settings, process: Process) -> Application:
-    """The Quix application of a stage, wired and not yet running. Talks to the broker.
+def build(stage: Stage, worker: Worker, settings: Settings, process: Process, begun: Log) -> ProcessorApplication:
+    """The Quix application of a stage over a log, wired and not yet running. Talks to the broker.
 
     Raises:
         UserError: a topic is missing.
@@ -138,10 +140,13 @@ def build(stage: Stage, worker: Worker, settings: Settings, process: Process) ->
     """
     bootstrap = settings.kafka.kafka_bootstrap_servers
     _require_topics(bootstrap, (stage.input, *stage.outputs))
-    app = Application(
+    group = group_of(stage, begun)
+    for name in grow(bootstrap, f"changelog__{group}--", begun.partitions):
+        log.warning("changelog_grown", topic=name, partitions=begun.partitions)
+    app = ProcessorApplication(
         broker_address=bootstrap,
-        consumer_group=stage.group,
-        auto_offset_reset="earliest",
+        consumer_group=group,
+        auto_offset_reset="error",
         commit_interval=COMMIT_INTERVAL_S,
         consumer_poll_timeout=_POLL_S,
         # Our topics exist by now; what Quix may create is the changelog of its state.
@@ -151,16 +156,26 @@ def build(stage: Stage, worker: Worker, settings: Settings, process: Process) ->
         state_dir=settings.process.state_dir.absolute(),
         rocksdb_options=RocksDBOptions(block_cache_size=_BLOCK_CACHE_BYTES),
         processing_guarantee="at-least-once",
-        producer_extra_config={**PRODUCER_CONFIG, "client.id": stage.group},
-        consumer_extra_config=_consumer_config(stage, settings, process),
+        producer_extra_config={**PRODUCER_CONFIG, "client.id": group},
+        consumer_extra_config=_consumer_config(group, settings, process),
         on_processing_error=worker.on_error,
         on_message_processed=worker.on_done,
     )
+    app.stage = stage.name
     source = app.topic(stage.input.name, value_deserializer="bytes", value_serializer="bytes")
     targets = {topic.name: app.topic(topic.name, value_serializer=_OutputValue()) for topic in stage.outputs}
     made = app.dataframe(source).apply(worker.process, stateful=True, expand=True, metadata=True)
     made.to_topic(lambda output, _key, _timestamp, _headers: targets[output[0]])
     return app
+
+
+def group_of(stage: Stage, begun: Log) -> str:
+    """Consumer group of a stage over one log; its state and changelog are named after it too.
+
+    State is what a log made of it. A topic that was made anew is another log: its offsets count from 0 again, so it
+    gets a group, a state and a changelog of its own.
+    """
+    return f"{stage.group}-{begun.identity}" if begun.identity else stage.group
 
 
 def run(processor: Processor, settings: Settings) -> None:
@@ -178,28 +193,107 @@ def run(processor: Processor, settings: Settings) -> None:
         letters = DeadLetters(settings.kafka.kafka_bootstrap_servers, registry, stage.name, SystemClock())
         limit = BadInputLimit(settings.process.max_bad_share)
         worker = Worker(stage, step, letters, limit, process, SystemClock())
-        app = process.until(lambda: build(stage, worker, settings, process))
-        process.on_stop(app.stop)
-        log.info("processor_started", stage=stage.name, input=stage.input.name)
-        app.run()
-        log.info("processor_stopped", stage=stage.name)
+        _Life(stage, worker, settings, process).live()
 
 
-def _consumer_config(stage: Stage, settings: Settings, process: Process) -> dict[str, Any]:
-    watch = LinkWatch(process, stage.group, settings.kafka.kafka_bootstrap_servers)
+_KAFKA_FAILED_US = (
+    CheckpointConsumerCommitError,
+    CheckpointProducerTimeout,
+    KafkaBrokerUnavailableError,
+    KafkaException,
+    KafkaProducerDeliveryError,
+)
+"""Away for longer than a session or a delivery may take, so that the group went on without us or messages did not
+arrive; or come back without what it had, so that the client's own numbering of messages is void."""
+
+_PAUSE_S = 1.0
+
+
+class _Life:
+    """A stage from start to end: application after application, a new one whenever the log is not what it was."""
+
+    def __init__(self, stage: Stage, worker: Worker, settings: Settings, process: Process) -> None:
+        self._stage = stage
+        self._worker = worker
+        self._settings = settings
+        self._process = process
+        self._app: ProcessorApplication | None = None
+        self._again = True
+        self._was_cut = False
+        process.on_stop(self._stop)
+
+    def live(self) -> None:
+        """Until the process is told to stop: through our handler, or through the one that Quix puts in its place."""
+        while self._again and not self._process.stopping.is_set():
+            self._again = False
+            self._live_once()
+        log.info("processor_stopped", stage=self._stage.name)
+
+    def _live_once(self) -> None:
+        begun = self._process.until(lambda: look(self._bootstrap, self._stage.input.name))
+        app = self._app = self._process.until(
+            lambda: build(self._stage, self._worker, self._settings, self._process, begun)
+        )
+        app.was_cut, self._was_cut = self._was_cut, False
+        log.info("processor_started", stage=self._stage.name, input=begun.topic, partitions=begun.partitions)
+        try:
+            with LogWatch(self._bootstrap, begun, self._changed):
+                app.run()
+        except Exception as error:
+            if not self._mend(error, app, begun):
+                raise
+            self._again = True
+
+    def _mend(self, error: Exception, app: ProcessorApplication, begun: Log) -> bool:
+        """Whether beginning again mends it; does what must be done before that."""
+        if isinstance(error, InvalidStoreChangelogOffset):
+            # Kafka came back without the newest part of the changelog: what is on disk here is ahead of it.
+            log.error("state_ahead_of_changelog", stage=self._stage.name, action="rebuilt from the changelog")
+            STATE_DROPPED.labels(self._stage.name, "all").inc()
+            app.clear_state()
+            self._was_cut = True
+            return True
+        if says_log_was_cut(error):
+            log.error("position_not_in_log", stage=self._stage.name, error=str(error))
+            self._was_cut = True
+            return True
+        if isinstance(error, _KAFKA_FAILED_US) or isinstance(error.__cause__, KafkaException):
+            # Nothing since the last checkpoint counts: it is read again, and what was done is recognised by its time.
+            log.warning("begun_again", stage=self._stage.name, error=repr(error))
+            self._process.stopping.wait(_PAUSE_S)
+            return True
+        # Partitions that were added a moment ago have no changelog yet; the next application makes it.
+        return isinstance(error, ChangelogTopicPartitionNotAssigned) and look(self._bootstrap, begun.topic) != begun
+
+    def _changed(self, now: Log) -> None:
+        log.warning("log_changed", stage=self._stage.name, topic=now.topic, partitions=now.partitions, id=now.identity)
+        self._again = True
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._app is not None:
+            self._app.stop()
+
+    @property
+    def _bootstrap(self) -> str:
+        return self._settings.kafka.kafka_bootstrap_servers
+
+
+def _consumer_config(group: str, settings: Settings, process: Process) -> dict[str, Any]:
+    watch = LinkWatch(process, group, settings.kafka.kafka_bootstrap_servers)
 
     def polled(report: str) -> None:
         """Statistics come while the consumer is polled, be there messages or not: so the loop turns."""
         process.beat()
         watch.statistics(report)
 
-    # A fixed member name lets a restarted process take its partitions back at once, instead of after the session
-    # timeout of the one that was killed. The state folder is locked by its process anyway, so it gives the name.
-    place = hashlib.blake2b(os.fsencode(settings.process.state_dir.absolute()), digest_size=4).hexdigest()
     return {
-        "group.instance.id": f"{stage.group}-{socket.gethostname()}-{place}",
-        "session.timeout.ms": 20_000,
-        "client.id": stage.group,
+        # No fixed member name: with one, a group keeps its old assignment when partitions are added (Kafka 4.1), and
+        # a member that left for good keeps its partitions for a whole session. The price is one short session after
+        # kill -9; heartbeats come from a thread of the C library's own, however busy we are.
+        "session.timeout.ms": _SESSION_MS,
+        "heartbeat.interval.ms": _SESSION_MS // 4,
+        "client.id": group,
         **watch.config(),
         "stats_cb": polled,
     }

@@ -20,7 +20,9 @@ from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from schemas.codec import UndecodableError
 from schemas.events import Move, Tick
+from schemas.times import is_ahead
 from schemas.topics import Topic
+from schemas.units import US_PER_S
 
 log = get_logger(__name__)
 
@@ -98,11 +100,15 @@ def recalled(
         return None
 
 
-def guarded(step: Step, key: bytes, value: bytes | None, remembered: Remembered) -> Result:
+def guarded(step: Step, key: bytes, value: bytes | None, remembered: Remembered, published_us: int) -> Result:
     """Runs a step on a message. What the message is to blame for becomes a BadMessageError.
 
+    Args:
+        published_us: when Kafka was given the message.
+
     Raises:
-        BadMessageError: no key, no value, undecodable, filed under a wrong key, or not to be computed with.
+        BadMessageError: no key, no value, undecodable, filed under a wrong key, not to be computed with, or stamped
+            ahead of its receipt or of its publication: it would be its market's newest moment for as long.
         MoversError: what the environment is to blame for, as it came: the message may well be fine.
     """
     if not key or not value:
@@ -115,6 +121,10 @@ def guarded(step: Step, key: bytes, value: bytes | None, remembered: Remembered)
         raise BadMessageError("undecodable", str(error), value) from error
     except Exception as error:
         raise BadMessageError("failed", f"{type(error).__name__}: {error}", value) from error
-    if result.event.market_id.encode() != key:
-        raise BadMessageError("wrong_key", f"key {key[:80]!r} carries {result.event.market_id}", value)
+    event = result.event
+    if event.market_id.encode() != key:
+        raise BadMessageError("wrong_key", f"key {key[:80]!r} carries {event.market_id}", value)
+    if is_ahead(event.ts_event_us, min(event.ts_received_us, published_us)):
+        ahead_s = (event.ts_event_us - min(event.ts_received_us, published_us)) // US_PER_S
+        raise BadMessageError("stamped_ahead", f"{ahead_s} s ahead of its receipt", value)
     return result

@@ -16,6 +16,9 @@ PPM_PER_PP = 10_000
 US_PER_S = 1_000_000
 """Microseconds in a second."""
 
+US_PER_MS = 1_000
+"""Microseconds in a millisecond."""
+
 _WINDOW_LABELS = {300: "5m", 900: "15m", 3600: "1h", 86_400: "24h"}
 
 

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
-from kernel.kafka import Publisher, create_topics, read_to_end
+from kernel.kafka import create_topics, read_to_end
 from kernel.schema_registry import SchemaRegistry
-from movers.local.ports import free_port
-from schemas.codec import Codec
 from schemas.events import Alert, Bar, DeadLetter, Event, Market, Move, Tick
-from schemas.topics import ALERTS, BARS, BY_NAME, CATALOGUE, DEAD_LETTERS, MARKETS, MOVES, TICKS
+from schemas.topics import ALERTS, BARS, CATALOGUE, DEAD_LETTERS, MARKETS, MOVES, TICKS
 from schemas.units import US_PER_S
 from tests.processors.analytics.brute_force import price_at, spells
+from tests.processors.on_kafka import Stack
 from tests.processors.ticks import START_US, make_tick
 from tests.stack.processes import KafkaProcess, ServiceProcess
 from tests.stack.waiting import wait_until
@@ -33,70 +28,6 @@ TICKS_EACH = 120
 WINDOWS = (300, 900, 3600, 86400)
 
 
-@dataclass
-class Stack:
-    """A broker of this file alone, the registry, and the processors that run on them."""
-
-    bootstrap: str
-    registry_url: str
-    registry: SchemaRegistry
-    folder: Path
-    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    ports: dict[str, int] = field(default_factory=dict)
-
-    def start(self, name: str) -> None:
-        """Starts a processor, as the supervisor does."""
-        self.ports.setdefault(name, free_port())
-        env = {
-            **os.environ,
-            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
-            "SCHEMA_REGISTRY_URL": self.registry_url,
-            "STATE_DIR": str(self.folder / "state" / name),
-            "METRICS_PORT": str(self.ports[name]),
-        }
-        command = [sys.executable, "-m", "movers", "process", name]
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self.running[name] = subprocess.Popen(command, env=env, cwd=self.folder, stdout=log, stderr=log)
-
-    def log(self, name: str) -> str:
-        """End of a processor's log."""
-        return (self.folder / f"{name}.log").read_text()[-3000:]
-
-    def codec(self, topic: str) -> Codec[Any]:
-        """Codec of a topic."""
-        return Codec(BY_NAME[topic], self.registry, BY_NAME[topic].event)
-
-    def publish(self, topic: str, events: list[Any]) -> None:
-        """Publishes events, with headers as the producers set them."""
-        codec, publisher = self.codec(topic), self.publisher()
-        for event in events:
-            headers = [("venue", event.venue.encode()), ("category", b"climate")]
-            publisher.publish(topic, event.market_id.encode(), codec.encode(event), headers)
-        assert publisher.flush(30) == 0
-
-    def publisher(self) -> Publisher:
-        """A publisher that tolerates no loss."""
-        return Publisher(self.bootstrap, "test", lambda message, error: pytest.fail(error.str()))
-
-    def read(self, topic: str) -> list[Any]:
-        """All events of a topic."""
-        codec = self.codec(topic)
-        return [codec.decode(m.value()) for m in read_to_end(self.bootstrap, topic)]
-
-    def wait_for(self, topic: str, what: str, enough: Callable[[list[Any]], bool], timeout_s: float = 90) -> list[Any]:
-        """Reads a topic until it holds enough."""
-        events: list[Any] = []
-
-        def reached() -> bool:
-            for name, process in self.running.items():
-                assert process.poll() is None, f"{name} ended: {self.log(name)}"
-            events[:] = self.read(topic)
-            return enough(events)
-
-        wait_until(reached, what, timeout_s)
-        return events
-
-
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, registry: ServiceProcess) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("processors") / "a folder"
@@ -106,10 +37,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, registry: ServiceProcess) ->
     create_topics(node.bootstrap, partitions=3, replication=1)
     made = Stack(node.bootstrap, registry.url, client, folder)
     yield made
-    for process in made.running.values():
-        if process.poll() is None:
-            process.terminate()
-            process.wait(30)
+    made.end()
     node.stop()
     client.close()
 

@@ -12,7 +12,8 @@ from processors.titles import UNKNOWN
 from schemas.codec import Codec
 from schemas.events import Move, Tick
 from schemas.topics import MOVES, TICKS
-from tests.processors.ticks import make_tick
+from schemas.units import US_PER_S
+from tests.processors.ticks import START_US, make_tick
 
 
 class SchemasInMemory:
@@ -39,10 +40,11 @@ RULE = AlertRule(threshold_pp=10, cooldown_s=900, min_volume_24h_usd=1000, max_s
 STEP = make_step(STORE, WindowPlan((300, 900)), RULE, lambda market_id: UNKNOWN)
 NOTHING: Remembered = (None, None, None, None)
 KEY = b"KALSHI:A"
+NOW_US = START_US + 365 * 86_400 * US_PER_S
 
 
 def test_a_tick_becomes_a_move_and_a_state() -> None:
-    result = guarded(STEP, KEY, TICK_CODEC.encode(make_tick(0, 400_000)), NOTHING)
+    result = guarded(STEP, KEY, TICK_CODEC.encode(make_tick(0, 400_000)), NOTHING, NOW_US)
 
     ((topic, value),) = result.outputs
     assert topic == MOVES.name
@@ -53,9 +55,9 @@ def test_a_tick_becomes_a_move_and_a_state() -> None:
 
 def test_a_redelivered_tick_is_late_and_leaves_the_state_as_it_was() -> None:
     value = TICK_CODEC.encode(make_tick(0, 400_000))
-    first = guarded(STEP, KEY, value, NOTHING)
+    first = guarded(STEP, KEY, value, NOTHING, NOW_US)
 
-    again = guarded(STEP, KEY, value, first.remember)
+    again = guarded(STEP, KEY, value, first.remember, NOW_US)
 
     assert (again.outputs, again.remember, again.late) == ((), first.remember, True)
 
@@ -70,11 +72,13 @@ def test_a_redelivered_tick_is_late_and_leaves_the_state_as_it_was() -> None:
         (KEY, b"\x00\x00\x00\x03\xe7" + b"\x00" * 40, "undecodable"),
         (b"KALSHI:B", TICK_CODEC.encode(make_tick(0, 400_000)), "wrong_key"),
         (KEY, TICK_CODEC.encode(make_tick(0, 400_000, market_status="dancing")), "failed"),
+        (KEY, TICK_CODEC.encode(make_tick(86_400, 400_000, ts_received_us=START_US)), "stamped_ahead"),
+        (KEY, TICK_CODEC.encode(make_tick(366 * 86_400, 400_000)), "stamped_ahead"),
     ],
 )
 def test_a_message_that_cannot_be_used_is_named_with_its_reason(key: bytes, value: bytes | None, reason: str) -> None:
     with pytest.raises(BadMessageError) as caught:
-        guarded(STEP, key, value, NOTHING)
+        guarded(STEP, key, value, NOTHING, NOW_US)
 
     assert caught.value.reason == reason
     assert caught.value.body == (value or b"")
@@ -85,18 +89,18 @@ def test_a_registry_that_is_away_is_not_the_messages_fault() -> None:
         raise TransientError("registry away")
 
     with pytest.raises(TransientError):
-        guarded(step, KEY, b"x", NOTHING)
+        guarded(step, KEY, b"x", NOTHING, NOW_US)
 
 
 @pytest.mark.parametrize(("part", "name"), [(0, "history"), (2, "bar"), (3, "episodes")])
 def test_a_state_of_another_version_is_dropped_and_told_and_the_tick_counts(part: int, name: str) -> None:
     value = TICK_CODEC.encode(make_tick(0, 400_000))
-    kept = list(guarded(STEP, KEY, value, NOTHING).remember)
+    kept = list(guarded(STEP, KEY, value, NOTHING, NOW_US).remember)
     kept[part] = b"\xfe of a version to come"
     before = STATE_DROPPED.labels("analytics", name)._value.get()
 
     later = make_tick(60, 500_000)
-    result = guarded(STEP, KEY, TICK_CODEC.encode(later), tuple(kept))
+    result = guarded(STEP, KEY, TICK_CODEC.encode(later), tuple(kept), NOW_US)
 
     assert [topic for topic, _ in result.outputs][:1] == [MOVES.name]
     assert not result.late

@@ -1,0 +1,65 @@
+"""The analytics under a name and over an input topic of its own, so that tests share a broker and nothing else.
+
+    python -m tests.processors.isolated NAME [POINT N]
+
+With a point it kills itself (SIGKILL) the Nth time it gets there: before or after a checkpoint's messages are flushed
+to Kafka, before or after its offsets are committed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from quixstreams.internal_consumer import InternalConsumer
+from quixstreams.internal_producer import InternalProducer
+
+from kernel import logs, settings
+from processors.analytics_app import PROCESSOR, STAGE
+from processors.quix import run
+from processors.step import Processor
+from schemas.topics import TICKS
+
+POINTS = ("before_flush", "after_flush", "before_commit", "after_commit")
+
+
+def topic_of(name: str) -> str:
+    """Its input topic."""
+    return f"ticks.{name}"
+
+
+def kill_at(point: str, number: int) -> None:
+    """Arms the point."""
+    when, what = point.split("_")
+    owner, method = (InternalProducer, "flush") if what == "flush" else (InternalConsumer, "commit")
+    real: Callable[..., Any] = getattr(owner, method)
+    seen = 0
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        nonlocal seen
+        seen += 1
+        if when == "before" and seen == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = real(*args, **kwargs)
+        if when == "after" and seen == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, method, watched)
+
+
+def main(name: str, point: str = "", number: str = "3") -> None:
+    """See the module."""
+    logs.configure("info", process=name)
+    if point:
+        kill_at(point, int(number))
+    stage = replace(STAGE, name=name, input=replace(TICKS, name=topic_of(name)))
+    run(Processor(stage=stage, start=PROCESSOR.start), settings.load())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,274 @@
+"""What Kafka can do to a processor on a bad day: each case on a real broker, with the real process."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions
+
+from kernel.kafka import create_topics, watermarks
+from kernel.schema_registry import SchemaRegistry
+from schemas.events import Move, Tick
+from schemas.topics import CATALOGUE, DEAD_LETTERS, MOVES, TICKS
+from tests.processors.isolated import POINTS, topic_of
+from tests.processors.on_kafka import Stack
+from tests.processors.ticks import make_tick
+from tests.stack.processes import KafkaProcess, ServiceProcess
+from tests.stack.waiting import wait_until
+
+pytestmark = pytest.mark.stack
+
+PARTITIONS = 2
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, registry: ServiceProcess) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("bad day") / "a folder"
+    node = KafkaProcess(folder / "node")
+    client = SchemaRegistry(registry.url)
+    client.register(CATALOGUE)
+    create_topics(node.bootstrap, partitions=PARTITIONS, replication=1)
+    made = Stack(node.bootstrap, registry.url, client, folder)
+    yield made
+    made.end()
+    node.stop()
+    client.close()
+
+
+class Isolated:
+    """The analytics over a topic of its own, whose markets nobody else has."""
+
+    def __init__(self, stack: Stack, name: str) -> None:
+        self.stack = stack
+        self.name = name
+        self.topic = topic_of(name)
+        self.admin = AdminClient({"bootstrap.servers": stack.bootstrap})
+        self.make_topic()
+
+    def make_topic(self) -> None:
+        create_topics(self.stack.bootstrap, PARTITIONS, 1, [replace(TICKS, name=self.topic)])
+
+    def start(self, *point: str) -> subprocess.Popen[bytes]:
+        self.stack.start(self.name, "tests.processors.isolated", self.name, *point)
+        return self.stack.running[self.name]
+
+    def end(self) -> None:
+        process = self.stack.running.pop(self.name)
+        process.terminate()
+        assert process.wait(30) == 0, self.stack.log(self.name)
+
+    def ticks(self, since_s: int, count: int, markets: int = 10, **extra: Any) -> list[Tick]:
+        """So many ticks of each market, one a minute."""
+        names = [f"KALSHI:{self.name}-{i}" for i in range(markets)]
+        return [
+            make_tick(since_s + step * 60, 400_000 + step * 1000, market_id=m, token_id=f"{m}:YES", **extra)
+            for step in range(count)
+            for m in names
+        ]
+
+    def publish(self, ticks: list[Tick]) -> None:
+        self.stack.publish(TICKS.name, ticks, to=self.topic)
+
+    def wait_for_moves_of(self, ticks: list[Tick], timeout_s: float = 60) -> list[Move]:
+        """All moves of this processor, as soon as each of these ticks has one."""
+        expected = {(t.market_id, t.ts_event_us) for t in ticks}
+
+        def enough(moves: list[Move]) -> bool:
+            return expected <= {(m.market_id, m.ts_event_us) for m in moves}
+
+        moves: list[Move] = self.stack.wait_for(MOVES.name, f"{len(ticks)} moves", enough, timeout_s)
+        return [m for m in moves if m.market_id.startswith(f"KALSHI:{self.name}-")]
+
+    def said(self, event: str) -> list[str]:
+        return [line for line in (self.stack.folder / f"{self.name}.log").read_text().splitlines() if event in line]
+
+    def metric(self, series: str) -> float:
+        url = f"http://127.0.0.1:{self.stack.ports[self.name]}/metrics"
+        lines = httpx.get(url, trust_env=False).text.splitlines()
+        return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(series)), 0.0)
+
+
+@pytest.fixture
+def isolated(stack: Stack) -> Iterator[Callable[[str], Isolated]]:
+    made: list[Isolated] = []
+
+    def make(name: str) -> Isolated:
+        made.append(Isolated(stack, name))
+        return made[-1]
+
+    yield make
+    for each in made:
+        process = stack.running.pop(each.name, None)
+        if process is not None and process.poll() is None:
+            process.kill()
+            process.wait(30)
+
+
+def test_added_partitions_are_read_within_seconds_and_their_state_is_kept(
+    stack: Stack, isolated: Callable[[str], Isolated]
+) -> None:
+    app = isolated("grown")
+    app.start()
+    first = app.ticks(0, 3)
+    app.publish(first)
+    app.wait_for_moves_of(first)
+
+    app.admin.create_partitions([NewPartitions(app.topic, 6)])[app.topic].result(30)
+    more = app.ticks(600, 3, markets=40)
+    app.publish(more)
+
+    app.wait_for_moves_of(more, timeout_s=30)
+    assert sum(high > 0 for _, high in watermarks(stack.bootstrap, app.topic).values()) > PARTITIONS
+    assert app.said("log_changed")
+    assert app.said("changelog_grown")
+    app.end()
+    app.start()
+    again = app.ticks(1200, 1, markets=40)
+    app.publish(again)
+    moves = app.wait_for_moves_of(again)
+    assert {m.windows[0].move_pp for m in moves if m.ts_event_us == again[0].ts_event_us} == {-0.2}
+
+
+def test_partitions_added_while_the_processor_is_away_do_not_stop_it(
+    stack: Stack, isolated: Callable[[str], Isolated]
+) -> None:
+    app = isolated("grown-away")
+    app.start()
+    app.publish(first := app.ticks(0, 2))
+    app.wait_for_moves_of(first)
+    app.end()
+
+    app.admin.create_partitions([NewPartitions(app.topic, 5)])[app.topic].result(30)
+    app.publish(more := app.ticks(600, 2, markets=30))
+    app.start()
+
+    app.wait_for_moves_of(more)
+    assert not app.said("Traceback")
+
+
+def test_a_topic_made_anew_is_read_from_its_beginning(stack: Stack, isolated: Callable[[str], Isolated]) -> None:
+    app = isolated("anew")
+    app.start()
+    app.publish(first := app.ticks(0, 5))
+    app.wait_for_moves_of(first)
+
+    app.admin.delete_topics([app.topic])[app.topic].result(30)
+    wait_until(lambda: app.topic not in app.admin.list_topics(timeout=10).topics, "the topic is gone")
+    app.make_topic()
+    # More than the old one ever had, so that the old position is a place in the new one.
+    app.publish(later := app.ticks(7200, 15))
+
+    app.wait_for_moves_of(later)
+    assert app.said("log_changed") or app.said("position_not_in_log")
+    assert app.stack.running[app.name].poll() is None
+
+
+def test_messages_that_kafka_deleted_unread_are_told_as_lost_and_the_rest_is_read(
+    stack: Stack, isolated: Callable[[str], Isolated]
+) -> None:
+    app = isolated("deleted")
+    app.start()
+    app.publish(first := app.ticks(0, 5))
+    app.wait_for_moves_of(first)
+    app.end()
+    before = {p: high for p, (_, high) in watermarks(stack.bootstrap, app.topic).items()}
+    app.publish(app.ticks(3600, 5))
+    lows = {p: high for p, (_, high) in watermarks(stack.bootstrap, app.topic).items()}
+    asked = [TopicPartition(app.topic, p, low) for p, low in lows.items()]
+    for future in app.admin.delete_records(asked).values():
+        future.result(30)
+
+    app.start()
+    app.publish(later := app.ticks(7200, 3))
+
+    moves = app.wait_for_moves_of(later)
+    lost = sum(lows.values()) - sum(before.values())
+    assert lost == 50
+    assert app.metric(f'movers_lost_messages_total{{stage="{app.name}"') == lost
+    assert app.said("messages_lost")
+    # The state outlived the loss: the hour's window reaches back over it.
+    last = [m for m in moves if m.ts_event_us == later[-1].ts_event_us]
+    assert all(any(w.window_s == 3600 and w.coverage_s > 0 for w in m.windows) for m in last)
+
+
+def test_a_tick_stamped_a_day_ahead_is_refused_and_its_market_goes_on(
+    stack: Stack, isolated: Callable[[str], Isolated]
+) -> None:
+    app = isolated("ahead")
+    app.start()
+    app.publish(first := app.ticks(0, 2, markets=1))
+    (wrong,) = app.ticks(120, 1, markets=1)
+    app.publish([replace(wrong, ts_event_us=wrong.ts_event_us + 86_400 * 1_000_000)])
+
+    app.publish(later := app.ticks(180, 20, markets=1))
+
+    app.wait_for_moves_of([*first, *later])
+    letters = stack.wait_for(DEAD_LETTERS.name, "the letter", lambda found: any(x.channel == app.topic for x in found))
+    assert {x.reason for x in letters if x.channel == app.topic} == {"stamped_ahead"}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_a_named_point_it_makes_each_move_and_loses_none(
+    isolated: Callable[[str], Isolated], point: str
+) -> None:
+    app = isolated(f"kill-{point.replace('_', '-')}")
+    process = app.start(point, "2")
+    ticks = app.ticks(0, 40)
+    app.publish(ticks[:150])
+
+    wait_until(lambda: process.poll() is not None, f"killed {point}", 60)
+    assert process.returncode == -signal.SIGKILL
+    app.publish(ticks[150:])
+    app.start()
+
+    moves = app.wait_for_moves_of(ticks)
+    unlike = {
+        (m.market_id, m.ts_event_us)
+        for m in moves
+        if m.ts_event_us > ticks[0].ts_event_us + 301_000_000 and m.windows[0].move_pp != 0.5
+    }
+    assert unlike == set()
+
+
+def test_kafka_that_lost_its_newest_data_heals_by_itself(tmp_path: Path, registry: ServiceProcess) -> None:
+    node = KafkaProcess(tmp_path / "node")
+    client = SchemaRegistry(registry.url)
+    client.register(CATALOGUE)
+    create_topics(node.bootstrap, PARTITIONS, 1)
+    stack = Stack(node.bootstrap, registry.url, client, tmp_path)
+    app = Isolated(stack, "setback")
+    process = app.start()
+    data = tmp_path / "node" / "kafka data"
+    try:
+        app.publish(first := app.ticks(0, 20))
+        app.wait_for_moves_of(first)
+        node.process.terminate()
+        node.process.wait(60)
+        shutil.copytree(data, tmp_path / "earlier")
+        node.restart()
+        app.publish(second := app.ticks(3600, 20))
+        app.wait_for_moves_of(second)
+        node.kill()
+        shutil.rmtree(data)
+        shutil.move(tmp_path / "earlier", data)
+        node.restart()
+
+        app.publish(third := app.ticks(7200, 5))
+
+        app.wait_for_moves_of(third, timeout_s=90)
+        assert process.poll() is None, "it took a restart to heal"
+        told = app.said("log_was_cut") + app.said("state_ahead_of_changelog") + app.said("position_not_in_log")
+        assert told
+    finally:
+        stack.end()
+        node.stop()
+        client.close()

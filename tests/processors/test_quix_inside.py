@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import version
+
+import pytest
+from quixstreams import Application
+
+from processors.quix_inside import QUIX_VERSION, Position, read_on
+
+
+def test_the_library_is_the_one_that_was_read() -> None:
+    """When this fails: read quix_inside.py against the new version, run test_bad_day.py, then raise the number."""
+    assert version("quixstreams") == QUIX_VERSION
+
+
+def test_the_private_methods_that_are_overridden_exist_as_they_were() -> None:
+    assert list(inspect.signature(Application._on_assign).parameters) == ["self", "_", "topic_partitions"]
+
+
+@pytest.mark.parametrize(
+    ("committed", "low", "high", "recent", "was_cut", "expected"),
+    [
+        (50, 0, 100, 90, False, Position(50)),
+        (100, 0, 100, 100, False, Position(100)),
+        (-1001, 7, 100, 90, False, Position(7)),
+        (5, 70, 100, 90, False, Position(70, lost=65)),
+        (150, 0, 100, 90, False, Position(90, cut=True)),
+        (150, 95, 100, 90, False, Position(95, cut=True)),
+        (80, 0, 100, 60, True, Position(60, cut=True)),
+        (40, 0, 100, 60, True, Position(40, cut=True)),
+    ],
+)
+def test_where_a_partition_is_read_on(
+    committed: int, low: int, high: int, recent: int, was_cut: bool, expected: Position
+) -> None:
+    assert read_on(committed, low, high, recent, was_cut=was_cut) == expected
