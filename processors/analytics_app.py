@@ -112,7 +112,7 @@ def rule_from(settings: RuleSettings) -> AlertRule:
 
 
 def _start(registry: SchemaRegistry, settings: Settings, process: Process, until_end: ExitStack) -> Step:
-    titles = Titles(settings.kafka.kafka_bootstrap_servers, registry)
+    titles = Titles(settings.kafka.kafka_bootstrap_servers, registry, settings.process.state_dir / "titles.sqlite")
     until_end.callback(titles.stop)
     titles.start()
     process.add_facts(titles.health)

@@ -1,10 +1,16 @@
-"""What markets are called: the compacted `markets` topic, read into memory by a thread of its own."""
+"""What markets are called: the compacted `markets` topic, followed into a small file by a thread of its own.
+
+A file, because a venue has hundreds of thousands of markets and an alert asks for one of them now and then; and because
+a start then reads on where the last one ended.
+"""
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -12,12 +18,22 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from kernel.kafka import consumer, watermarks
 from kernel.logs import get_logger
 from kernel.metrics import BAD_INPUT
+from processors.log_watch import look
 from schemas.codec import Codec, SchemaStore, UndecodableError
 from schemas.events import Market
 from schemas.topics import MARKETS
 from schemas.words import Category, UnknownCategory
 
 log = get_logger(__name__)
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 5.0
+_TABLES = """
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = OFF;
+    CREATE TABLE IF NOT EXISTS titles (market_id TEXT PRIMARY KEY, title TEXT, category TEXT, url TEXT) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS positions
+        (log TEXT, partition INTEGER, next_offset INTEGER, PRIMARY KEY (log, partition));
+"""
 
 
 class Title(NamedTuple):
@@ -31,83 +47,165 @@ class Title(NamedTuple):
 UNKNOWN = Title()
 
 
+class TitleFile:
+    """Titles by market, and how far the topic has been read, in one file; both change together or not at all.
+
+    May be used from any thread. A file that cannot be read (a power cut in the middle) is made anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        try:
+            self._file = self._open(path)
+        except sqlite3.DatabaseError as error:
+            log.error("titles_unreadable", path=str(path), error=str(error), action="read anew")
+            for name in (path, *path.parent.glob(f"{path.name}-*")):
+                name.unlink(missing_ok=True)
+            self._file = self._open(path)
+
+    @staticmethod
+    def _open(path: Path) -> sqlite3.Connection:
+        file = sqlite3.connect(path, check_same_thread=False)
+        file.executescript(_TABLES)
+        return file
+
+    def close(self) -> None:
+        """Closes the file."""
+        with self._lock:
+            self._file.close()
+
+    def lookup(self, market_id: str) -> Title:
+        """What is known of a market, or empty texts."""
+        sql = "SELECT title, category, url FROM titles WHERE market_id = ?"
+        with self._lock:
+            row = self._file.execute(sql, (market_id,)).fetchone()
+        return UNKNOWN if row is None else Title(*row)
+
+    def count(self) -> int:
+        """Markets known."""
+        with self._lock:
+            return int(self._file.execute("SELECT count(*) FROM titles").fetchone()[0])
+
+    def positions(self, log_id: str) -> dict[int, int]:
+        """Next offset of each partition of a log; what was read of any other log is forgotten."""
+        with self._lock, self._file:
+            if self._file.execute("DELETE FROM positions WHERE log <> ?", (log_id,)).rowcount:
+                self._file.execute("DELETE FROM titles")
+            rows = self._file.execute("SELECT partition, next_offset FROM positions").fetchall()
+        return dict(rows)
+
+    def take(self, log_id: str, titles: Mapping[str, Title | None], positions: Mapping[int, int]) -> None:
+        """Remembers titles (None: the market is gone) and how far their log has been read."""
+        with self._lock, self._file:
+            known = [(market_id, *title) for market_id, title in titles.items() if title is not None]
+            gone = [(market_id,) for market_id, title in titles.items() if title is None]
+            self._file.executemany("INSERT OR REPLACE INTO titles VALUES (?, ?, ?, ?)", known)
+            self._file.executemany("DELETE FROM titles WHERE market_id = ?", gone)
+            read = [(log_id, partition, offset) for partition, offset in positions.items()]
+            self._file.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?, ?)", read)
+
+
 class Titles:
-    """Follows the `markets` topic from its beginning. `lookup` may be called from any thread.
+    """Follows the `markets` topic. `lookup` may be called from any thread.
 
     Args:
         bootstrap: host:port list.
         store: the schema registry.
+        path: where the file is.
     """
 
-    def __init__(self, bootstrap: str, store: SchemaStore) -> None:
+    def __init__(self, bootstrap: str, store: SchemaStore, path: Path) -> None:
         self._bootstrap = bootstrap
         self._codec = Codec(MARKETS, store, Market)
-        self._titles: dict[str, Title] = {}
+        self._file = TitleFile(path)
         self._caught_up = threading.Event()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="titles", daemon=True)
+        self._trouble = ""
+        self._thread = threading.Thread(target=self._follow_for_ever, name="titles", daemon=True)
 
     def start(self, timeout_s: float = 30.0) -> None:
         """Starts the thread; returns when it has read all there is now, or when the time is over."""
         started_s = time.monotonic()
         self._thread.start()
         complete = self._caught_up.wait(timeout_s)
-        log.info("titles_read", complete=complete, titles=len(self._titles), seconds=time.monotonic() - started_s)
+        log.info("titles_read", complete=complete, titles=self._file.count(), seconds=time.monotonic() - started_s)
 
     def stop(self) -> None:
         """Ends the thread."""
         self._stop.set()
         self._thread.join(5)
+        self._file.close()
 
     def lookup(self, market_id: str) -> Title:
         """What is known of a market, or empty texts."""
-        return self._titles.get(market_id, UNKNOWN)
+        return self._file.lookup(market_id)
 
     def health(self) -> Mapping[str, Any]:
-        """ok while the thread follows the topic."""
-        return {"ok": self._thread.is_alive(), "titles": len(self._titles)}
+        """Whether the thread follows the topic; alerts go on with the titles known, so it never makes us unhealthy."""
+        return {"titles": self._file.count(), "titles_trouble": self._trouble}
 
-    def take(self, message: Message) -> None:
-        """Remembers one message of the topic. A market that was deleted is forgotten."""
-        key, value = message.key(), message.value()
+    def _follow_for_ever(self) -> None:
+        """Follows until told to stop; whatever goes wrong is told once and tried again."""
+        pause_s = _FIRST_PAUSE_S
+        while not self._stop.is_set():
+            try:
+                self._follow()
+            except Exception as error:
+                if not self._trouble:
+                    log.warning("titles_interrupted", error=repr(error))
+                self._trouble = repr(error)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                self._stop.wait(pause_s)
+
+    def _follow(self) -> None:
+        log_id = look(self._bootstrap, MARKETS.name).identity
+        reader = consumer(self._bootstrap, "movers-titles", from_start=True)
+        try:
+            ends = watermarks(self._bootstrap, MARKETS.name)
+            read = self._file.positions(log_id)
+            starts = {p: min(max(read.get(p, 0), low), high) for p, (low, high) in ends.items()}
+            reader.assign([TopicPartition(MARKETS.name, p, start) for p, start in starts.items()])
+            behind = {p: high for p, (_, high) in ends.items() if high > starts[p]}
+            while not self._stop.is_set():
+                self._take(log_id, reader.consume(500, timeout=0.5))
+                if self._trouble:
+                    log.info("titles_followed_again")
+                    self._trouble = ""
+                if not self._caught_up.is_set() and _is_behind(reader, behind):
+                    continue
+                self._caught_up.set()
+        finally:
+            reader.close()
+
+    def _take(self, log_id: str, messages: Sequence[Message]) -> None:
+        titles: dict[str, Title | None] = {}
+        positions: dict[int, int] = {}
+        for message in messages:
+            error = message.error()
+            if error is None:
+                titles |= self._title(message)
+                positions[message.partition()] = message.offset() + 1
+            elif error.fatal():
+                raise KafkaException(error)
+            else:
+                log.warning("kafka_error", topic=MARKETS.name, code=error.name(), detail=error.str())
+        if positions:
+            self._file.take(log_id, titles, positions)
+
+    def _title(self, message: Message) -> dict[str, Title | None]:
+        """The title in a message; None for a market that was deleted."""
+        key, value = message.key() or b"", message.value()
         if value is None:
-            self._titles.pop((key or b"").decode(errors="replace"), None)
-            return
+            return {key.decode(errors="replace"): None}
         try:
             market = self._codec.decode(value)
         except UndecodableError as error:
             # The sink files it; here a title stays empty.
-            BAD_INPUT.labels("alerts", "undecodable_market").inc()
+            BAD_INPUT.labels("titles", "undecodable_market").inc()
             log.warning("market_undecodable", key=key, error=str(error))
-            return
-        self._titles[market.market_id] = Title(market.title, market.category, market.url)
-
-    def _follow(self) -> None:
-        reader = consumer(self._bootstrap, "movers-titles", from_start=True)
-        try:
-            ends = {p: high for p, (low, high) in watermarks(self._bootstrap, MARKETS.name).items() if high > low}
-            partitions = reader.list_topics(MARKETS.name, timeout=10).topics[MARKETS.name].partitions
-            reader.assign([TopicPartition(MARKETS.name, partition, 0) for partition in partitions])
-            while not self._stop.is_set():
-                for message in reader.consume(500, timeout=0.5):
-                    self._take_or_complain(message)
-                if not self._caught_up.is_set() and _is_behind(reader, ends):
-                    continue
-                self._caught_up.set()
-        except Exception as error:
-            # Alerts go on without new titles; /health tells.
-            log.error("titles_stopped", error=repr(error))
-        finally:
-            reader.close()
-
-    def _take_or_complain(self, message: Message) -> None:
-        error = message.error()
-        if error is None:
-            self.take(message)
-        elif error.fatal():
-            raise KafkaException(error)
-        else:
-            log.warning("kafka_error", topic=MARKETS.name, code=error.name(), detail=error.str())
+            return {}
+        return {market.market_id: Title(market.title, market.category, market.url)}
 
 
 def _is_behind(reader: Consumer, ends: dict[int, int]) -> bool:

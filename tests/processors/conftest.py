@@ -1,5 +1,5 @@
-"""The registry of the one-machine stack, shared by this folder's tests."""
+"""Broker and registry of the one-machine stack, shared by this folder's tests."""
 
-from tests.stack.processes import registry, stack_dir
+from tests.stack.processes import kafka_stack, registry, stack_dir
 
-__all__ = ["registry", "stack_dir"]
+__all__ = ["kafka_stack", "registry", "stack_dir"]

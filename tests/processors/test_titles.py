@@ -1,0 +1,90 @@
+"""The titles thread on a real broker: it outlives a registry that hiccups, and a restart reads on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kernel.errors import RegistryAwayError
+from kernel.kafka import Publisher, create_topics
+from kernel.schema_registry import SchemaRegistry
+from processors.titles import UNKNOWN, Title, TitleFile, Titles
+from schemas.codec import Codec
+from schemas.events import Market
+from schemas.topics import CATALOGUE, MARKETS
+from tests.processors.test_apps import market_facts
+from tests.stack.processes import KafkaProcess, ServiceProcess
+from tests.stack.waiting import wait_until
+
+
+class HiccupingRegistry:
+    """The real registry, away for the first calls."""
+
+    def __init__(self, real: SchemaRegistry, away: int) -> None:
+        self.real = real
+        self.away = away
+
+    def id_of(self, subject: str, schema: str) -> int:
+        return self.real.id_of(subject, schema)
+
+    def by_id(self, schema_id: int) -> str:
+        self.away -= 1
+        if self.away >= 0:
+            raise RegistryAwayError("hiccup")
+        return self.real.by_id(schema_id)
+
+
+@pytest.mark.stack
+def test_titles_come_although_the_registry_was_away_and_a_restart_reads_on(
+    tmp_path: Path, registry: ServiceProcess, kafka_stack: KafkaProcess
+) -> None:
+    real = SchemaRegistry(registry.url)
+    real.register(CATALOGUE)
+    create_topics(kafka_stack.bootstrap, 2, 1)
+    codec = Codec(MARKETS, real, Market)
+    publisher = Publisher(kafka_stack.bootstrap, "test", lambda message, error: pytest.fail(error.str()))
+
+    def publish(market_id: str, value: bytes | None) -> None:
+        publisher.publish(MARKETS.name, market_id.encode(), value)  # type: ignore[arg-type]
+        assert publisher.flush(30) == 0
+
+    for i in range(20):
+        publish(f"KALSHI:M{i}", codec.encode(market_facts(f"KALSHI:M{i}")))
+    path = tmp_path / "state" / "titles.sqlite"
+
+    titles = Titles(kafka_stack.bootstrap, HiccupingRegistry(real, away=2), path)
+    titles.start(timeout_s=30)
+    assert titles.lookup("KALSHI:M3") == Title("Will KALSHI:M3 happen?", "climate", "https://example.org/KALSHI:M3")
+    assert titles.health() == {"titles": 20, "titles_trouble": ""}
+    titles.stop()
+    publish("KALSHI:M3", None)
+    publish("KALSHI:M20", codec.encode(market_facts("KALSHI:M20")))
+
+    again = Titles(kafka_stack.bootstrap, HiccupingRegistry(real, away=0), path)
+    again.start(timeout_s=30)
+    wait_until(lambda: again.lookup("KALSHI:M20") != UNKNOWN, "the new title")
+    assert again.lookup("KALSHI:M3") == UNKNOWN
+    assert again.lookup("KALSHI:M4") != UNKNOWN
+    again.stop()
+    real.close()
+
+
+def test_what_was_read_of_another_log_is_forgotten(tmp_path: Path) -> None:
+    file = TitleFile(tmp_path / "titles.sqlite")
+    file.take("log1", {"A": Title("a"), "B": Title("b")}, {0: 7, 1: 3})
+
+    assert file.positions("log1") == {0: 7, 1: 3}
+    assert file.positions("log2") == {}
+    assert file.lookup("A") == UNKNOWN
+
+
+def test_a_file_that_cannot_be_read_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "titles.sqlite"
+    path.write_bytes(b"torn" * 2000)
+
+    file = TitleFile(path)
+
+    assert file.count() == 0
+    file.take("log", {"A": Title("a"), "B": None}, {0: 1})
+    assert file.lookup("A") == Title("a")
