@@ -1,13 +1,29 @@
-"""One-minute bars: open, high, low, close of a market's price, and what was traded meanwhile."""
+"""One-minute bars: open, high, low, close of a market's price, and what was traded meanwhile. The rule in words:
+
+A bar holds the prices of one minute of venue time: the earliest opens it, the latest closes it. It is **told** when a
+tick of a later minute comes, with a price or without, or when time has passed the minute's end by a grace, whichever
+is first; so the last bar of a market that goes quiet comes too. Minutes without a price have no bar.
+
+It is **told again**, corrected and under the same id, when a tick of the minute told last comes after it was told.
+
+A tick that is not newer than the newest seen of its market is *late*. It may have been counted already, so it corrects
+what cannot be doubled (open, high, low of the growing bar or of the one told last) and adds no tick, trade or volume.
+One that is *early* (`schemas.times`) changes nothing.
+
+Volume is what the venue's counter gained since the tick before, counted to the bar of the later tick; trades are those
+that ticks report. What comes while the minute has no price yet is carried to the next bar: it is never lost.
+"""
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
+from math import nan
 from typing import TypeVar
 
-from processors.analytics.volume import NO_COUNTER, reading, traded_usd
+from processors.analytics.volume import NO_COUNTER, highest, reading, traded_usd
 from schemas.events import Bar, Tick
+from schemas.times import is_ahead
 from schemas.units import US_PER_S, event_id
 
 _Number = TypeVar("_Number", int, float)
@@ -15,20 +31,26 @@ _Number = TypeVar("_Number", int, float)
 BAR_S = 60
 _BAR_US = BAR_S * US_PER_S
 
-_VERSION = 1
-# version, counter kind, ticks, newest, counter, received, start, open, high, low, close, volume (NaN), trades (-1)
-_LAYOUT = struct.Struct("<BBIqdqqiiiidq")
+GRACE_US = 5 * US_PER_S
+"""So long after its end a bar waits for ticks that are on their way."""
+
+_VERSION = 2
+# version, counter kind, bars, length of venue and token, price, newest, counter, carried volume (NaN), trades (-1)
+_HEAD = struct.Struct("<BBBBHiqddq")
+# growing, ticks, received, start, first, last, open, high, low, close, volume (NaN), trades (-1)
+_BAR = struct.Struct("<BIqqqqiiiidq")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenBar:
-    """A bar that still grows. `volume_usd` and `trades` are None while no tick told them."""
+    """A minute's prices so far. `volume_usd` and `trades` are None while no tick told them."""
 
     start_us: int
     open_ppm: int
     high_ppm: int
     low_ppm: int
     close_ppm: int
+    first_event_us: int
     last_event_us: int
     last_received_us: int
     volume_usd: float | None
@@ -36,38 +58,43 @@ class OpenBar:
     ticks: int
 
 
-def merge(earlier: OpenBar, later: OpenBar) -> OpenBar:
-    """The bar of two parts of one minute: the law by which a tick joins a bar."""
-    return replace(
-        later,
-        open_ppm=earlier.open_ppm,
-        high_ppm=max(earlier.high_ppm, later.high_ppm),
-        low_ppm=min(earlier.low_ppm, later.low_ppm),
-        volume_usd=_sum(earlier.volume_usd, later.volume_usd),
-        trades=_sum(earlier.trades, later.trades),
-        ticks=earlier.ticks + later.ticks,
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BarState:
-    """What is remembered of one market: its growing bar, if any, and where the venue's volume counter stood."""
+    """What is remembered of one market.
 
+    `bar` grows; `told` is the last that was told. `counter` is where the venue's volume counter stood at its highest,
+    `price_ppm` the newest price, which values contracts. `carried_usd` and `carried_trades` wait for the next bar.
+    """
+
+    venue: str
+    token_id: str
     newest_us: int
+    price_ppm: int
     counter_kind: int
     counter: float
-    bar: OpenBar | None
+    carried_usd: float | None = None
+    carried_trades: int | None = None
+    bar: OpenBar | None = None
+    told: OpenBar | None = None
 
     def pack(self) -> bytes:
         """The state as bytes; the first byte is the version."""
-        b = self.bar
-        if b is None:
-            return _LAYOUT.pack(_VERSION, self.counter_kind, 0, self.newest_us, self.counter, *(0,) * 8)
-        volume = float("nan") if b.volume_usd is None else b.volume_usd
-        trades = -1 if b.trades is None else b.trades
-        prices = (b.open_ppm, b.high_ppm, b.low_ppm, b.close_ppm)
-        head = (_VERSION, self.counter_kind, b.ticks, self.newest_us, self.counter, b.last_received_us, b.start_us)
-        return _LAYOUT.pack(*head, *prices, volume, trades)
+        venue, token = self.venue.encode(), self.token_id.encode()
+        bars = [(1, self.bar)] if self.bar is not None else []
+        bars += [(0, self.told)] if self.told is not None else []
+        head = _HEAD.pack(
+            _VERSION,
+            self.counter_kind,
+            len(bars),
+            len(venue),
+            len(token),
+            self.price_ppm,
+            self.newest_us,
+            self.counter,
+            nan if self.carried_usd is None else self.carried_usd,
+            -1 if self.carried_trades is None else self.carried_trades,
+        )
+        return b"".join((head, venue, token, *(_pack_bar(growing, bar) for growing, bar in bars)))
 
     @classmethod
     def unpack(cls, data: bytes) -> BarState:
@@ -76,80 +103,213 @@ class BarState:
         Raises:
             ValueError: another version, or another length.
         """
-        if len(data) != _LAYOUT.size or data[0] != _VERSION:
+        if len(data) < _HEAD.size or data[0] != _VERSION:
             raise ValueError(f"not a bar state of version {_VERSION}: {data[:8]!r}")
-        _, kind, ticks, newest, counter, received, start, open_, high, low, close, volume, trades = _LAYOUT.unpack(data)
-        if ticks == 0:
-            return cls(newest_us=newest, counter_kind=kind, counter=counter, bar=None)
-        bar = OpenBar(
-            start_us=start,
-            open_ppm=open_,
-            high_ppm=high,
-            low_ppm=low,
-            close_ppm=close,
-            last_event_us=newest,
-            last_received_us=received,
-            volume_usd=volume if volume == volume else None,
-            trades=trades if trades >= 0 else None,
-            ticks=ticks,
+        _, kind, n_bars, venue_bytes, token_bytes, price, newest, counter, usd, trades = _HEAD.unpack_from(data)
+        token_at = _HEAD.size + venue_bytes
+        bars_at = token_at + token_bytes
+        if len(data) != bars_at + n_bars * _BAR.size:
+            raise ValueError(f"bar state cut short: {len(data)} bytes")
+        bars = dict(_unpack_bar(data, bars_at + i * _BAR.size) for i in range(n_bars))
+        return cls(
+            venue=data[_HEAD.size : token_at].decode(),
+            token_id=data[token_at:bars_at].decode(),
+            newest_us=newest,
+            price_ppm=price,
+            counter_kind=kind,
+            counter=counter,
+            carried_usd=usd if usd == usd else None,
+            carried_trades=trades if trades >= 0 else None,
+            bar=bars.get(1),
+            told=bars.get(0),
         )
-        return cls(newest_us=newest, counter_kind=kind, counter=counter, bar=bar)
+
+
+def _pack_bar(growing: int, bar: OpenBar) -> bytes:
+    return _BAR.pack(
+        growing,
+        bar.ticks,
+        bar.last_received_us,
+        bar.start_us,
+        bar.first_event_us,
+        bar.last_event_us,
+        bar.open_ppm,
+        bar.high_ppm,
+        bar.low_ppm,
+        bar.close_ppm,
+        nan if bar.volume_usd is None else bar.volume_usd,
+        -1 if bar.trades is None else bar.trades,
+    )
+
+
+def _unpack_bar(data: bytes, at: int) -> tuple[int, OpenBar]:
+    growing, ticks, received, start, first, last, open_, high, low, close, volume, trades = _BAR.unpack_from(data, at)
+    bar = OpenBar(
+        start_us=start,
+        open_ppm=open_,
+        high_ppm=high,
+        low_ppm=low,
+        close_ppm=close,
+        first_event_us=first,
+        last_event_us=last,
+        last_received_us=received,
+        volume_usd=volume if volume == volume else None,
+        trades=trades if trades >= 0 else None,
+        ticks=ticks,
+    )
+    return growing, bar
+
+
+def merge(earlier: OpenBar, later: OpenBar) -> OpenBar:
+    """The bar of two parts of one minute: the law by which a tick joins a bar."""
+    return OpenBar(
+        start_us=earlier.start_us,
+        open_ppm=earlier.open_ppm,
+        high_ppm=max(earlier.high_ppm, later.high_ppm),
+        low_ppm=min(earlier.low_ppm, later.low_ppm),
+        close_ppm=later.close_ppm,
+        first_event_us=earlier.first_event_us,
+        last_event_us=later.last_event_us,
+        last_received_us=max(earlier.last_received_us, later.last_received_us),
+        volume_usd=_sum(earlier.volume_usd, later.volume_usd),
+        trades=_sum(earlier.trades, later.trades),
+        ticks=earlier.ticks + later.ticks,
+    )
 
 
 def is_late(state: BarState | None, tick: Tick) -> bool:
-    """Whether a tick is not newer than what its market has seen: redelivered, or overtaken. It changes nothing."""
+    """Whether a tick is not newer than what its market has seen: delivered again, or overtaken."""
     return state is not None and tick.ts_event_us <= state.newest_us
 
 
 def update(state: BarState | None, tick: Tick) -> tuple[BarState | None, Bar | None]:
-    """Takes a tick in; gives the state to keep and the finished bar, if the tick's minute ended one.
-
-    Ticks without a price end a bar of an earlier minute and start none; late ones (`is_late`) change nothing. Volume
-    is what the venue's counter gained since the priced tick before, counted to the bar of the later tick; the first
-    tick of a market tells none.
-    """
-    if is_late(state, tick):
+    """Takes a tick in; gives the state to keep and the bar to tell: one that is finished, or corrected."""
+    if is_ahead(tick.ts_event_us, tick.ts_received_us):
         return state, None
-    bar = None if state is None else state.bar
+    if state is None:
+        if tick.price_ppm is None:
+            return None, None
+        kind, counter = reading(tick)
+        state = BarState(
+            venue=tick.venue,
+            token_id=tick.token_id,
+            newest_us=tick.ts_event_us,
+            price_ppm=tick.price_ppm,
+            counter_kind=kind,
+            counter=counter,
+        )
+        return replace(state, bar=_part(tick, tick.price_ppm, None, tick.trades)), None
+    if tick.ts_event_us <= state.newest_us:
+        return _correct(state, tick)
+    return _join(state, tick)
+
+
+def closes_us(state: BarState | None) -> int | None:
+    """When the growing bar is to be told even if no tick comes; None when none grows. Venue time."""
+    return None if state is None or state.bar is None else state.bar.start_us + _BAR_US + GRACE_US
+
+
+def close_by_time(state: BarState | None, market_id: str, now_us: int) -> tuple[BarState | None, Bar | None]:
+    """Tells the growing bar when venue time `now_us`, as other markets show it, has passed its end and the grace."""
+    due_us = closes_us(state)
+    if state is None or state.bar is None or due_us is None or now_us < due_us:
+        return state, None
+    return replace(state, bar=None, told=state.bar), _bar(state, market_id, state.bar)
+
+
+def _join(state: BarState, tick: Tick) -> tuple[BarState, Bar | None]:
+    """A tick in order."""
     start_us = tick.ts_event_us // _BAR_US * _BAR_US
-    finished = None
-    if bar is not None and bar.start_us != start_us:
-        finished, bar = _finished(bar, tick), None
-    if tick.price_ppm is None:
-        return (replace(state, newest_us=tick.ts_event_us, bar=None), finished) if finished and state else (state, None)
+    price_ppm = state.price_ppm if tick.price_ppm is None else tick.price_ppm
+    usd, trades = state.carried_usd, _sum(state.carried_trades, tick.trades)
     kind, counter = reading(tick)
-    volume_usd: float | None = None
-    if state is not None and kind == NO_COUNTER:
+    if kind == NO_COUNTER:
         kind, counter = state.counter_kind, state.counter
-    elif state is not None and kind == state.counter_kind:
-        volume_usd = traded_usd(kind, state.counter, counter, tick.price_ppm)
-    part = _part(tick, tick.price_ppm, volume_usd)
-    bar = part if bar is None else merge(bar, part)
-    return BarState(newest_us=tick.ts_event_us, counter_kind=kind, counter=counter, bar=bar), finished
+    elif kind == state.counter_kind:
+        usd = _sum(usd, traded_usd(kind, state.counter, counter, price_ppm))
+    bar, told = state.bar, state.told
+    finished = reopened = None
+    if bar is not None and bar.start_us != start_us:
+        finished = told = bar
+        bar = None
+    elif bar is None and told is not None and told.start_us == start_us:
+        bar = reopened = told
+    if tick.price_ppm is not None:
+        part = _part(tick, tick.price_ppm, usd, trades)
+        bar = part if bar is None else merge(bar, part)
+        usd = trades = None
+    elif bar is not None:
+        bar = replace(bar, volume_usd=_sum(bar.volume_usd, usd), trades=_sum(bar.trades, trades))
+        usd = trades = None
+    if reopened is not None:
+        finished = None if bar == reopened else bar
+        told, bar = bar, None
+    after = BarState(
+        venue=state.venue,
+        token_id=state.token_id,
+        newest_us=tick.ts_event_us,
+        price_ppm=price_ppm,
+        counter_kind=kind,
+        counter=highest(state.counter_kind, state.counter, kind, counter),
+        carried_usd=usd,
+        carried_trades=trades,
+        bar=bar,
+        told=told,
+    )
+    return after, None if finished is None else _bar(state, tick.market_id, finished)
 
 
-def _part(tick: Tick, price_ppm: int, volume_usd: float | None) -> OpenBar:
+def _correct(state: BarState, tick: Tick) -> tuple[BarState, Bar | None]:
+    """A late tick."""
+    if tick.price_ppm is None:
+        return state, None
+    start_us = tick.ts_event_us // _BAR_US * _BAR_US
+    if state.bar is not None and state.bar.start_us == start_us:
+        return replace(state, bar=_corrected(state.bar, tick, tick.price_ppm)), None
+    if state.told is None or state.told.start_us != start_us:
+        return state, None
+    told = _corrected(state.told, tick, tick.price_ppm)
+    if told == state.told:
+        return state, None
+    return replace(state, told=told), _bar(state, tick.market_id, told)
+
+
+def _corrected(bar: OpenBar, tick: Tick, price_ppm: int) -> OpenBar:
+    opens = tick.ts_event_us < bar.first_event_us
+    if not opens and bar.low_ppm <= price_ppm <= bar.high_ppm:
+        return bar
+    return replace(
+        bar,
+        open_ppm=price_ppm if opens else bar.open_ppm,
+        high_ppm=max(bar.high_ppm, price_ppm),
+        low_ppm=min(bar.low_ppm, price_ppm),
+        first_event_us=min(bar.first_event_us, tick.ts_event_us),
+        last_received_us=max(bar.last_received_us, tick.ts_received_us),
+    )
+
+
+def _part(tick: Tick, price_ppm: int, volume_usd: float | None, trades: int | None) -> OpenBar:
     return OpenBar(
         start_us=tick.ts_event_us // _BAR_US * _BAR_US,
         open_ppm=price_ppm,
         high_ppm=price_ppm,
         low_ppm=price_ppm,
         close_ppm=price_ppm,
+        first_event_us=tick.ts_event_us,
         last_event_us=tick.ts_event_us,
         last_received_us=tick.ts_received_us,
         volume_usd=volume_usd,
-        trades=tick.trades,
+        trades=trades,
         ticks=1,
     )
 
 
-def _finished(bar: OpenBar, tick: Tick) -> Bar:
-    """`tick` is of the same market: it lends its names."""
+def _bar(state: BarState, market_id: str, bar: OpenBar) -> Bar:
     return Bar(
-        event_id=event_id("bar", tick.market_id, BAR_S, bar.start_us),
-        venue=tick.venue,
-        market_id=tick.market_id,
-        token_id=tick.token_id,
+        event_id=event_id("bar", market_id, BAR_S, bar.start_us),
+        venue=state.venue,
+        market_id=market_id,
+        token_id=state.token_id,
         ts_event_us=bar.last_event_us,
         ts_received_us=bar.last_received_us,
         bar_start_us=bar.start_us,

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from functools import reduce
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.analytics.bars import BarState, OpenBar, is_late, merge, update
+from processors.analytics.bars import BarState, OpenBar, close_by_time, closes_us, is_late, merge, update
 from schemas.events import Bar, Tick
+from schemas.units import US_PER_S
 from tests.processors.ticks import START_US, make_tick
 
 MINUTE_US = 60_000_000
@@ -46,7 +48,7 @@ def test_minutes_without_a_tick_have_no_bar() -> None:
 
 
 def test_volume_goes_to_the_bar_of_the_tick_that_tells_it() -> None:
-    counters = [(0, 100.0), (30, 150.0), (90, 250.0), (100, 200.0), (110, 210.0), (130, 210.0), (200, 210.0)]
+    counters = [(0, 100.0), (30, 150.0), (90, 250.0), (100, 0.0), (110, 260.0), (130, 260.0), (200, 260.0)]
 
     _, bars = play([make_tick(EDGE_S + at, 500_000, volume_total_usd=usd) for at, usd in counters])
 
@@ -90,13 +92,91 @@ def test_an_unpriced_tick_ends_a_bar_and_starts_none() -> None:
     assert state.bar.open_ppm == 600_000
 
 
-def test_a_tick_for_a_minute_that_was_told_is_late() -> None:
-    state, bars = play([make_tick(EDGE_S, 500_000), make_tick(EDGE_S + 90, None)])
-    late = make_tick(EDGE_S + 40, 900_000)
+def test_a_late_tick_corrects_the_bar_told_last_and_tells_it_again() -> None:
+    ticks = [make_tick(EDGE_S + 10, 500_000), make_tick(EDGE_S + 50, 510_000), make_tick(EDGE_S + 90, None)]
+    state, (told,) = play(ticks)
 
-    assert len(bars) == 1
+    state, high = update(state, make_tick(EDGE_S + 40, 900_000))
+    state, opening = update(state, make_tick(EDGE_S + 5, 100_000))
+    _, nothing = update(state, make_tick(EDGE_S + 40, 900_000))
+
+    assert high == replace(told, high_ppm=900_000, ts_received_us=told.ts_received_us)
+    assert opening == replace(told, high_ppm=900_000, open_ppm=100_000, low_ppm=100_000)
+    assert nothing is None
+
+
+def test_a_late_tick_corrects_the_growing_bar() -> None:
+    state, _ = play([make_tick(EDGE_S + 10, 500_000), make_tick(EDGE_S + 50, 510_000)])
+
+    state, nothing = update(state, make_tick(EDGE_S + 30, 700_000))
+    _, bar = update(state, make_tick(EDGE_S + 60, 500_000))
+
+    assert nothing is None
+    assert bar is not None
+    assert (bar.open_ppm, bar.high_ppm, bar.close_ppm, bar.ticks) == (500_000, 700_000, 510_000, 2)
+
+
+def test_a_late_tick_of_an_older_minute_changes_nothing() -> None:
+    state, _ = play([make_tick(EDGE_S + at, 500_000) for at in (0, 60, 120)])
+    late = make_tick(EDGE_S + 30, 900_000)
+
     assert is_late(state, late)
     assert update(state, late) == (state, None)
+
+
+def test_an_early_tick_changes_nothing() -> None:
+    state, _ = play([make_tick(EDGE_S, 500_000)])
+
+    assert update(state, make_tick(EDGE_S + 86_400, 1, ts_received_us=START_US)) == (state, None)
+
+
+def test_the_last_bar_of_a_quiet_market_comes_when_time_has_passed() -> None:
+    state, _ = play([make_tick(EDGE_S, 500_000), make_tick(EDGE_S + 30, 520_000)])
+    due_us = closes_us(state)
+
+    assert due_us == START_US + (EDGE_S + 65) * US_PER_S
+    assert close_by_time(state, "KALSHI:A", due_us - 1) == (state, None)
+    closed, bar = close_by_time(state, "KALSHI:A", due_us)
+    assert bar is not None
+    assert (bar.open_ppm, bar.close_ppm, bar.ticks, bar.token_id) == (500_000, 520_000, 2, "KALSHI:A:YES")
+    assert closes_us(closed) is None
+    assert close_by_time(closed, "KALSHI:A", due_us + US_PER_S) == (closed, None)
+
+
+def test_a_bar_closed_by_time_is_the_bar_that_a_later_tick_would_have_closed() -> None:
+    state, _ = play([make_tick(EDGE_S, 500_000), make_tick(EDGE_S + 30, 520_000)])
+
+    _, by_time = close_by_time(state, "KALSHI:A", START_US + (EDGE_S + 65) * US_PER_S)
+    _, by_tick = update(state, make_tick(EDGE_S + 60, 1))
+
+    assert by_time == by_tick
+
+
+def test_a_tick_in_order_for_a_minute_that_time_has_closed_tells_it_again() -> None:
+    state, _ = play([make_tick(EDGE_S, 500_000, trades=1)])
+    state, first = close_by_time(state, "KALSHI:A", START_US + (EDGE_S + 65) * US_PER_S)
+
+    state, second = update(state, make_tick(EDGE_S + 59, 600_000, trades=2))
+    _, third = update(state, make_tick(EDGE_S + 60, 700_000))
+
+    assert first is not None
+    assert second is not None
+    assert (second.event_id, second.close_ppm, second.trades, second.ticks) == (first.event_id, 600_000, 3, 2)
+    assert third is None
+
+
+def test_trades_and_volume_of_unpriced_ticks_are_not_lost() -> None:
+    usd = iter(range(100, 1000, 10))
+    prices = [500_000, None, None, None, 510_000, 520_000]
+    moments = [0, 30, 65, 90, 130, 200]
+    ticks = [
+        make_tick(EDGE_S + at, price, trades=1, volume_total_usd=float(next(usd)))
+        for at, price in zip(moments, prices, strict=True)
+    ]
+
+    _, bars = play(ticks)
+
+    assert [(b.trades, b.volume_usd) for b in bars] == [(2, 10.0), (3, 30.0)]
 
 
 def test_a_market_without_price_is_not_remembered() -> None:
@@ -119,6 +199,7 @@ def bar_parts() -> st.SearchStrategy[list[OpenBar]]:
                 high_ppm=p,
                 low_ppm=p,
                 close_ppm=p,
+                first_event_us=i,
                 last_event_us=i,
                 last_received_us=i,
                 volume_usd=usd,
@@ -138,25 +219,99 @@ def test_the_bars_of_parts_merge_to_the_bar_of_the_whole(parts: list[OpenBar], d
     assert reduce(merge, pieces) == reduce(merge, parts)
 
 
-@given(st.lists(st.tuples(st.floats(0.001, 100), st.none() | st.integers(0, 1_000_000)), max_size=60))
-@settings(max_examples=100, deadline=None)
-def test_bars_agree_with_a_brute_force_over_all_ticks(steps: list[tuple[float, int | None]]) -> None:
-    ticks, at_s = [], 0.0
-    for gap, price in steps:
-        at_s += gap
-        ticks.append(make_tick(round(at_s, 6), price))
+_STEPS = st.lists(
+    st.tuples(
+        st.floats(0.001, 100),
+        st.none() | st.integers(0, 1_000_000),
+        st.sampled_from([0, 5, 100]),
+        st.none() | st.integers(0, 3),
+    ),
+    max_size=60,
+)
 
-    state, bars = play([t for tick in ticks for t in (tick, tick)])
 
+@given(_STEPS, st.data())
+@settings(max_examples=150, deadline=None)
+def test_bars_agree_with_a_brute_force_in_whatever_order_ticks_come_again(
+    steps: list[tuple[float, int | None, int, int | None]], data: st.DataObject
+) -> None:
+    ticks, at_s, usd = [], 0.0, 0.0
+    for gap, price, traded, trades in steps:
+        at_s, usd = at_s + gap, usd + traded
+        ticks.append(make_tick(round(at_s, 6), price, volume_total_usd=usd, trades=trades))
+    again = [t for i, tick in enumerate(ticks) for t in (tick, ticks[data.draw(st.integers(0, i))])]
+
+    state, bars = play(ticks)
+    state_again, bars_again = play(again)
+
+    assert state_again == state
+    assert bars_again == bars
+    state, last = close_by_time(state, "KALSHI:A", 1 << 62)
+    told = {b.bar_start_us: b for b in [*bars, *([last] if last is not None else [])]}
+    assert {start: shape(bar) for start, bar in told.items()} == brute_force(ticks)
+
+
+def shape(bar: Bar) -> tuple[object, ...]:
+    return (bar.open_ppm, bar.high_ppm, bar.low_ppm, bar.close_ppm, bar.ticks, bar.volume_usd, bar.trades)
+
+
+def brute_force(ticks: list[Tick]) -> dict[int, tuple[object, ...]]:
+    """All bars of a market from all its ticks: each sum goes to the first bar that has a price from then on."""
+    first = next((i for i, t in enumerate(ticks) if t.price_ppm is not None), len(ticks))
     minutes: dict[int, list[int]] = {}
-    for tick in ticks:
+    for tick in ticks[first:]:
         if tick.price_ppm is not None:
             minutes.setdefault(tick.ts_event_us // MINUTE_US * MINUTE_US, []).append(tick.price_ppm)
-    if state is not None and state.bar is not None:
-        del minutes[state.bar.start_us]
-    told = {b.bar_start_us: (b.open_ppm, b.high_ppm, b.low_ppm, b.close_ppm, b.ticks) for b in bars}
-    assert len(told) == len(bars)
-    assert told == {start: (p[0], max(p), min(p), p[-1], len(p)) for start, p in minutes.items()}
+    usd: dict[int, float] = {}
+    trades: dict[int, int] = {}
+    for before, tick in itertools.pairwise([None, *ticks[first:]]):
+        assert tick is not None
+        minute = tick.ts_event_us // MINUTE_US * MINUTE_US
+        # An unpriced tick before its minute's first price waits; so does one of a minute without any.
+        starts = [
+            t.ts_event_us // MINUTE_US * MINUTE_US
+            for t in ticks
+            if t.price_ppm is not None and t.ts_event_us >= tick.ts_event_us
+        ]
+        opened = any(
+            t.price_ppm is not None
+            and t.ts_event_us // MINUTE_US * MINUTE_US == minute
+            and t.ts_event_us <= tick.ts_event_us
+            for t in ticks
+        )
+        home = minute if opened else next(iter(starts), None)
+        if home is None:
+            continue
+        if before is not None:
+            usd[home] = usd.get(home, 0.0) + (tick.volume_total_usd or 0.0) - (before.volume_total_usd or 0.0)
+        if tick.trades is not None:
+            trades[home] = trades.get(home, 0) + tick.trades
+    return {
+        start: (p[0], max(p), min(p), p[-1], len(p), usd.get(start), trades.get(start)) for start, p in minutes.items()
+    }
+
+
+@given(_STEPS, st.data())
+@settings(max_examples=100, deadline=None)
+def test_ticks_in_any_order_never_double_and_never_invent_a_price(
+    steps: list[tuple[float, int | None, int, int | None]], data: st.DataObject
+) -> None:
+    moments = list(itertools.accumulate((min(gap, 20.0) for gap, *_ in steps), initial=0.0))[1:]
+    ticks = [make_tick(round(at, 6), price or 1) for at, (_, price, *_) in zip(moments, steps, strict=True)]
+    delays = [data.draw(st.floats(0, 30)) for _ in ticks]
+    arrived = [t for _, t in sorted(zip(delays, ticks, strict=True), key=lambda x: x[0] * 1e6 + x[1].ts_event_us)]
+
+    state, bars = play(arrived)
+    _, last = close_by_time(state, "KALSHI:A", 1 << 62)
+
+    told = {b.bar_start_us: b for b in [*bars, *([last] if last is not None else [])]}
+    prices: dict[int, list[int]] = {}
+    for tick in ticks:
+        assert tick.price_ppm is not None
+        prices.setdefault(tick.ts_event_us // MINUTE_US * MINUTE_US, []).append(tick.price_ppm)
+    for start, bar in told.items():
+        assert min(prices[start]) <= bar.low_ppm <= bar.high_ppm <= max(prices[start])
+        assert bar.ticks <= len(prices[start])
 
 
 @pytest.mark.parametrize("data", [b"", b"\x01", b"\x09" * 70])
