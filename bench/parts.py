@@ -26,6 +26,7 @@ from kernel.settings import Settings
 from processors import analytics_app
 from processors.analytics.windows import WindowPlan
 from processors.quix import run
+from processors.rules_file import rules_in_force
 from processors.step import Processor, Remembered, Result, Stage, Step
 from processors.titles import UNKNOWN, Title
 from schemas.codec import Codec
@@ -45,12 +46,12 @@ SINK_OF_BARE_LOOP = "bench.out"
 
 def make_step(part: str, registry: SchemaRegistry, tree: Settings) -> Step:
     """The step of one part, or of all."""
-    plan, rule = WindowPlan(tree.rules.windows), analytics_app.rule_from(tree.rules)
+    plan, rules = WindowPlan(tree.rules.windows, tree.rules.score), rules_in_force(tree.rules)
     if part == "all":
-        return analytics_app.make_step(registry, plan, rule, _lookup)
+        return analytics_app.make_step(registry, plan, rules, _lookup)
     ticks, moves = Codec(TICKS, registry, Tick), Codec(MOVES, registry, Move)
     moved, barred = analytics_app.move_part(registry, plan), analytics_app.bar_part(registry)
-    alerted = analytics_app.alert_part(registry, rule, _lookup)
+    alerted = analytics_app.alert_part(registry, rules, _lookup)
 
     def move_step(value: bytes, remembered: Remembered) -> Result:
         tick = ticks.decode(value)

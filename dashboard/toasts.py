@@ -1,6 +1,6 @@
 """Toasts: one background reader of the alerts topic a server process, and the rule for what is worth a pop-up.
 
-A jump opens an episode in several windows at once, and grows in each of them: a reader wants to hear of it once.
+Several rules may see one jump, and it grows: a reader wants to hear of it once.
 """
 
 from __future__ import annotations
@@ -56,12 +56,13 @@ class ToastPlan:
 def plan(alerts: Iterable[Alert], shown: Shown, limit: int = 3) -> ToastPlan:
     """Chooses the pop-ups among new alerts, and notes in `shown` what the reader has now been told.
 
-    Opened and escalated moves count; settlements do not shout, closings are no news. Of a market and direction only
-    the shortest window is shown. Largest moves first; what goes over `limit` is counted, not shown.
+    Confirmed and escalated moves count: what is detected may be gone in a minute. Settlements and moves across a gap
+    do not shout, endings are no news. Of a market and direction only the shortest window is shown. Largest moves first;
+    what goes over `limit` is counted, not shown.
     """
     groups: dict[tuple[str, str], list[Alert]] = {}
     for alert in alerts:
-        if alert.kind == "move" and alert.state in ("opened", "escalated"):
+        if alert.kind == "move" and alert.state in ("confirmed", "escalated"):
             groups.setdefault((alert.market_id, alert.direction), []).append(alert)
     toasts = [_toast(group) for key, group in groups.items() if _is_news(key, group, shown)]
     toasts.sort(key=lambda toast: -abs(_size_pp(toast.alert)))
@@ -71,7 +72,7 @@ def plan(alerts: Iterable[Alert], shown: Shown, limit: int = 3) -> ToastPlan:
 def _toast(group: Sequence[Alert]) -> Toast:
     shortest = min(alert.window_s for alert in group)
     newest = max((alert for alert in group if alert.window_s == shortest), key=lambda alert: alert.ts_event_us)
-    return Toast(newest, len({alert.window_s for alert in group}) - 1)
+    return Toast(newest, len({w for alert in group for w in (alert.window_s, *alert.windows_s)}) - 1)
 
 
 def _is_news(key: tuple[str, str], group: Sequence[Alert], shown: Shown) -> bool:

@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from kernel.errors import UserError
+from schemas.words import ScoreName
 
 _DOTENV = Path(".env")
 
@@ -100,6 +101,10 @@ class RuleSettings(Group):
 
     windows: tuple[int, ...] = Field(
         (300, 900, 3600, 86400), description="Windows in seconds, comma-separated, shortest first"
+    )
+    score: ScoreName = Field("plain", description="How moves are ranked: plain (move x log of volume) or signal")
+    alert_rules: str = Field(
+        "", description="TOML or JSON file with named alert rules; none: one rule of the numbers below"
     )
     alert_threshold_pp: float = Field(6, gt=0, le=100, description="A move of so many percentage points opens an alert")
     alert_cooldown_s: int = Field(900, ge=0, description="Seconds after an episode in which none opens in its place")

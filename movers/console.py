@@ -142,7 +142,7 @@ def _alert_line(alert: Alert, *, as_json: bool) -> str:
     at = datetime_from_micros(alert.ts_event_us).strftime("%H:%M:%S")
     price = "–" if alert.price_ppm is None else f"{alert.price_ppm / PPM_PER_PP:.1f} %"
     move = alert.peak_move_pp if alert.move_pp is None else alert.move_pp
-    label = " (settlement)" if alert.kind == "settlement" else ""
+    label = "" if alert.kind == "move" else f" ({alert.kind.replace('_', ' ')})"
     title = alert.title or alert.market_id
     return f"{at}  {alert.state:<9} {move:+6.1f} pp in {window_label(alert.window_s):<4} to {price:>7}  {title}{label}"
 

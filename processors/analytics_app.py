@@ -5,17 +5,19 @@ Each part keeps its own state and knows nothing of the others; alerts build on t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
 from kernel.process import Process
 from kernel.schema_registry import SchemaRegistry
-from kernel.settings import RuleSettings, Settings
+from kernel.settings import Settings
 from processors.analytics import alerts, bars, moves
-from processors.analytics.alerts import AlertRule, AlertState
 from processors.analytics.bars import BarState
+from processors.analytics.episodes import AlertState
+from processors.analytics.rules import Rule
 from processors.analytics.windows import History, WindowPlan
+from processors.rules_file import rules_in_force
 from processors.step import Output, Processor, Remembered, Result, Stage, Step, recalled
 from processors.titles import Title, Titles
 from schemas.codec import Codec, SchemaStore
@@ -35,10 +37,10 @@ BarPart = Callable[[Tick, bytes | None], tuple[Outputs, bytes | None]]
 AlertPart = Callable[[Move, bytes | None], tuple[Outputs, bytes | None]]
 
 
-def make_step(store: SchemaStore, plan: WindowPlan, rule: AlertRule, lookup: Callable[[str], Title]) -> Step:
+def make_step(store: SchemaStore, plan: WindowPlan, rules: Sequence[Rule], lookup: Callable[[str], Title]) -> Step:
     """The step of this processor; its state is a market's `History` in two parts, its `BarState`, its `AlertState`."""
     ticks = Codec(TICKS, store, Tick)
-    moved, barred, alerted = move_part(store, plan), bar_part(store), alert_part(store, rule, lookup)
+    moved, barred, alerted = move_part(store, plan), bar_part(store), alert_part(store, rules, lookup)
 
     def step(value: bytes, remembered: Remembered) -> Result:
         tick = ticks.decode(value)
@@ -84,16 +86,16 @@ def bar_part(store: SchemaStore) -> BarPart:
     return part
 
 
-def alert_part(store: SchemaStore, rule: AlertRule, lookup: Callable[[str], Title]) -> AlertPart:
+def alert_part(store: SchemaStore, rules: Sequence[Rule], lookup: Callable[[str], Title]) -> AlertPart:
     """Episodes of moves worth telling, with the names of their markets; most of the time nothing is remembered."""
     codec = Codec(ALERTS, store, Alert)
 
     def part(move: Move, stored: bytes | None) -> tuple[Outputs, bytes | None]:
         state = None if stored is None else recalled(STAGE.name, "episodes", AlertState.unpack, stored)
-        state, made = alerts.update(state, move, rule)
+        title, category, url = lookup(move.market_id)
+        state, made = alerts.update(state, move, rules, category)
         outputs: Outputs = ()
         if made:
-            title, category, url = lookup(move.market_id)
             told = (replace(a, title=title, category=category, url=url) for a in made)
             outputs = tuple((ALERTS.name, codec.encode(alert)) for alert in told)
         return outputs, None if state is None else state.pack()
@@ -101,22 +103,13 @@ def alert_part(store: SchemaStore, rule: AlertRule, lookup: Callable[[str], Titl
     return part
 
 
-def rule_from(settings: RuleSettings) -> AlertRule:
-    """The rule's numbers."""
-    return AlertRule(
-        threshold_pp=settings.alert_threshold_pp,
-        cooldown_s=settings.alert_cooldown_s,
-        min_volume_24h_usd=settings.min_volume_24h,
-        max_spread_pp=settings.max_spread_pp,
-    )
-
-
 def _start(registry: SchemaRegistry, settings: Settings, process: Process, until_end: ExitStack) -> Step:
     titles = Titles(settings.kafka.kafka_bootstrap_servers, registry, settings.process.state_dir / "titles.sqlite")
     until_end.callback(titles.stop)
     titles.start()
     process.add_facts(titles.health)
-    return make_step(registry, WindowPlan(settings.rules.windows), rule_from(settings.rules), titles.lookup)
+    plan = WindowPlan(settings.rules.windows, settings.rules.score)
+    return make_step(registry, plan, rules_in_force(settings.rules), titles.lookup)
 
 
 PROCESSOR = Processor(stage=STAGE, start=_start)

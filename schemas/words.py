@@ -48,11 +48,12 @@ RawKind = Literal["rest", "ws"]
 FeedWord = Literal["connected", "degraded", "disconnected", "gap_opened", "gap_closed"]
 """What a collector says of its feed."""
 
-EpisodeState = Literal["opened", "detected", "confirmed", "reverted", "escalated", "closed"]
+EpisodeState = Literal["detected", "confirmed", "reverted", "escalated", "closed"]
 """What an alert message tells of its episode. `reverted` and `closed` are its end."""
 
-AlertKind = Literal["move", "settlement"]
-"""A settlement (the price runs to 0 or 1 as the market ends) is listed, not shouted."""
+AlertKind = Literal["move", "settlement", "across_gap"]
+"""A settlement (the price runs to 0 or 1 as the market ends) and a move across a gap of the feed are listed, not
+shouted."""
 
 Direction = Literal["up", "down"]
 

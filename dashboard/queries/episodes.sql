@@ -7,6 +7,13 @@ SELECT
     episode.market_id AS market_id,
     episode.title AS title,
     episode.category AS category,
+    episode.windows AS windows,
+    episode.rule AS rule,
+    episode.severity AS severity,
+    episode.reason AS reason,
+    episode.factors_for AS factors_for,
+    episode.factors_against AS factors_against,
+    episode.onset_ts AS onset_ts,
     episode.window AS window,
     episode.direction AS direction,
     episode.opened_at AS opened_at,
@@ -25,8 +32,8 @@ FROM alert_episodes AS episode
 LEFT JOIN (SELECT alert_id, acked_by, note FROM alert_acks FINAL) AS ack ON ack.alert_id = episode.alert_id
 WHERE (empty({venues:Array(String)}) OR has({venues:Array(String)}, episode.venue))
     AND (empty({categories:Array(String)}) OR has({categories:Array(String)}, episode.category))
-    AND (empty({windows:Array(String)}) OR has({windows:Array(String)}, episode.window))
+    AND (empty({windows:Array(String)}) OR hasAny(episode.windows, {windows:Array(String)}) OR has({windows:Array(String)}, episode.window))
     AND (empty({kinds:Array(String)}) OR has({kinds:Array(String)}, episode.kind))
     AND NOT ({hide_acked:Bool} AND ack.acked_by != '')
-ORDER BY episode.state = 'closed', episode.ts DESC, episode.alert_id
+ORDER BY episode.state IN ('closed', 'reverted'), episode.ts DESC, episode.alert_id
 LIMIT {limit:UInt32}

@@ -14,7 +14,7 @@ from dashboard.views import controls, tables
 
 _SHOWN, _CHOSEN, _DRAWING, _NAME = "alerts_listed", "alert_chosen", "alerts_drawing", "alerts_name"
 _NAME_LENGTH, _NOTE_LENGTH = 60, 500
-_KINDS = {"move": "Moves", "settlement": "Settlements"}
+_KINDS = {"move": "Moves", "settlement": "Settlements", "across_gap": "Across a gap"}
 
 
 def render(context: Context) -> None:
@@ -64,7 +64,7 @@ def _list(context: Context, filters: AlertFilters, drawn: str | None) -> None:
                 icon=":material/notifications_off:",
             )
             return
-        is_open = int((frame["state"] != "closed").sum())
+        is_open = int((~frame["state"].isin(["closed", "reverted"])).sum())
         st.caption(
             f"{is_open} open, {len(frame) - is_open} closed. Click one to mark it as seen or to open its market."
         )
@@ -127,8 +127,13 @@ def _panel(context: Context, filters: AlertFilters) -> None:
 
 def _sentence(episode: pd.Series) -> str:
     opened = formats.clock(episode["opened_at"], date=True)
-    text = f"{formats.points(episode['peak_move_pp'])} over {episode['window']} at its peak, opened {opened} UTC"
-    if episode["state"] == "closed":
-        reason = (episode["close_reason"] or "").replace("_", " ")
-        text += f", closed {formats.clock(episode['ts'], date=True)} UTC ({reason})"
-    return text + (f". Seen by {formats.escape(episode['acked_by'])}." if episode["is_acked"] else ".")
+    text = f"{formats.points(episode['peak_move_pp'])} over {episode['window']} at its peak, detected {opened} UTC"
+    if episode["state"] in ("closed", "reverted"):
+        text += f", {episode['state']} {formats.clock(episode['ts'], date=True)} UTC"
+    text += f". Seen by {formats.escape(episode['acked_by'])}." if episode["is_acked"] else "."
+    if episode["reason"]:
+        text += f"  \n{formats.escape(episode['reason'])}"
+    for label, factors in (("For", episode["factors_for"]), ("Against", episode["factors_against"])):
+        if len(factors):
+            text += f"  \n{label}: {', '.join(factors).replace('_', ' ')}"
+    return text

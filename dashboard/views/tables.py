@@ -92,14 +92,24 @@ def _notes(row: Any) -> str:
     return ", ".join(notes)
 
 
+_STATES = {
+    "detected": "● detected",
+    "confirmed": "● confirmed",
+    "escalated": "● growing",
+    "reverted": "reverted",
+    "closed": "closed",
+}
+
+
 def episodes(frame: pd.DataFrame, now: datetime) -> Styler:
     """Alert episodes."""
     rows = pd.DataFrame(
         {
-            "State": frame["state"].map({"opened": "● open", "escalated": "● growing", "closed": "closed"}),
+            "State": frame["state"].map(_STATES),
             "Peak": frame["peak_move_pp"],
             "Market": _titles(frame),
-            "Window": frame["window"],
+            "Windows": frame["windows"].map(", ".join),
+            "Severity": frame["severity"],
             "Now": frame["price_now"],
             "Move now": frame["move_pp"],
             "Opened": frame["opened_at"],
@@ -122,17 +132,18 @@ def episodes(frame: pd.DataFrame, now: datetime) -> Styler:
         },
         signed=("Peak", "Move now"),
     )
-    return styler.map(lambda state: "" if state == "closed" else f"color: {charts.ACCENT}", subset=["State"])
+    return styler.map(lambda state: f"color: {charts.ACCENT}" if state.startswith("●") else "", subset=["State"])
 
 
 def episode_columns() -> Columns:
     """How the columns of alerts look."""
     c = st.column_config
     return {
-        "State": c.TextColumn(width=78),
+        "State": c.TextColumn(width=92),
         "Peak": c.NumberColumn(width=92, help="Largest move of the episode, percentage points"),
         "Market": c.TextColumn(width=330),
-        "Window": c.TextColumn(width=62),
+        "Windows": c.TextColumn(width=110, help="Windows that said the same when it was detected"),
+        "Severity": c.TextColumn(width=70),
         "Now": c.NumberColumn(width=64, help="Probability of Yes at the last change"),
         "Move now": c.NumberColumn(width=80, help="The move at the last change"),
         "Opened": c.Column("Opened (UTC)", width=100),

@@ -1,114 +1,65 @@
-"""When a move becomes an alert. The rule, version 1, in words:
+"""When a move becomes an alert. The rule, version 2, in words:
 
-An **episode** belongs to one market, one window and one direction (up or down). There is at most one at a time.
+An **episode** belongs to one rule, one market and one direction (up or down). There is at most one at a time; the
+windows that say the same are its fields.
 
-It is **opened** when the probability has moved by at least the threshold (10 percentage points unless set otherwise)
-over a window that our history covers in full, and the move can be believed: the market is open, at least the minimum
-of US dollars was traded in 24 hours, there is a bid and an ask no further apart than the maximum spread, the price is
-the middle of the two, and no episode of the same kind ended so recently that its cool-down still lasts. When the
-market is near its end and its price near 0 or 1, the episode is of kind *settlement*: it is listed, not shouted.
+It is **detected** when the price has moved by at least the rule's threshold (6 percentage points unless set
+otherwise) over a window that has a price at its start, like compared with like, and the move can be believed: the
+market is open, at least the minimum of US dollars was traded in 24 hours (and inside the window, where a rule asks for
+it), there is a bid and an ask no further apart than the maximum spread, the price is the middle of the two, and the
+price is at least a third of the move away from its own time-weighted mean over the window, so that the echo of an old
+spike is no move. What was told is not told again: where the last message of the same rule and direction lies inside a
+window, only what the price has moved beyond the price told then counts. The shortest window that says so leads.
 
-It is **escalated** when the move has grown to one and a half times what was last told, while the market is open and
-the quote can still be believed. Each escalation sets the bar for the next.
+An episode of a market near its end with a price near 0 or 1 is of kind *settlement*, one whose window holds a gap of
+the feed of kind *across_gap*: both are listed, not shouted.
 
-It is **closed** as soon as one of these holds, in this order: the market is not open any more (*market_ended*); it has
-no price any more (*price_lost*); the episode is as old as its window, so that the move it told of has left the window
-(*rolled_off*); the move has changed its sign (*reversed*); the move has shrunk below half the threshold that was in
-force when it opened (*faded*). Then the cool-down begins, in which no episode opens in its place.
+55 seconds later, with the first quote from then on, it is **confirmed** when at least half of the move still stands, in
+the median price of the last 40 seconds and in the price now, and the quote is two-sided and tight (its spread at most
+the rule's maximum, or half the move). Else it is **reverted**, and over. A market polled each minute or faster is so
+decided within 60 seconds of its detection.
+
+A confirmed episode is **escalated** when the move has grown to one and a half times what was last told and the quote
+can be believed. Each escalation sets the bar for the next.
+
+It is **closed** as soon as one of these holds, in this order: its rule is gone (*rule_removed*); the market is not open
+any more (*market_ended*); it has no price any more (*price_lost*); the episode is as old as its window (*rolled_off*);
+the move has changed its sign (*reversed*); the move has shrunk below half the threshold that was in force at detection
+(*faded*). Where no quote comes, time decides: an undecided episode is reverted after 16 minutes (the slowest sweep and
+a bit), a confirmed one closed a minute after its window, or an hour after its market's expected end.
+
+After a closing the cool-down begins, in which no episode of the same rule, market and direction opens; after a
+reversion it is two minutes at the most, because what follows a false step may be the true one.
 
 Time is the venue's. The same moves give the same alerts with the same ids, however often they are replayed; a move that
-is not newer than the last one changes nothing.
+is not newer than the last one changes nothing. We say that a step happened, never that it will last.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from processors.analytics import reasons
+from processors.analytics.episodes import AlertState, Episode, Key, Told
+from processors.analytics.rules import DOWN, LOGIC_VERSION, UP, Rule
 from schemas.events import Alert, Move, WindowMove
 from schemas.units import PPM_PER_PP, US_PER_S, event_id
-from schemas.words import AlertKind, CloseReason, Direction, EpisodeState
+from schemas.words import AlertKind, Category, CloseReason, Direction, EpisodeState, UnknownCategory
 
-RULE_VERSION = "1"
 ESCALATION_FACTOR = 1.5
 CLOSING_SHARE = 0.5
+STANDING_SHARE = 0.5
+REFERENCE_SHARE = 1 / 3
+DECIDED_AFTER_US = 55 * US_PER_S
+REVERTED_COOLDOWN_S = 120
+UNDECIDED_AFTER_US = 16 * 60 * US_PER_S
+CLOSED_BY_TIME_AFTER_US = 60 * US_PER_S
+ENDED_BY_TIME_AFTER_US = 3600 * US_PER_S
 
-UP, DOWN = 1, -1
 _DIRECTIONS: Mapping[int, Direction] = {UP: "up", DOWN: "down"}
-_KINDS: tuple[AlertKind, ...] = ("move", "settlement")
 
-_VERSION = 1
-_HEADER = struct.Struct("<BqHH")
-_EPISODE = struct.Struct("<ibBqddd")
-_COOLDOWN = struct.Struct("<ibq")
-
-Key = tuple[int, int]
-"""Window in seconds, direction."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertRule:
-    """The numbers of the rule."""
-
-    threshold_pp: float
-    cooldown_s: int
-    min_volume_24h_usd: float
-    max_spread_pp: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Episode:
-    """An open episode. `told_pp`: size of the move last told; `peak_pp`: largest so far; both positive."""
-
-    kind: AlertKind
-    opened_at_us: int
-    told_pp: float
-    peak_pp: float
-    threshold_pp: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertState:
-    """What is remembered of one market; None stands for nothing."""
-
-    newest_us: int
-    episodes: dict[Key, Episode]
-    cooldowns_until_us: dict[Key, int]
-
-    def pack(self) -> bytes:
-        """The state as bytes; the first byte is the version."""
-        parts = [_HEADER.pack(_VERSION, self.newest_us, len(self.episodes), len(self.cooldowns_until_us))]
-        for (window_s, direction), e in self.episodes.items():
-            numbers = (_KINDS.index(e.kind), e.opened_at_us, e.told_pp, e.peak_pp, e.threshold_pp)
-            parts.append(_EPISODE.pack(window_s, direction, *numbers))
-        parts.extend(_COOLDOWN.pack(*key, until) for key, until in self.cooldowns_until_us.items())
-        return b"".join(parts)
-
-    @classmethod
-    def unpack(cls, data: bytes) -> AlertState:
-        """The state in the bytes.
-
-        Raises:
-            ValueError: another version, or another length.
-        """
-        if len(data) < _HEADER.size or data[0] != _VERSION:
-            raise ValueError(f"not an alert state of version {_VERSION}: {data[:8]!r}")
-        _, newest_us, n_episodes, n_cooldowns = _HEADER.unpack_from(data)
-        middle = _HEADER.size + n_episodes * _EPISODE.size
-        if len(data) != middle + n_cooldowns * _COOLDOWN.size:
-            raise ValueError(f"alert state cut short: {len(data)} bytes")
-        episodes = {}
-        for window_s, direction, kind, opened, told, peak, threshold in _EPISODE.iter_unpack(
-            data[_HEADER.size : middle]
-        ):
-            episodes[window_s, direction] = Episode(
-                kind=_KINDS[kind], opened_at_us=opened, told_pp=told, peak_pp=peak, threshold_pp=threshold
-            )
-        cooldowns = {
-            (window_s, direction): until for window_s, direction, until in _COOLDOWN.iter_unpack(data[middle:])
-        }
-        return cls(newest_us=newest_us, episodes=episodes, cooldowns_until_us=cooldowns)
+Alerts = tuple[Alert, ...]
 
 
 def is_late(state: AlertState | None, move: Move) -> bool:
@@ -116,84 +67,118 @@ def is_late(state: AlertState | None, move: Move) -> bool:
     return state is not None and move.ts_event_us <= state.newest_us
 
 
-def update(state: AlertState | None, move: Move, rule: AlertRule) -> tuple[AlertState | None, tuple[Alert, ...]]:
+def update(
+    state: AlertState | None, move: Move, rules: Sequence[Rule], category: Category | UnknownCategory = ""
+) -> tuple[AlertState | None, Alerts]:
     """Takes a move in; gives the state to keep (None when there is nothing to remember) and the alerts to publish.
 
     Titles, categories and addresses are left empty: the move does not know them.
+
+    Args:
+        state: what is remembered of the market.
+        move: its newest move.
+        rules: the rules in force, names distinct.
+        category: of the market, for rules that ask for one.
     """
     if state is None:
-        if not any(w.move_pp is not None and abs(w.move_pp) >= rule.threshold_pp for w in move.windows):
+        if not _is_large(move, rules):
             return None, ()
-        state = AlertState(newest_us=0, episodes={}, cooldowns_until_us={})
+        state = AlertState(venue=move.venue, token_id=move.token_id, newest_us=0, close_us=None, episodes={}, told={})
     elif is_late(state, move):
         return state, ()
-    now_us = move.ts_event_us
-    episodes = dict(state.episodes)
-    cooldowns = {key: until for key, until in state.cooldowns_until_us.items() if until > now_us}
-    windows = {w.window_s: w for w in move.windows}
-    alerts: list[Alert] = []
+    state, alerts = _by_time(state, move.market_id, move.ts_event_us, rules)
+    made = list(alerts)
+    by_name = {rule.name: rule for rule in rules}
+    episodes, told = dict(state.episodes), dict(state.told)
     for key, episode in state.episodes.items():
-        window = windows.get(key[0]) or WindowMove(window_s=key[0], coverage_s=0, computed_across_gap=False)
-        later, alert = _follow(key, episode, window, move, rule)
-        if alert is not None:
-            alerts.append(alert)
-        if later is not None:
+        later, alert = _follow(key, episode, move, by_name.get(key[0]))
+        if later is None:
+            del episodes[key]
+        else:
             episodes[key] = later
+        if alert is None:
             continue
-        del episodes[key]
-        if rule.cooldown_s:
-            cooldowns[key] = now_us + rule.cooldown_s * US_PER_S
-    for key, window in _openings(move, rule):
-        # An episode that ended just now does not open again in the same breath, cool-down or not.
-        if key not in state.episodes and key not in cooldowns:
-            episodes[key] = _opened(window, move, rule)
-            alerts.append(_alert("opened", key, episodes[key], window, move))
-    if not episodes and not cooldowns:
-        return None, tuple(alerts)
-    return AlertState(newest_us=now_us, episodes=episodes, cooldowns_until_us=cooldowns), tuple(alerts)
+        told[key] = _told(key, episode, alert, told.get(key), by_name.get(key[0]))
+        if not _is_silent(by_name.get(key[0]), episode, alert):
+            made.append(alert)
+    for rule in rules:
+        if not _is_believable(move, rule) or not rule.looks_at(move, category):
+            continue
+        for direction in (UP, DOWN):
+            key = (rule.name, direction)
+            # An episode that ended just now does not open again in the same breath, cool-down or not.
+            if key in state.episodes or not rule.looks_along(direction):
+                continue
+            alert, opened = _detect(rule, direction, move, told.get(key))
+            if alert is None or opened is None:
+                continue
+            episodes[key] = opened
+            told[key] = _told(key, opened, alert, None, rule)
+            if not rule.confirmed_only:
+                made.append(alert)
+    return _kept(move, episodes, told), tuple(made)
 
 
-def _follow(
-    key: Key, episode: Episode, window: WindowMove, move: Move, rule: AlertRule
-) -> tuple[Episode | None, Alert | None]:
-    """What a move does to an open episode: the episode as it goes on, or None; and what there is to tell."""
-    signed_pp = None if window.move_pp is None else window.move_pp * key[1]
-    if signed_pp is not None and signed_pp > episode.peak_pp:
-        episode = replace(episode, peak_pp=signed_pp)
-    reason = _close_reason(key, episode, signed_pp, move)
-    if reason is not None:
-        return None, _alert("closed", key, episode, window, move, reason)
-    if signed_pp is None or signed_pp < episode.told_pp * ESCALATION_FACTOR or not _is_believable(move, rule):
-        return episode, None
-    episode = replace(episode, told_pp=signed_pp, kind="settlement" if move.is_settling else episode.kind)
-    return episode, _alert("escalated", key, episode, window, move)
-
-
-def _close_reason(key: Key, episode: Episode, signed_pp: float | None, move: Move) -> CloseReason | None:
-    if move.market_status != "open":
-        return "market_ended"
-    if move.price_ppm is None:
-        return "price_lost"
-    if move.ts_event_us >= episode.opened_at_us + key[0] * US_PER_S:
-        return "rolled_off"
-    if signed_pp is None:
+def due_us(state: AlertState | None) -> int | None:
+    """When `by_time` has something to say, if no move comes before; None when nothing is open. Venue time."""
+    if state is None or not state.episodes:
         return None
-    if signed_pp < 0:
-        return "reversed"
-    return "faded" if signed_pp < episode.threshold_pp * CLOSING_SHARE else None
+    return min(_due_us(state, episode) for episode in state.episodes.values())
 
 
-def _openings(move: Move, rule: AlertRule) -> Iterator[tuple[Key, WindowMove]]:
-    """Windows whose move is large enough, fully covered, and can be believed."""
-    if not _is_believable(move, rule):
-        return
+def by_time(
+    state: AlertState | None, market_id: str, now_us: int, rules: Sequence[Rule]
+) -> tuple[AlertState | None, Alerts]:
+    """Ends what venue time `now_us`, as other markets show it, has ended although no move came.
+
+    The alerts are dated when their time had come, not when it was noticed, so that their ids do not depend on it.
+    """
+    return (None, ()) if state is None else _by_time(state, market_id, now_us, rules)
+
+
+def _by_time(state: AlertState, market_id: str, now_us: int, rules: Sequence[Rule]) -> tuple[AlertState, Alerts]:
+    if not any(_due_us(state, episode) <= now_us for episode in state.episodes.values()):
+        return state, ()
+    by_name = {rule.name: rule for rule in rules}
+    episodes, told, made = dict(state.episodes), dict(state.told), []
+    for key, episode in state.episodes.items():
+        at_us = _due_us(state, episode)
+        if at_us > now_us:
+            continue
+        rule = by_name.get(key[0])
+        ended = state.close_us is not None and at_us >= state.close_us
+        why: CloseReason = "market_ended" if ended else "rolled_off"
+        word: EpisodeState = "closed" if episode.confirmed else "reverted"
+        text = f"{why.replace('_', ' ')}; no quote came" if episode.confirmed else "no quote came to confirm it"
+        alert = _bare(word, key, episode, market_id, state.venue, state.token_id, at_us, rule, text)
+        if episode.confirmed:
+            alert = replace(alert, close_reason=why)
+        del episodes[key]
+        told[key] = _told(key, episode, alert, told.get(key), rule)
+        if not _is_silent(rule, episode, alert):
+            made.append(alert)
+    return replace(state, episodes=episodes, told=told), tuple(made)
+
+
+def _due_us(state: AlertState, episode: Episode) -> int:
+    if not episode.confirmed:
+        return episode.opened_at_us + UNDECIDED_AFTER_US
+    rolled_us = episode.opened_at_us + episode.window_s * US_PER_S + CLOSED_BY_TIME_AFTER_US
+    if state.close_us is None or state.close_us < episode.opened_at_us:
+        return rolled_us
+    return min(rolled_us, max(state.close_us, state.newest_us) + ENDED_BY_TIME_AFTER_US)
+
+
+def _is_large(move: Move, rules: Sequence[Rule]) -> bool:
+    """Whether any window reaches any threshold: the only moves that begin something."""
+    largest_pp = 0.0
     for window in move.windows:
-        move_pp = window.move_pp
-        if move_pp is not None and abs(move_pp) >= rule.threshold_pp and window.coverage_s >= window.window_s:
-            yield (window.window_s, UP if move_pp > 0 else DOWN), window
+        if window.move_pp is not None:
+            largest_pp = max(largest_pp, abs(window.move_pp))
+    return any(largest_pp >= rule.threshold_pp for rule in rules)
 
 
-def _is_believable(move: Move, rule: AlertRule) -> bool:
+def _is_believable(move: Move, rule: Rule) -> bool:
     """Open, traded enough, and quoted tightly on both sides."""
     return (
         move.market_status == "open"
@@ -205,14 +190,159 @@ def _is_believable(move: Move, rule: AlertRule) -> bool:
     )
 
 
-def _opened(window: WindowMove, move: Move, rule: AlertRule) -> Episode:
-    size_pp = abs(window.move_pp or 0.0)
-    return Episode(
-        kind="settlement" if move.is_settling else "move",
+def _detect(rule: Rule, direction: int, move: Move, told: Told | None) -> tuple[Alert | None, Episode | None]:
+    if told is not None and move.ts_event_us < told.cool_until_us:
+        return None, None
+    saying = [w for w in move.windows if _says(w, rule, direction, move, told)]
+    if not saying or move.price_ppm is None:
+        return None, None
+    window = saying[0]
+    from_ppm = _base_ppm(window, direction, move, told)
+    size_pp = (move.price_ppm - from_ppm) * direction / PPM_PER_PP
+    kind: AlertKind = "settlement" if move.is_settling else "across_gap" if window.computed_across_gap else "move"
+    episode = Episode(
+        kind=kind,
+        confirmed=False,
+        across_gap=window.computed_across_gap,
         opened_at_us=move.ts_event_us,
+        onset_us=window.onset_us,
+        from_ppm=from_ppm,
+        window_s=window.window_s,
+        windows_s=tuple(w.window_s for w in saying),
+        detected_pp=size_pp,
         told_pp=size_pp,
         peak_pp=size_pp,
         threshold_pp=rule.threshold_pp,
+    )
+    text = reasons.detected(rule, episode, move, window)
+    return _alert("detected", (rule.name, direction), episode, move, rule, text), episode
+
+
+def _says(window: WindowMove, rule: Rule, direction: int, move: Move, told: Told | None) -> bool:
+    """Whether a window's move, as far as it is news, is large enough, covered, paid for and no echo."""
+    if window.move_pp is None or move.price_ppm is None or window.coverage_s < window.window_s:
+        return False
+    if rule.windows_s and window.window_s not in rule.windows_s:
+        return False
+    news_ppm = (move.price_ppm - _base_ppm(window, direction, move, told)) * direction
+    if news_ppm < rule.threshold_pp * PPM_PER_PP:
+        return False
+    if rule.min_window_usd and (window.volume_usd is None or window.volume_usd < rule.min_window_usd):
+        return False
+    if window.reference_ppm is None:
+        return True
+    away_pp = (move.price_ppm - window.reference_ppm) * direction / PPM_PER_PP
+    return away_pp >= window.move_pp * direction * REFERENCE_SHARE
+
+
+def _base_ppm(window: WindowMove, direction: int, move: Move, told: Told | None) -> int:
+    """From which price a window counts: the as-of price, or the price last told inside the window if that is nearer."""
+    then_ppm = window.price_then_ppm or 0
+    if told is None or told.at_us < move.ts_event_us - window.window_s * US_PER_S:
+        return then_ppm
+    return max(then_ppm, told.price_ppm) if direction == UP else min(then_ppm, told.price_ppm)
+
+
+def _follow(key: Key, episode: Episode, move: Move, rule: Rule | None) -> tuple[Episode | None, Alert | None]:
+    """What a move does to an open episode: the episode as it goes on, or None; and what there is to tell."""
+    size_pp = _size_pp(key[1], episode, move, move.price_ppm)
+    if size_pp is not None and size_pp > episode.peak_pp:
+        episode = replace(episode, peak_pp=size_pp)
+    ended: CloseReason | None = None
+    if rule is None:
+        ended = "rule_removed"
+    elif move.market_status != "open":
+        ended = "market_ended"
+    elif move.price_ppm is None:
+        ended = "price_lost"
+    elif not episode.confirmed:
+        if move.ts_event_us < episode.opened_at_us + DECIDED_AFTER_US:
+            return episode, None
+        return _decide(key, episode, move, rule, size_pp)
+    elif move.ts_event_us >= episode.opened_at_us + episode.window_s * US_PER_S:
+        ended = "rolled_off"
+    elif size_pp is not None and size_pp < 0:
+        ended = "reversed"
+    elif size_pp is not None and size_pp < episode.threshold_pp * CLOSING_SHARE:
+        ended = "faded"
+    if ended is not None:
+        text = ended.replace("_", " ") + (
+            "" if size_pp is None else f" at {size_pp:.1f} pp, peak {episode.peak_pp:.1f}"
+        )
+        return None, _alert("closed", key, episode, move, rule, text, ended)
+    if rule is None or size_pp is None or size_pp < episode.told_pp * ESCALATION_FACTOR:
+        return episode, None
+    if not _is_believable(move, rule):
+        return episode, None
+    text = f"abs_move_pp {size_pp:.1f} >= {ESCALATION_FACTOR:g} x {episode.told_pp:.1f} told"
+    episode = replace(episode, told_pp=size_pp, kind="settlement" if move.is_settling else episode.kind)
+    return episode, _alert("escalated", key, episode, move, rule, text)
+
+
+def _decide(key: Key, episode: Episode, move: Move, rule: Rule, size_pp: float | None) -> tuple[Episode | None, Alert]:
+    """Confirmed or reverted: whether half of what was detected stands, in the median and now, in a tight quote."""
+    held_pp = _size_pp(key[1], episode, move, move.standing_ppm)
+    needed_pp = episode.detected_pp * STANDING_SHARE
+    after_s = (move.ts_event_us - episode.opened_at_us) / US_PER_S
+    if size_pp is not None and held_pp is not None and move.spread_ppm is not None:
+        spread_pp = move.spread_ppm / PPM_PER_PP
+        tight = spread_pp <= max(rule.max_spread_pp, size_pp / 2)
+        if tight and size_pp >= needed_pp and held_pp >= needed_pp:
+            text = reasons.confirmed(episode, held_pp, size_pp, after_s, spread_pp)
+            kind: AlertKind = "settlement" if move.is_settling else episode.kind
+            episode = replace(episode, confirmed=True, told_pp=max(size_pp, episode.told_pp), kind=kind)
+            return episode, _alert("confirmed", key, episode, move, rule, text)
+        text = reasons.reverted(episode, held_pp, size_pp, after_s, tight=tight)
+    else:
+        text = reasons.reverted(episode, None, None, after_s, tight=False)
+    return None, _alert("reverted", key, episode, move, rule, text)
+
+
+def _size_pp(direction: int, episode: Episode, move: Move, price_ppm: int | None) -> float | None:
+    """How far a price is from the episode's beginning, along its direction. Like with like: None unless it is a mid."""
+    if price_ppm is None or move.price_basis != "mid":
+        return None
+    return (price_ppm - episode.from_ppm) * direction / PPM_PER_PP
+
+
+def _told(key: Key, episode: Episode, alert: Alert, before: Told | None, rule: Rule | None) -> Told:
+    """What the reader knows after an alert: a reverted move was none, so he is back where it began."""
+    cooldown_s = 0
+    if rule is not None and alert.state == "closed":
+        cooldown_s = rule.cooldown_s
+    elif rule is not None and alert.state == "reverted":
+        cooldown_s = min(rule.cooldown_s, REVERTED_COOLDOWN_S)
+    price_ppm = before.price_ppm if before is not None else episode.from_ppm
+    if alert.state == "reverted":
+        price_ppm = episode.from_ppm
+    elif alert.price_ppm is not None and alert.move_pp is not None:
+        price_ppm = alert.price_ppm
+    return Told(
+        at_us=alert.ts_event_us,
+        price_ppm=price_ppm,
+        cool_until_us=alert.ts_event_us + cooldown_s * US_PER_S,
+    )
+
+
+def _is_silent(rule: Rule | None, episode: Episode, alert: Alert) -> bool:
+    """Whether a rule that tells confirmed episodes only keeps an alert to itself: one that never was confirmed."""
+    return rule is not None and rule.confirmed_only and not episode.confirmed and alert.state != "confirmed"
+
+
+def _kept(move: Move, episodes: dict[Key, Episode], told: dict[Key, Told]) -> AlertState | None:
+    """The state to keep: what was told matters while a window reaches back to it, or it cools down."""
+    now_us = move.ts_event_us
+    oldest_us = now_us - max((w.window_s for w in move.windows), default=0) * US_PER_S
+    told = {k: t for k, t in told.items() if k in episodes or t.at_us >= oldest_us or t.cool_until_us > now_us}
+    if not episodes and not told:
+        return None
+    return AlertState(
+        venue=move.venue,
+        token_id=move.token_id,
+        newest_us=now_us,
+        close_us=None if move.seconds_to_close is None else now_us + move.seconds_to_close * US_PER_S,
+        episodes=episodes,
+        told=told,
     )
 
 
@@ -220,38 +350,71 @@ def _alert(
     state: EpisodeState,
     key: Key,
     episode: Episode,
-    window: WindowMove,
     move: Move,
+    rule: Rule | None,
+    reason: str,
     close_reason: CloseReason | None = None,
 ) -> Alert:
-    window_s, direction = key
-    alert_id = event_id(move.market_id, window_s, _DIRECTIONS[direction], episode.opened_at_us)
-    return Alert(
-        event_id=event_id(alert_id, state, move.ts_event_us),
-        alert_id=alert_id,
-        state=state,
-        kind=episode.kind,
-        venue=move.venue,
-        market_id=move.market_id,
-        token_id=move.token_id,
-        ts_event_us=move.ts_event_us,
+    window = next((w for w in move.windows if w.window_s == episode.window_s), None)
+    size_pp = _size_pp(key[1], episode, move, move.price_ppm)
+    shown = rule or Rule(name=key[0])
+    speaks_for, speaks_against = reasons.factors(shown, episode, move, window)
+    bare = _bare(state, key, episode, move.market_id, move.venue, move.token_id, move.ts_event_us, rule, reason)
+    return replace(
+        bare,
         ts_received_us=move.ts_received_us,
-        title="",
-        category="",
-        url="",
-        window_s=window_s,
-        direction=_DIRECTIONS[direction],
-        opened_at_us=episode.opened_at_us,
         price_ppm=move.price_ppm,
-        price_then_ppm=window.price_then_ppm,
-        move_pp=window.move_pp,
-        peak_move_pp=episode.peak_pp * direction,
-        threshold_pp=episode.threshold_pp,
-        score=window.score,
+        move_pp=None if size_pp is None else size_pp * key[1],
+        score=None if window is None else window.score,
         volume_24h_usd=move.volume_24h_usd,
         spread_ppm=move.spread_ppm,
         seconds_to_close=move.seconds_to_close,
-        computed_across_gap=window.computed_across_gap,
         close_reason=close_reason,
-        rule_version=RULE_VERSION,
+        severity=reasons.severity(shown, episode, move, window),
+        factors_for=speaks_for,
+        factors_against=speaks_against,
+        window_volume_usd=None if window is None else window.volume_usd,
+        window_trades=None if window is None else window.trades,
+    )
+
+
+def _bare(
+    state: EpisodeState,
+    key: Key,
+    episode: Episode,
+    market_id: str,
+    venue: str,
+    token_id: str,
+    at_us: int,
+    rule: Rule | None,
+    reason: str,
+) -> Alert:
+    """An alert with what the episode itself knows."""
+    name, direction = key
+    alert_id = event_id(name, market_id, _DIRECTIONS[direction], episode.opened_at_us)
+    return Alert(
+        event_id=event_id(alert_id, state, at_us),
+        alert_id=alert_id,
+        state=state,
+        kind=episode.kind,
+        venue=venue,
+        market_id=market_id,
+        token_id=token_id,
+        ts_event_us=at_us,
+        ts_received_us=at_us,
+        title="",
+        category="",
+        url="",
+        window_s=episode.window_s,
+        direction=_DIRECTIONS[direction],
+        opened_at_us=episode.opened_at_us,
+        price_then_ppm=episode.from_ppm,
+        peak_move_pp=episode.peak_pp * direction,
+        threshold_pp=episode.threshold_pp,
+        computed_across_gap=episode.across_gap,
+        rule_version=LOGIC_VERSION if rule is None else rule.version,
+        rule=name,
+        windows_s=episode.windows_s,
+        reason=reason,
+        onset_ts_us=episode.onset_us,
     )

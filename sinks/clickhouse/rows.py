@@ -65,7 +65,8 @@ ALERTS = Table(
         "alert_id", "event_id", "state", "kind", "venue", "market_id", "token_id", "title", "category", "url",
         "window", "direction", "opened_at", "ts", "ts_received", "price_now", "price_then", "move_pp", "peak_move_pp",
         "threshold_pp", "score", "volume_24h_usd", "spread", "seconds_to_close", "computed_across_gap",
-        "close_reason", "rule_version",
+        "close_reason", "rule_version", "rule", "windows", "severity", "reason", "factors_for", "factors_against",
+        "onset_ts", "window_volume_usd", "window_trades",
     ),
 )  # fmt: skip
 FEED_STATUS = Table(
@@ -149,7 +150,9 @@ def alert_row(alert: Alert) -> Row:
         alert.title, alert.category, alert.url, window_label(alert.window_s), alert.direction, alert.opened_at_us,
         alert.ts_event_us, alert.ts_received_us, _price(alert.price_ppm), _price(alert.price_then_ppm), alert.move_pp,
         alert.peak_move_pp, alert.threshold_pp, alert.score, alert.volume_24h_usd, _price(alert.spread_ppm),
-        alert.seconds_to_close, alert.computed_across_gap, alert.close_reason, alert.rule_version,
+        alert.seconds_to_close, alert.computed_across_gap, alert.close_reason, alert.rule_version, alert.rule,
+        [window_label(window_s) for window_s in alert.windows_s], alert.severity, alert.reason, alert.factors_for,
+        alert.factors_against, alert.onset_ts_us, alert.window_volume_usd, alert.window_trades,
     )  # fmt: skip
 
 

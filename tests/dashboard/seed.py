@@ -225,7 +225,8 @@ def _insert_alerts(client: Client, paths: Sequence[Path], now: datetime) -> None
     columns = _names(
         "alert_id event_id state kind venue market_id token_id title category url window direction opened_at ts "
         "ts_received price_now price_then move_pp peak_move_pp threshold_pp score volume_24h_usd spread "
-        "seconds_to_close computed_across_gap close_reason rule_version"
+        "seconds_to_close computed_across_gap close_reason rule_version rule windows severity reason factors_for "
+        "factors_against"
     )
     rows = [
         row
@@ -239,7 +240,7 @@ def _insert_alerts(client: Client, paths: Sequence[Path], now: datetime) -> None
 
 
 def _episodes(path: Path, window: str, minutes: int, now: datetime) -> list[tuple[Any, ...]]:
-    """Opened past the threshold, closed under half of it, minute by minute over the last three hours."""
+    """Confirmed past the threshold, closed under half of it, minute by minute over the last three hours."""
     rows: list[tuple[Any, ...]] = []
     opened: tuple[int, float] | None = None
     for ago in range(min(TICK_MINUTES, len(path.prices) - 1 - minutes), -1, -1):
@@ -248,7 +249,7 @@ def _episodes(path: Path, window: str, minutes: int, now: datetime) -> list[tupl
             continue
         if opened is None and abs(move) >= THRESHOLD_PP:
             opened = (ago, move)
-            rows.append(_alert(path, window, minutes, "opened", ago, opened, now))
+            rows.append(_alert(path, window, minutes, "confirmed", ago, opened, now))
         elif opened is not None and abs(move) < THRESHOLD_PP / 2:
             rows.append(_alert(path, window, minutes, "closed", ago, opened, now))
             opened = None
@@ -268,8 +269,9 @@ def _alert(
     what = (path.market_id, path.token_id, m.title, m.category, f"https://example.com/{m.ticker}", window, direction)
     prices = (_dec(float(path.prices[at])), _dec(float(path.prices[at - minutes])), move, opened[1], THRESHOLD_PP)
     tail = (_score(move, m.volume_24h_usd), m.volume_24h_usd, _dec(path.spread), int(m.ends_in_h * 3600))
-    reason = ("rolled_off" if state == "closed" else None, "v1")
-    return (*identity, *what, opened_at, ts, ts, *prices, *tail, path.crosses_gap(minutes, ago), *reason)
+    reason = ("rolled_off" if state == "closed" else None, "v1", "default", [window], "medium")
+    why = (f"abs_move_pp {abs(opened[1]):.1f} >= {THRESHOLD_PP:g}", ["two_sided", "basis"], ["dollars"])
+    return (*identity, *what, opened_at, ts, ts, *prices, *tail, path.crosses_gap(minutes, ago), *reason, *why)
 
 
 def _insert_feed_status(client: Client, now: datetime) -> None:

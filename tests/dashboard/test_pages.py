@@ -154,7 +154,7 @@ def test_alerts_lists_open_episodes_on_top(app_environment: pytest.MonkeyPatch, 
 
     assert not app.exception
     states = list(app.dataframe[0].value["State"])
-    assert states[0] == "● open"
+    assert states[0] == "● confirmed"
     assert states[-1] == "closed"
 
 

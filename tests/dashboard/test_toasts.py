@@ -17,7 +17,7 @@ _T0 = 1_790_000_000_000_000
 BASE = Alert(
     event_id="e" * 24,
     alert_id="a" * 24,
-    state="opened",
+    state="confirmed",
     kind="move",
     venue="kalshi",
     market_id="KALSHI:A",
@@ -41,7 +41,7 @@ BASE = Alert(
 
 
 def _alert(
-    market: str = "A", window_s: int = 300, move_pp: float = 12.0, state: EpisodeState = "opened", s: int = 0
+    market: str = "A", window_s: int = 300, move_pp: float = 12.0, state: EpisodeState = "confirmed", s: int = 0
 ) -> Alert:
     return replace(
         BASE,
@@ -58,7 +58,7 @@ def _alert(
 CASES: dict[str, tuple[list[Alert], list[tuple[str, int, int]], int]] = {
     # name: alerts, expected (market, window_s, more windows), hidden
     "nothing new": ([], [], 0),
-    "a jump opens three windows: the shortest, once": (
+    "three rules see one jump: the shortest window, once": (
         [_alert(window_s=3600), _alert(window_s=300), _alert(window_s=900)],
         [("KALSHI:A", 300, 2)],
         0,
@@ -69,7 +69,14 @@ CASES: dict[str, tuple[list[Alert], list[tuple[str, int, int]], int]] = {
         0,
     ),
     "closed is no news": ([_alert(state="closed")], [], 0),
+    "detected is not told before it is confirmed": ([_alert(state="detected")], [], 0),
+    "an episode of three windows is one pop-up": (
+        [replace(_alert(), windows_s=(300, 900, 3600))],
+        [("KALSHI:A", 300, 2)],
+        0,
+    ),
     "a settlement does not shout": ([replace(_alert(), kind="settlement")], [], 0),
+    "a move across a gap does not shout": ([replace(_alert(), kind="across_gap")], [], 0),
     "largest three are shown, the rest is counted": (
         [
             _alert(market=name, move_pp=move)
@@ -78,7 +85,7 @@ CASES: dict[str, tuple[list[Alert], list[tuple[str, int, int]], int]] = {
         [("KALSHI:B", 300, 0), ("KALSHI:D", 300, 0), ("KALSHI:E", 300, 0)],
         2,
     ),
-    "opened and grown at once is one pop-up": (
+    "confirmed and grown at once is one pop-up": (
         [_alert(), _alert(move_pp=19.0, state="escalated", s=4)],
         [("KALSHI:A", 300, 0)],
         0,

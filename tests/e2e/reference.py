@@ -82,41 +82,154 @@ def as_of(times_s: np.ndarray[Any, Any], prices: np.ndarray[Any, Any], now_s: in
     return Expected(float(prices[last]), frozenset(float(p) for p in prices[first : last + 1]))
 
 
-Transition = tuple[str, int, str, int, str, int, str | None]
-"""market, window_s, direction, opened_at_us, state, ts_us, close reason."""
+Transition = tuple[str, str, int, str, int, str | None, tuple[int, ...]]
+"""market, direction, opened_at_us, state, ts_us, close reason, windows."""
+
+MINUTE_US = 60_000_000
+
+
+@dataclass
+class Running:
+    """An episode that is open."""
+
+    opened: int
+    base: float
+    size: float
+    told: float
+    window_s: int
+    windows: tuple[int, ...]
+    confirmed: bool = False
+
+
+@dataclass
+class Last:
+    """What one direction of a market was told last."""
+
+    at: int
+    price: float
+    cool_until: int
 
 
 def alerts(moves: list[dict[str, Any]], rule: Mapping[str, float]) -> Iterator[Transition]:
     """Transitions that the written rule asks for, from one market's moves in order of time."""
-    open_episodes: dict[tuple[int, str], dict[str, float]] = {}
-    cool_until: dict[tuple[int, str], int] = {}
+    running: dict[int, Running] = {}
+    last: dict[int, Last] = {}
+    close_us: int | None = None
+    newest = 0
     for move in moves:
         now = move["ts_event_us"]
-        for window in move["windows"]:
-            for direction, sign in (("up", 1), ("down", -1)):
-                key = (window["window_s"], direction)
-                signed = None if window["move_pp"] is None else sign * window["move_pp"]
-                believable = _believable(move, rule)
-                if key in open_episodes:
-                    episode = open_episodes[key]
-                    ids = (move["market_id"], key[0], direction, int(episode["opened"]))
-                    reason = _closing(move, signed, key[0], episode)
-                    if reason is not None:
-                        yield (*ids, "closed", now, reason)
-                        del open_episodes[key]
-                        cool_until[key] = now + int(rule["cooldown_s"] * 1e6)
-                    elif signed is not None and believable and signed >= 1.5 * episode["told"]:
-                        episode["told"] = signed
-                        yield (*ids, "escalated", now, None)
-                elif (
-                    signed is not None
-                    and signed >= rule["threshold_pp"]
-                    and window["coverage_s"] >= key[0]
-                    and believable
-                    and now >= cool_until.get(key, 0)
-                ):
-                    open_episodes[key] = {"opened": now, "told": signed, "threshold": rule["threshold_pp"]}
-                    yield (move["market_id"], key[0], direction, now, "opened", now, None)
+        for sign in [s for s in running if _by_time(running[s], close_us, newest) <= now]:
+            episode, at = running[sign], _by_time(running[sign], close_us, newest)
+            state, reason = ("closed", "rolled_off") if episode.confirmed else ("reverted", None)
+            if episode.confirmed and close_us is not None and at >= close_us:
+                reason = "market_ended"
+            yield _line(move, sign, episode, state, at, reason)
+            price = last[sign].price if episode.confirmed else episode.base
+            last[sign] = Last(at, price, at + _cool_us(rule, state))
+            del running[sign]
+        ended = []
+        for sign in list(running):
+            episode = running[sign]
+            change = _change(episode, sign, move, rule)
+            if change is None:
+                continue
+            state, reason = change
+            ended.append(sign)
+            yield _line(move, sign, episode, state, now, reason)
+            size = _size(episode.base, sign, move, move["price_ppm"])
+            price = last[sign].price if size is None else move["price_ppm"]
+            last[sign] = Last(now, episode.base if state == "reverted" else price, now + _cool_us(rule, state))
+            if state in ("closed", "reverted"):
+                del running[sign]
+            elif size is not None:
+                episode.confirmed, episode.told = True, max(size, episode.told)
+        for sign in (1, -1):
+            if sign in running or sign in ended or not _believable(move, rule):
+                continue
+            if sign in last and now < last[sign].cool_until:
+                continue
+            saying = [w for w in move["windows"] if _says(w, sign, move, last.get(sign), rule)]
+            if not saying:
+                continue
+            base = _base(saying[0], sign, now, last.get(sign))
+            size = sign * (move["price_ppm"] - base) / 10_000
+            windows = tuple(w["window_s"] for w in saying)
+            running[sign] = Running(now, base, size, size, windows[0], windows)
+            last[sign] = Last(now, move["price_ppm"], now)
+            yield _line(move, sign, running[sign], "detected", now, None)
+        longest = max((w["window_s"] for w in move["windows"]), default=0)
+        last = {s: x for s, x in last.items() if s in running or x.at >= now - longest * 1e6 or x.cool_until > now}
+        close_us = None if move["seconds_to_close"] is None else now + move["seconds_to_close"] * 1_000_000
+        newest = now
+
+
+def _line(move: dict[str, Any], sign: int, episode: Running, state: str, at: int, reason: str | None) -> Transition:
+    direction = "up" if sign > 0 else "down"
+    return (move["market_id"], direction, episode.opened, state, at, reason, episode.windows)
+
+
+def _cool_us(rule: Mapping[str, float], state: str) -> int:
+    seconds = {"closed": rule["cooldown_s"], "reverted": min(rule["cooldown_s"], 120)}.get(state, 0)
+    return int(seconds * 1_000_000)
+
+
+def _by_time(episode: Running, close_us: int | None, newest: int) -> int:
+    """When time alone ends an episode."""
+    if not episode.confirmed:
+        return episode.opened + 16 * MINUTE_US
+    rolled = episode.opened + episode.window_s * 1_000_000 + MINUTE_US
+    if close_us is None or close_us < episode.opened:
+        return rolled
+    return min(rolled, max(close_us, newest) + 60 * MINUTE_US)
+
+
+def _size(base: float, sign: int, move: dict[str, Any], price: float | None) -> float | None:
+    return None if price is None or move["price_basis"] != "mid" else sign * (price - base) / 10_000
+
+
+def _base(window: dict[str, Any], sign: int, now: int, last: Last | None) -> float:
+    then = float(window["price_then_ppm"])
+    if last is None or last.at < now - window["window_s"] * 1_000_000:
+        return then
+    return max(then, last.price) if sign > 0 else min(then, last.price)
+
+
+def _says(
+    window: dict[str, Any], sign: int, move: dict[str, Any], last: Last | None, rule: Mapping[str, float]
+) -> bool:
+    if window["move_pp"] is None or window["coverage_s"] < window["window_s"]:
+        return False
+    news = sign * (move["price_ppm"] - _base(window, sign, move["ts_event_us"], last)) / 10_000
+    if news < rule["threshold_pp"]:
+        return False
+    mean = window["reference_ppm"]
+    return mean is None or 3 * sign * (move["price_ppm"] - mean) / 10_000 >= sign * window["move_pp"]
+
+
+def _change(
+    episode: Running, sign: int, move: dict[str, Any], rule: Mapping[str, float]
+) -> tuple[str, str | None] | None:
+    """What a move does to an open episode: a new state with its reason, or nothing to tell."""
+    now, size = move["ts_event_us"], _size(episode.base, sign, move, move["price_ppm"])
+    if move["market_status"] != "open":
+        return "closed", "market_ended"
+    if move["price_ppm"] is None:
+        return "closed", "price_lost"
+    if not episode.confirmed:
+        if now < episode.opened + 55_000_000:
+            return None
+        held, spread = _size(episode.base, sign, move, move["standing_ppm"]), move["spread_ppm"]
+        if size is None or held is None or spread is None or min(size, held) < episode.size / 2:
+            return "reverted", None
+        tight = spread / 10_000 <= max(rule["max_spread_pp"], size / 2)
+        return ("confirmed" if tight else "reverted"), None
+    if now >= episode.opened + episode.window_s * 1_000_000:
+        return "closed", "rolled_off"
+    if size is not None and size < rule["threshold_pp"] / 2:
+        return "closed", "reversed" if size < 0 else "faded"
+    if size is not None and size >= 1.5 * episode.told and _believable(move, rule):
+        return "escalated", None
+    return None
 
 
 def _believable(move: dict[str, Any], rule: Mapping[str, float]) -> bool:
@@ -127,17 +240,3 @@ def _believable(move: dict[str, Any], rule: Mapping[str, float]) -> bool:
         and move["spread_ppm"] is not None
         and move["spread_ppm"] <= rule["max_spread_pp"] * 10_000
     )
-
-
-def _closing(move: dict[str, Any], signed: float | None, window_s: int, episode: dict[str, float]) -> str | None:
-    if move["market_status"] != "open":
-        return "market_ended"
-    if move["price_ppm"] is None:
-        return "price_lost"
-    if move["ts_event_us"] >= episode["opened"] + window_s * 1e6:
-        return "rolled_off"
-    if signed is not None and signed < 0:
-        return "reversed"
-    if signed is not None and signed < episode["threshold"] / 2:
-        return "faded"
-    return None

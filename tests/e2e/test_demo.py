@@ -111,7 +111,7 @@ def test_the_commands_of_another_terminal_find_the_run_and_answer(finished: dict
     assert all(row["healthy"] and row["address"] and row["rss_mb"] > 0 for row in rows["status"])
     assert [row["venue"] for row in rows["sql"]] == ["kalshi", "polymarket"]
     assert said["doctor"].returncode == 0, said["doctor"].stdout
-    assert json.loads(said["alerts"].stdout)["state"] == "opened"
+    assert json.loads(said["alerts"].stdout)["state"] == "detected"
     assert said["wrong"].returncode == 2
     assert said["wrong"].stderr.count("\n") == 1
 

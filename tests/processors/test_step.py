@@ -4,7 +4,7 @@ import pytest
 
 from kernel.errors import BadMessageError, TransientError
 from kernel.metrics import STATE_DROPPED
-from processors.analytics.alerts import AlertRule
+from processors.analytics.rules import Rule
 from processors.analytics.windows import WindowPlan
 from processors.analytics_app import make_step
 from processors.step import Remembered, Result, guarded
@@ -36,8 +36,7 @@ class SchemasInMemory:
 
 STORE = SchemasInMemory()
 TICK_CODEC = Codec(TICKS, STORE, Tick)
-RULE = AlertRule(threshold_pp=10, cooldown_s=900, min_volume_24h_usd=1000, max_spread_pp=5)
-STEP = make_step(STORE, WindowPlan((300, 900)), RULE, lambda market_id: UNKNOWN)
+STEP = make_step(STORE, WindowPlan((300, 900)), (Rule(),), lambda market_id: UNKNOWN)
 NOTHING: Remembered = (None, None, None, None)
 KEY = b"KALSHI:A"
 NOW_US = START_US + 365 * 86_400 * US_PER_S

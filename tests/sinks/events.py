@@ -122,9 +122,9 @@ def a_bar(**changes: Any) -> Bar:
 def an_alert(**changes: Any) -> Alert:
     """An opened alert."""
     values: dict[str, Any] = {
-        "event_id": event_id("alert", "A1", "opened"),
+        "event_id": event_id("alert", "A1", "detected"),
         "alert_id": event_id("alert", "A1"),
-        "state": "opened",
+        "state": "detected",
         "kind": "move",
         "venue": "kalshi",
         "market_id": "M-T1",

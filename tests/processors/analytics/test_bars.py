@@ -264,8 +264,7 @@ def brute_force(ticks: list[Tick]) -> dict[int, tuple[object, ...]]:
             minutes.setdefault(tick.ts_event_us // MINUTE_US * MINUTE_US, []).append(tick.price_ppm)
     usd: dict[int, float] = {}
     trades: dict[int, int] = {}
-    for before, tick in itertools.pairwise([None, *ticks[first:]]):
-        assert tick is not None
+    for before, tick in zip([None, *ticks[first:]], ticks[first:], strict=False):
         minute = tick.ts_event_us // MINUTE_US * MINUTE_US
         # An unpriced tick before its minute's first price waits; so does one of a minute without any.
         starts = [

@@ -1,0 +1,109 @@
+"""Why an alert is told: the conditions with their numbers, what speaks for it and against it, how much it matters.
+
+Nothing here decides anything; a reason is as true as the numbers it repeats. We say that a step happened, never that it
+will last.
+"""
+
+from __future__ import annotations
+
+from processors.analytics.episodes import Episode
+from processors.analytics.rules import Rule
+from processors.analytics.scoring import FEW_TRADES, usual_steps
+from schemas.events import Move, WindowMove
+from schemas.units import PPM_PER_PP, window_label
+from schemas.words import Factor, Severity
+
+MANY_DOLLARS = 500.0
+"""US dollars traded inside the window that speak for a move; less speaks against it."""
+
+MANY_STEPS = 4.0
+"""A move of so many of the market's usual steps is unusual."""
+
+BIG_MONEY_24H = 100_000.0
+BIG_MONEY_WINDOW = 10_000.0
+FAR_STEPS = 8.0
+
+
+def detected(rule: Rule, episode: Episode, move: Move, window: WindowMove) -> str:
+    """The rule's conditions, each with its number."""
+    labels = ", ".join(window_label(w) for w in episode.windows_s)
+    parts = [
+        f"abs_move_pp {episode.detected_pp:.1f} >= {rule.threshold_pp:g} over {labels}",
+        f"volume_24h_usd {move.volume_24h_usd or 0:,.0f} >= {rule.min_volume_24h_usd:,.0f}",
+        f"spread_pp {_spread_pp(move):.1f} <= {rule.max_spread_pp:g}",
+    ]
+    if rule.min_window_usd:
+        parts.append(f"window_usd {window.volume_usd or 0:,.0f} >= {rule.min_window_usd:,.0f}")
+    return " and ".join(parts) + _labels(episode)
+
+
+def confirmed(episode: Episode, held_pp: float, now_pp: float, after_s: float, spread_pp: float) -> str:
+    """What stood after how long."""
+    return (
+        f"after {after_s:.0f} s the median of 40 s holds {held_pp:.1f} and the price {now_pp:.1f} of "
+        f"{episode.detected_pp:.1f} pp, spread_pp {spread_pp:.1f}{_labels(episode)}"
+    )
+
+
+def reverted(episode: Episode, held_pp: float | None, now_pp: float | None, after_s: float, *, tight: bool) -> str:
+    """What did not stand, or could not be seen."""
+    if held_pp is None or now_pp is None:
+        return f"after {after_s:.0f} s there is no mid to compare with: a side is empty or the quote too wide"
+    text = f"after {after_s:.0f} s the median of 40 s holds {held_pp:.1f} and the price {now_pp:.1f} of "
+    text += f"{episode.detected_pp:.1f} pp"
+    return text if tight else text + ", but the quote is too wide"
+
+
+def _labels(episode: Episode) -> str:
+    gap = "; across a gap in the feed" if episode.across_gap else ""
+    return gap + ("; the market is near its end" if episode.kind == "settlement" else "")
+
+
+def _spread_pp(move: Move) -> float:
+    return (move.spread_ppm or 0) / PPM_PER_PP
+
+
+def factors(
+    rule: Rule, episode: Episode, move: Move, window: WindowMove | None
+) -> tuple[tuple[Factor, ...], tuple[Factor, ...]]:
+    """What speaks for the episode now, and what against it. What is not known stands in neither."""
+    said: list[tuple[Factor, bool | None]] = [
+        ("standing", None if move.ts_event_us == episode.opened_at_us else _stands(episode, move)),
+        ("two_sided", move.price_basis == "mid" and _spread_pp(move) <= rule.max_spread_pp),
+        ("dollars", None if window is None or window.volume_usd is None else window.volume_usd >= MANY_DOLLARS),
+        ("trades", None if window is None or window.trades is None else window.trades >= FEW_TRADES),
+        ("unusual", None if move.usual_step is None else _steps(episode, move) >= MANY_STEPS),
+        ("basis", move.price_basis == "mid"),
+        ("continuous", not episode.across_gap),
+        ("lifecycle", move.market_status == "open" and not move.is_settling),
+    ]
+    return tuple(f for f, verdict in said if verdict), tuple(f for f, verdict in said if verdict is False)
+
+
+def severity(rule: Rule, episode: Episode, move: Move, window: WindowMove | None) -> Severity:
+    """One point each for twice the threshold, big money a day, big money in the window, a very unusual step.
+
+    Three points are high, two medium. What is not shouted (settlement, across a gap) is low.
+    """
+    if episode.kind != "move":
+        return "low"
+    points = (
+        (episode.peak_pp >= 2 * rule.threshold_pp)
+        + ((move.volume_24h_usd or 0) >= BIG_MONEY_24H)
+        + (window is not None and (window.volume_usd or 0) >= BIG_MONEY_WINDOW)
+        + (move.usual_step is not None and _steps(episode, move) >= FAR_STEPS)
+    )
+    return "high" if points >= 3 else "medium" if points == 2 else "low"
+
+
+def _stands(episode: Episode, move: Move) -> bool | None:
+    if move.standing_ppm is None or move.price_ppm is None:
+        return None
+    sign = 1 if move.price_ppm >= episode.from_ppm else -1
+    return (move.standing_ppm - episode.from_ppm) * sign * 2 >= episode.detected_pp * PPM_PER_PP
+
+
+def _steps(episode: Episode, move: Move) -> float:
+    if move.price_ppm is None:
+        return 0.0
+    return usual_steps(episode.from_ppm, move.price_ppm, move.usual_step)

@@ -1,0 +1,78 @@
+"""The alert rules in force: from the file that ALERT_RULES names, or one default rule made of the settings."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from kernel.errors import UserError
+from kernel.settings import RuleSettings
+from processors.analytics.rules import Rule, checked
+
+_KEYS = {field.name for field in fields(Rule)}
+_RULE: TypeAdapter[Rule] = TypeAdapter(Rule)
+
+
+def default_rule(settings: RuleSettings) -> Rule:
+    """The rule that the settings describe."""
+    return Rule(
+        threshold_pp=settings.alert_threshold_pp,
+        cooldown_s=settings.alert_cooldown_s,
+        min_volume_24h_usd=settings.min_volume_24h,
+        max_spread_pp=settings.max_spread_pp,
+    )
+
+
+def rules_in_force(settings: RuleSettings) -> tuple[Rule, ...]:
+    """The rules of the file that the settings name, else the default rule.
+
+    Raises:
+        UserError: as `read_rules`.
+    """
+    default = default_rule(settings)
+    return read_rules(Path(settings.alert_rules), default) if settings.alert_rules else (default,)
+
+
+def read_rules(path: Path, default: Rule) -> tuple[Rule, ...]:
+    """Rules from a file: TOML with `[[rules]]`, or JSON `{"rules": [...]}` or a list.
+
+    What a rule leaves out is the default's.
+
+    Raises:
+        UserError: the file cannot be read, or a rule is not one; names file, rule and field.
+    """
+    try:
+        given = _load(path)
+        rules = given.get("rules") if isinstance(given, Mapping) else given
+        if not isinstance(rules, Sequence) or isinstance(rules, str):
+            raise ValueError("expected a list named rules")
+        return checked([_rule(number, row, default) for number, row in enumerate(rules, start=1)])
+    except (OSError, ValueError) as error:
+        raise UserError(f"alert rules {path}: {error}") from error
+
+
+def _load(path: Path) -> Any:
+    text = path.read_text("utf-8")
+    return tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+
+
+def _rule(number: int, row: Any, default: Rule) -> Rule:
+    if not isinstance(row, Mapping):
+        raise ValueError(f"rule {number} is no table")
+    if unknown := set(row) - _KEYS:
+        raise ValueError(f"rule {number}: unknown field {min(unknown)}; known: {', '.join(sorted(_KEYS))}")
+    if "name" not in row:
+        raise ValueError(f"rule {number} has no name")
+    try:
+        return _RULE.validate_python({**asdict(default), **row})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        text = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"rule {number} ({row['name']}): {f'{where}: ' if where else ''}{text}") from error

@@ -1,0 +1,88 @@
+"""Was it right to say so? Every alert graded by what the market did afterwards, into `alert_grades`.
+
+An episode is graded 1, 5, 15 and 60 minutes and 24 hours after it was first told. The grade is the share of its move
+that stood then: (price then − price it counts from) / (price told − price it counts from). 1 is all of it, 0 none, and
+below 0 it had turned round. The price is the last mid at or before that moment, not older than the alert and not older
+than 15 minutes; where there is none the share stays null, and the market's result, when there is one, is told beside.
+`processors.analytics.grades` is the same rule over a tape; a test holds both equal.
+"""
+
+from __future__ import annotations
+
+from schemas.units import US_PER_S
+from sinks.clickhouse.store import Store
+
+HORIZONS_S = (60, 300, 900, 3600, 86_400)
+"""Seconds after an alert at which it is graded."""
+
+MAX_AGE_S = 900
+"""A price older than this says nothing any more."""
+
+WAIT_US = 60 * US_PER_S
+"""So long after its moment a grade waits for ticks that are on their way."""
+
+_EVERY_US = 60 * US_PER_S
+
+_GRADE = """
+INSERT INTO alert_grades
+    (alert_id, horizon_s, due, market_id, venue, rule, rule_version, severity, kind, confirmed, price, kept, result)
+WITH
+    fromUnixTimestamp64Micro(toInt64(%(now)s)) AS now_ts,
+    told AS
+    (
+        SELECT
+            alert_id, market_id, token_id, venue, rule, rule_version, kind,
+            argMin(tuple(ts, price_then, price_now), ts) AS first,
+            argMax(severity, ts) AS worst,
+            countIf(state = 'confirmed') > 0 AS was_confirmed
+        FROM alerts FINAL
+        WHERE ts > now_ts - INTERVAL 26 HOUR
+        GROUP BY alert_id, market_id, token_id, venue, rule, rule_version, kind
+        HAVING first.1 > now_ts - INTERVAL 25 HOUR AND countIf(state IN ('detected', 'confirmed')) > 0
+    ),
+    due AS
+    (
+        SELECT *, arrayJoin(%(horizons)s) AS after_s, first.1 + toIntervalSecond(after_s) AS due_ts
+        FROM told
+        WHERE due_ts <= now_ts
+          AND (alert_id, after_s) NOT IN
+              (SELECT alert_id, horizon_s FROM alert_grades WHERE due > now_ts - INTERVAL 2 DAY)
+    ),
+    mids AS
+    (
+        SELECT token_id, ts, price
+        FROM snapshots
+        WHERE ts > now_ts - INTERVAL 26 HOUR AND price_basis = 'mid' AND token_id IN (SELECT token_id FROM due)
+    )
+SELECT
+    due.alert_id, due.after_s, due.due_ts, due.market_id, due.venue, due.rule, due.rule_version, due.worst, due.kind,
+    due.was_confirmed,
+    if(mids.ts >= due.first.1 AND mids.ts >= due.due_ts - toIntervalSecond(%(max_age)s), mids.price, NULL) AS price,
+    toFloat64(price - due.first.2) / toFloat64(due.first.3 - due.first.2) AS kept,
+    markets.result
+FROM due
+ASOF LEFT JOIN mids ON mids.token_id = due.token_id AND mids.ts <= due.due_ts
+LEFT JOIN (SELECT market_id, result FROM markets FINAL WHERE market_id IN (SELECT market_id FROM due)) AS markets
+    ON markets.market_id = due.market_id
+"""
+
+
+class Grading:
+    """Grades what has come due, once a venue minute, when the stored moves reach it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._graded_us = 0
+
+    def advance(self, newest_move_us: int) -> bool:
+        """Grades what is due at a moment of the newest move. True when it looked.
+
+        Raises:
+            TransientError: the store is away; call again.
+        """
+        now_us = newest_move_us - WAIT_US
+        if now_us < self._graded_us + _EVERY_US:
+            return False
+        self._store.command(_GRADE, {"now": now_us, "horizons": list(HORIZONS_S), "max_age": MAX_AGE_S})
+        self._graded_us = now_us
+        return True

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kernel.errors import UserError
+from processors.analytics.rules import Rule
+from processors.rules_file import read_rules
+
+DEFAULT = Rule(threshold_pp=8.0, cooldown_s=60)
+
+TOML = """
+[[rules]]
+name = "default"
+
+[[rules]]
+name = "big-politics"
+threshold_pp = 20
+windows_s = [300, 900]
+direction = "up"
+categories = ["politics"]
+confirmed_only = true
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("rules.toml", TOML),
+        (
+            "rules.json",
+            '{"rules": [{"name": "default"}, {"name": "big-politics", "threshold_pp": 20, "windows_s": [300, 900],'
+            ' "direction": "up", "categories": ["politics"], "confirmed_only": true}]}',
+        ),
+        (
+            "list.json",
+            '[{"name": "default"}, {"name": "big-politics", "threshold_pp": 20, "windows_s": [300, 900],'
+            ' "direction": "up", "categories": ["politics"], "confirmed_only": true}]',
+        ),
+    ],
+)
+def test_rules_are_read_and_what_they_leave_out_is_the_defaults(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+
+    first, second = read_rules(path, DEFAULT)
+
+    assert first == DEFAULT
+    assert second == Rule(
+        name="big-politics",
+        threshold_pp=20.0,
+        cooldown_s=60,
+        windows_s=(300, 900),
+        direction="up",
+        categories=("politics",),
+        confirmed_only=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "alert rules"),
+        ("[]", "no rule"),
+        ('{"rule": []}', "expected a list named rules"),
+        ("[1]", "rule 1 is no table"),
+        ('[{"threshold_pp": 5}]', "rule 1 has no name"),
+        ('[{"name": "a", "treshold": 5}]', "rule 1: unknown field treshold; known: categories"),
+        ('[{"name": "a"}, {"name": "a"}]', "two rules are named 'a'"),
+        ('[{"name": "A b"}]', "name 'A b': up to 40 small letters"),
+        ('[{"name": "a", "threshold_pp": 0}]', r"rule 1 \(a\): threshold_pp 0.0: over 0"),
+        ('[{"name": "a", "threshold_pp": "much"}]', r"rule 1 \(a\): threshold_pp: "),
+        ('[{"name": "a", "direction": "sideways"}]', r"rule 1 \(a\): direction: "),
+        ('[{"name": "a", "categories": ["poltics"]}]', r"rule 1 \(a\): categories"),
+        ('[{"name": "a", "windows_s": [0]}]', r"rule 1 \(a\): windows_s"),
+    ],
+)
+def test_a_wrong_file_is_one_line_that_names_rule_and_field(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "rules.json"
+    path.write_text(text)
+
+    with pytest.raises(UserError, match=says) as caught:
+        read_rules(path, DEFAULT)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"alert rules .*nothing\.toml"):
+        read_rules(tmp_path / "nothing.toml", DEFAULT)
+
+
+def test_a_rules_version_changes_with_any_of_its_numbers() -> None:
+    versions = {rule.version for rule in (DEFAULT, Rule(), Rule(windows_s=(300,)), Rule(confirmed_only=True))}
+
+    assert len(versions) == 4
+    assert Rule().version == Rule().version
