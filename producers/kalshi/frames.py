@@ -64,6 +64,9 @@ class KalshiFrames:
             "error": self._refused,
         }
 
+    def follow(self, tickers: Iterable[str]) -> None:
+        """Books subscribed, now or anew: each begins with a snapshot, so there is nothing to note."""
+
     def leave(self, tickers: Iterable[str]) -> None:
         """Their books are not subscribed any more."""
         for ticker in tickers:

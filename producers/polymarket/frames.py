@@ -24,11 +24,11 @@ _UNUSED: Final = frozenset(("best_bid_ask",))
 class _Book:
     """A token's book, and the top that was last told of it."""
 
-    __slots__ = ("asks", "bids", "hash", "told")
+    __slots__ = ("asks", "bids", "last", "told")
 
     def __init__(self) -> None:
         self.bids, self.asks = Side(), Side()
-        self.hash = ""
+        self.last: tuple[Any, ...] = ()
         self.told: tuple[int | None, int | None] | None = None
 
 
@@ -92,11 +92,12 @@ class PolymarketFrames:
                     facts.left_out["other_token"] += 1
                     continue
                 book = self._books[token] = _Book()  # its opening book is on the way, or will never come
-            if entry.get("hash") == book.hash and book.hash:
+            last = (entry.get("hash"), entry["price"], entry["side"], entry["size"])
+            if last == book.last:
                 facts.left_out["delivered_twice"] += 1
                 facts.heard.append(token)
                 continue
-            book.hash = entry.get("hash") or ""
+            book.last = last
             side = book.bids if entry["side"] == "BUY" else book.asks
             side.put(_price(entry["price"]), _size(entry["size"]))
             touched[token] = entry
@@ -124,7 +125,6 @@ class PolymarketFrames:
         for side, name in ((book.bids, "bids"), (book.asks, "asks")):
             for level in item[name]:
                 side.put(_price(level["price"]), _size(level["size"]))
-        book.hash = item.get("hash") or ""
         known, self._books[token] = self._books.get(token), book
         top = (book.bids.highest, book.asks.lowest)
         book.told = top

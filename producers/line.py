@@ -1,0 +1,217 @@
+"""One WebSocket connection, kept open: handshake, keepalive, frames in their order, and a new life after each end.
+
+Frames are handed on from inside the receive callback, without a queue or a task in between: on one core that reads
+about 2.5 times as many frames a second as `await recv()` does (`bench/feeds.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+
+from kernel.clock import Clock
+from kernel.logs import get_logger
+from producers.client import on_loopback
+from producers.limits import RateLimit, backoff_s
+
+log = get_logger(__name__)
+
+MAX_FRAME_BYTES: Final = 32 * 1024 * 1024
+"""A larger message ends the connection. The opening books of 400 tokens come in one message of some megabytes."""
+
+_STEADY_S: Final = 30.0
+"""A connection that held for so long has shown that its venue is well."""
+
+_MOST_PAUSE_S: Final = 2.0
+"""Between two lives of a connection whose handshakes succeed. Refused ones wait longer, see `backoff_s`."""
+
+_OPEN_TIMEOUT_S: Final = 10.0
+
+
+class Owner(Protocol):
+    """What a line tells the pool it belongs to."""
+
+    def opened_line(self, line: Line) -> Sequence[str]:
+        """The handshake is done; what is to be sent first."""
+
+    def frame(self, line: Line, body: bytes) -> None:
+        """A message has come."""
+
+    def closed_line(self, line: Line, reason: str, status: int | None) -> None:
+        """The connection is gone, or could not be made. `status` is that of a refused handshake."""
+
+
+class Line:
+    """A place for one connection at a time. `run` keeps it open until cancelled.
+
+    Args:
+        number: names the line for people and metrics.
+        url: where to.
+        headers: made anew for each handshake, since a signature ages.
+        ping: text that keeps the connection alive and proves it; None where the venue pings.
+        ping_every_s: how often it is sent. Nothing heard for `2 * ping_every_s` ends the connection.
+        owner: hears of everything.
+        handshakes: pace of handshakes, shared by all lines to a venue.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        url: str,
+        headers: Callable[[], Mapping[str, str]],
+        ping: str | None,
+        ping_every_s: float,
+        owner: Owner,
+        handshakes: RateLimit,
+        clock: Clock,
+    ) -> None:
+        self.number = number
+        self.heard_s = 0.0
+        """Our monotonic clock when anything at all was last received."""
+        self.opened_s: float | None = None
+        self._url, self._headers = url, headers
+        self._ping, self._ping_every_s = ping, ping_every_s
+        self._owner, self._handshakes, self._clock = owner, handshakes, clock
+        self._socket: _Socket | None = None
+        self._kicked: str = ""
+        self._failures = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent."""
+        return self._socket is not None
+
+    async def run(self) -> None:
+        """Connects, and again after each end, with a growing jittered pause, until cancelled."""
+        while True:
+            await self._handshakes.wait()
+            reason, status, retry_after = await self._live()
+            opened_s, self.opened_s = self.opened_s, None
+            steady = opened_s is not None and self._clock.monotonic_s() - opened_s >= _STEADY_S
+            self._failures = 1 if steady else self._failures + 1
+            self._owner.closed_line(self, self._kicked or reason, status)
+            pause_s = backoff_s(self._failures, retry_after, self._clock.now_us())
+            if opened_s is not None:  # at once the first time, and never long
+                pause_s = min(pause_s, _MOST_PAUSE_S) if self._failures > 1 else 0.0
+            self._kicked = ""
+            await self._clock.sleep(pause_s)
+
+    def send(self, messages: Sequence[str]) -> None:
+        """Sends messages, in order, as soon as the connection takes them; none while it is closed."""
+        if self._socket is not None and messages:
+            self._socket.queue(messages)
+
+    def redrive(self, reason: str) -> None:
+        """Ends this life of the connection at once; `run` opens the next one."""
+        if self._socket is not None and not self._kicked:
+            self._kicked = reason
+            self._socket.transport.abort()  # a half-open line would not answer a close frame
+
+    async def _live(self) -> tuple[str, int | None, str | None]:
+        """One life: why it ended, the status of a refusal, and for how long the venue asks to be left alone."""
+        try:
+            async with connect(
+                self._url,
+                additional_headers=dict(self._headers()),
+                create_connection=_Socket,
+                compression=None,  # costs more time than the bytes are worth
+                max_size=MAX_FRAME_BYTES,
+                open_timeout=_OPEN_TIMEOUT_S,
+                close_timeout=1.0,
+                ping_interval=None if self._ping else 20.0,
+                ping_timeout=None if self._ping else 20.0,
+                proxy=None if on_loopback(self._url) else True,
+            ) as socket:
+                if not isinstance(socket, _Socket):
+                    raise RuntimeError(f"the library made a {type(socket).__name__}, not ours")
+                return await self._serve(socket)
+        except InvalidStatus as error:
+            refusal = error.response
+            return f"handshake refused: {refusal.status_code}", refusal.status_code, refusal.headers.get("retry-after")
+        except ConnectionClosed as error:
+            return f"closed: {error}", None, None
+        except (OSError, WebSocketException, InvalidHandshake, TimeoutError) as error:
+            return f"{type(error).__name__}: {error}", None, None
+        finally:
+            self._socket = None
+
+    async def _serve(self, socket: _Socket) -> tuple[str, int | None, str | None]:
+        self._socket = socket
+        self.opened_s = self.heard_s = self._clock.monotonic_s()
+        socket.deliver_to(self._received)
+        sender = asyncio.create_task(socket.send_queued())
+        keeper = asyncio.create_task(self._keep(socket))
+        ended = asyncio.create_task(socket.wait_closed())
+        self.send(self._owner.opened_line(self))
+        try:
+            await asyncio.wait((sender, keeper, ended, socket.failed), return_when=asyncio.FIRST_COMPLETED)
+            if socket.failed.done():
+                socket.failed.result()
+        finally:
+            for task in (sender, keeper, ended):
+                task.cancel()
+            await asyncio.gather(sender, keeper, ended, return_exceptions=True)
+            socket.transport.abort()
+        return f"closed: {socket.close_code} {socket.close_reason or ''}".rstrip(), None, None
+
+    def _received(self, body: bytes) -> None:
+        self.heard_s = self._clock.monotonic_s()
+        self._owner.frame(self, body)
+
+    async def _keep(self, socket: _Socket) -> None:
+        """Pings, and ends a connection on which nothing comes: not even the answer."""
+        while True:
+            await self._clock.sleep(self._ping_every_s)
+            if self._clock.monotonic_s() - self.heard_s > 2 * self._ping_every_s and self._ping:
+                self.redrive(f"nothing heard for {2 * self._ping_every_s:.0f} s")
+                return
+            if self._ping:
+                self.send([self._ping])
+
+
+class _Socket(ClientConnection):
+    """The library's connection, with whole text messages handed on from its receive callback."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.failed: asyncio.Future[None] = self.loop.create_future()
+        """Done when what a message was handed to has raised: nothing is swallowed in a callback."""
+        self._deliver: Callable[[bytes], None] | None = None
+        self._parts: list[bytes] = []
+        self._waiting: asyncio.Queue[str] = asyncio.Queue()
+
+    def deliver_to(self, deliver: Callable[[bytes], None]) -> None:
+        """From now on."""
+        self._deliver = deliver
+
+    def queue(self, messages: Sequence[str]) -> None:
+        """Messages to send, in order."""
+        for message in messages:
+            self._waiting.put_nowait(message)
+
+    async def send_queued(self) -> None:
+        """Sends what is queued, until the connection ends."""
+        while True:
+            await self.send(await self._waiting.get())
+
+    def process_event(self, event: Request | Response | Frame) -> None:
+        """One frame (or, first, the handshake's response)."""
+        if not isinstance(event, Frame) or event.opcode not in (Opcode.TEXT, Opcode.CONT, Opcode.BINARY):
+            super().process_event(event)
+            return
+        self._parts.append(bytes(event.data))
+        if event.fin:
+            body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._parts.clear()
+            if self._deliver is None or self.failed.done():
+                return
+            try:
+                self._deliver(body)
+            except Exception as error:
+                self.failed.set_exception(error)

@@ -1,0 +1,53 @@
+"""Merges connections that tell the same: each message is taken once, whichever connection brings it first. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class _Newest:
+    """The states of one market at its newest order, as merged, and how far each connection has told them."""
+
+    order: int = -1
+    states: list[object] = field(default_factory=list)
+    told: dict[str, int] = field(default_factory=dict)
+
+
+class Merge:
+    """Decides for each message whether it is the first of its kind.
+
+    Both connections tell a market's states in the same order, with the same `order` number (a stamp or the exchange's
+    clock), of which several states may share one. A connection that dies and comes back may begin anywhere; only where
+    a market returned to the very same state within one order is it unsure what such a connection means, and the state
+    is taken for told, since the other connection will tell it if it is new.
+    """
+
+    def __init__(self) -> None:
+        self._newest: dict[str, _Newest] = {}
+
+    def is_new(self, connection: str, market: str, order: int, state: object) -> bool:
+        """Whether no connection has told this state yet. One of a lower order than the newest has been told.
+
+        `connection` names one life of a connection.
+        """
+        newest = self._newest.get(market)
+        if newest is None:
+            newest = self._newest[market] = _Newest()
+        if order < newest.order:
+            return False
+        if order > newest.order:
+            newest.order, newest.states, newest.told = order, [state], {connection: 1}
+            return True
+        place = newest.told.get(connection, 0)
+        for index in range(place, len(newest.states)):
+            if newest.states[index] == state:
+                newest.told[connection] = index + 1
+                return False
+        newest.states.append(state)
+        newest.told[connection] = len(newest.states)
+        return True
+
+    def forget(self, market: str) -> None:
+        """The market has ended."""
+        self._newest.pop(market, None)

@@ -1,0 +1,78 @@
+"""How Polymarket's market channel is spoken to: address, subscriptions, keepalive. What it says: `frames.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import orjson
+
+from producers.polymarket.frames import PolymarketFrames
+from producers.polymarket.settings import ID_PREFIX
+
+TOKENS_A_SOCKET: Final = 400
+"""The real limit is unpublished; reports say 500 to 750, and that above it there is no error but silence."""
+
+TOKENS_A_MESSAGE: Final = 200
+"""A token id has 77 digits: so many make a frame of 16 kB."""
+
+
+class PolymarketSockets:
+    """One token of each market (outcome 0; the other is its mirror), spread over the connections."""
+
+    mirrored = False
+    capacity = TOKENS_A_SOCKET
+    ping: str | None = "PING"
+    ping_every_s = 10.0
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def headers(self) -> Mapping[str, str]:
+        """None: the channel is public."""
+        return {}
+
+    def reader(self) -> PolymarketFrames:
+        """For one life of one connection."""
+        return PolymarketFrames()
+
+    def is_control(self, body: bytes) -> bool:
+        """Whether a message is no data: the answer to PING is text, no JSON."""
+        return body == b"PONG"
+
+    def opening(self, tokens: Sequence[str]) -> list[str]:
+        """The first messages of a connection. Announcements and results come only when asked for."""
+        first = {"assets_ids": list(tokens[:TOKENS_A_MESSAGE]), "type": "market", "custom_feature_enabled": True}
+        return [orjson.dumps(first).decode(), *self.subscribe(tokens[TOKENS_A_MESSAGE:])]
+
+    def subscribe(self, tokens: Sequence[str]) -> list[str]:
+        """More tokens, or the same ones anew: each gets an opening book."""
+        return self._operations("subscribe", tokens)
+
+    def unsubscribe(self, tokens: Sequence[str]) -> list[str]:
+        """Fewer tokens."""
+        return self._operations("unsubscribe", tokens)
+
+    def renew(self, tokens: Sequence[str]) -> list[str]:
+        """The same tokens from the start: left, then subscribed again."""
+        return [*self.unsubscribe(tokens), *self.subscribe(tokens)]
+
+    def token_of(self, token_id: str) -> str:
+        """The venue's name of a token of ours."""
+        return token_id.removeprefix(ID_PREFIX)
+
+    def token_id(self, token: str) -> str:
+        """Our name of the venue's token."""
+        return ID_PREFIX + token
+
+    def _operations(self, operation: str, tokens: Sequence[str]) -> list[str]:
+        return [
+            orjson.dumps(
+                {
+                    "operation": operation,
+                    "assets_ids": list(tokens[start : start + TOKENS_A_MESSAGE]),
+                    "custom_feature_enabled": True,
+                }
+            ).decode()
+            for start in range(0, len(tokens), TOKENS_A_MESSAGE)
+        ]

@@ -1,0 +1,339 @@
+"""A venue's streams: which connection shows which token, and what is done when one of them falls silent.
+
+The pool spreads the wanted tokens over a bounded number of connections, the busiest first, so that a low limit costs
+only the quiet ones. A venue whose connections all tell the same (`mirrored`) gets each token on all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import uuid4
+
+from kernel.clock import Clock
+from kernel.logs import get_logger
+from producers.continuity import ALL_LINES, Continuity, Redrive
+from producers.facts import Facts
+from producers.limits import RateLimit
+from producers.line import Line
+from schemas.units import US_PER_S
+
+log = get_logger(__name__)
+
+KEPT_RANK = 1.25
+"""A token on the stream stays there until it falls below so many times the places, so that ranks may waver."""
+
+_WATCH_S = 0.5
+_FEW = 5
+_SILENT_BESIDE_A_TWIN_S = 6.0
+_SETTLED_S = 10.0
+_HANDSHAKES_PER_S = 10.0
+
+
+class Frames(Protocol):
+    """Reads one connection's frames."""
+
+    def read(self, body: bytes) -> Facts:
+        """What a frame tells."""
+
+    def follow(self, tokens: Iterable[str]) -> None:
+        """Subscribed, now or anew."""
+
+    def leave(self, tokens: Iterable[str]) -> None:
+        """Not subscribed any more."""
+
+
+class Sockets(Protocol):
+    """A venue's habits: `<venue>/sockets.py`."""
+
+    url: str
+    mirrored: bool
+    capacity: int
+    ping_every_s: float
+
+    @property
+    def ping(self) -> str | None: ...
+    def headers(self) -> Mapping[str, str]: ...
+    def reader(self) -> Frames: ...
+    def is_control(self, body: bytes) -> bool: ...
+    def opening(self, tokens: Sequence[str]) -> list[str]: ...
+    def subscribe(self, tokens: Sequence[str]) -> list[str]: ...
+    def unsubscribe(self, tokens: Sequence[str]) -> list[str]: ...
+    def renew(self, tokens: Sequence[str]) -> list[str]: ...
+    def token_of(self, token_id: str) -> str: ...
+    def token_id(self, token: str) -> str: ...
+
+
+@dataclass(slots=True)
+class Gap:
+    """Tokens that a connection has stopped to show, and since when (our clock)."""
+
+    since_us: int
+    tokens: dict[str, None]
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """One place in the pool: its line, what it shows, and the reader of its present life."""
+
+    line: Line
+    tokens: dict[str, None] = field(default_factory=dict)
+    reader: Frames | None = None
+    connection_id: str = ""
+    sequence: int = 0
+    data_s: float = 0.0
+    """Our monotonic clock at the last message of data, and at the opening."""
+    data_us: int = 0
+    """The same by our wall clock; 0 before the first."""
+    gap: Gap | None = None
+
+    @property
+    def number(self) -> int:
+        """Names it for people."""
+        return self.line.number
+
+
+class Listener(Protocol):
+    """Who uses what the streams tell."""
+
+    def told(self, connection: Connection, body: bytes, facts: Facts) -> None:
+        """A message of data."""
+
+    def gap_opened(self, connection: Connection, gap: Gap, reason: str) -> None:
+        """Tokens are not shown any more (of mirrored connections: none at all is)."""
+
+    def gap_closed(self, connection: Connection, gap: Gap) -> None:
+        """They are shown again."""
+
+    def changed(self, connection: Connection, reason: str) -> None:
+        """A connection came, went or was refused, gap or not."""
+
+
+class Streams:
+    """All connections to one venue. Belongs to one event loop.
+
+    Args:
+        connections: at most so many.
+        places: of mirrored connections, so many tokens are subscribed singly.
+    """
+
+    def __init__(self, sockets: Sockets, listener: Listener, clock: Clock, *, connections: int, places: int) -> None:
+        self.continuity = Continuity()
+        self.connections: dict[int, Connection] = {}
+        self._sockets, self._listener, self._clock = sockets, listener, clock
+        self._most, self._books = connections, places
+        self._capacity = sockets.capacity
+        self._handshakes = RateLimit(_HANDSHAKES_PER_S, clock)
+        self._of_token: dict[str, None] = {}
+        self._wanted: Sequence[str] = ()
+        self._lines = asyncio.TaskGroup()
+        self._running = False
+        self._redriven = 0
+
+    async def run(self) -> None:
+        """Keeps the connections open and whole until cancelled."""
+        async with self._lines:
+            self._running = True
+            self.follow(self._wanted)
+            while True:
+                await self._clock.sleep(_WATCH_S)
+                self.watch()
+
+    @property
+    def opened(self) -> int:
+        """Connections that stand."""
+        return sum(connection.reader is not None for connection in self.connections.values())
+
+    def shows(self, token: str) -> bool:
+        """Whether a connection that is not in doubt shows a token."""
+        known = self.continuity.tokens.get(token)
+        return known is not None and known.opened and known.suspect_s is None and self.opened > 0
+
+    def shown_tokens(self) -> list[str]:
+        """All of these."""
+        return [name for name in self.continuity.tokens if self.shows(name)]
+
+    # ── what is wanted ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def follow(self, tokens: Sequence[str]) -> None:
+        """Shows these tokens, the busiest first, as far as there are places."""
+        self._wanted = tokens
+        if not self._running:
+            return
+        if self._sockets.mirrored:
+            while len(self.connections) < self._most:
+                self._add()
+        places = self._books if self._sockets.mirrored else self._most * self._capacity
+        stay = set(tokens[: int(places * KEPT_RANK)])
+        self._leave([token for token in self._of_token if token not in stay])
+        free = max(0, places - len(self._of_token))
+        joining = [token for token in tokens if token not in self._of_token][:free]
+        self._of_token.update(dict.fromkeys(joining))
+        if self._sockets.mirrored:
+            for connection in self.connections.values():
+                self._join(connection, joining)
+            return
+        while joining:
+            connection = self._with_room()
+            room = self._capacity - len(connection.tokens)
+            self._join(connection, joining[:room])
+            joining = joining[room:]
+
+    def _with_room(self) -> Connection:
+        known = (c for c in self.connections.values() if len(c.tokens) < self._capacity)
+        return next(known, None) or self._add()
+
+    def _add(self) -> Connection:
+        number, own = len(self.connections) + 1, self._sockets
+        line = Line(number, own.url, own.headers, own.ping, own.ping_every_s, self, self._handshakes, self._clock)
+        connection = self.connections[number] = Connection(line)
+        self._lines.create_task(line.run())
+        return connection
+
+    def _join(self, connection: Connection, tokens: Sequence[str]) -> None:
+        connection.tokens.update(dict.fromkeys(tokens))
+        if connection.reader is not None and tokens:
+            self._asked(connection, tokens)
+            connection.line.send(self._sockets.subscribe(tokens))
+
+    def _asked(self, connection: Connection, tokens: Sequence[str]) -> None:
+        if connection.reader is not None:
+            connection.reader.follow(tokens)
+        if not self._sockets.mirrored:
+            self.continuity.subscribed(connection.number, tokens, self._clock.monotonic_s())
+
+    def _leave(self, tokens: Sequence[str]) -> None:
+        if not tokens:
+            return
+        for token in tokens:
+            del self._of_token[token]
+        for connection in self.connections.values():
+            mine = [token for token in tokens if connection.tokens.pop(token, "") is None]
+            if mine and connection.reader is not None:
+                connection.reader.leave(mine)
+                connection.line.send(self._sockets.unsubscribe(mine))
+        if not self._sockets.mirrored:
+            self.continuity.unsubscribed(tokens)
+
+    # ── what a line says ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def opened_line(self, line: Line) -> Sequence[str]:
+        """The handshake is done: what is sent first."""
+        connection = self.connections[line.number]
+        connection.reader = self._sockets.reader()
+        connection.connection_id, connection.sequence = uuid4().hex, 0
+        connection.data_s = self._clock.monotonic_s()
+        tokens = list(connection.tokens)
+        self._asked(connection, tokens)
+        self._listener.changed(connection, "opened")
+        return self._sockets.opening(tokens)
+
+    def frame(self, line: Line, body: bytes) -> None:
+        """A message has come."""
+        connection = self.connections[line.number]
+        if connection.reader is None or self._sockets.is_control(body):
+            return
+        connection.data_us, connection.data_s = self._clock.now_us(), line.heard_s
+        facts = connection.reader.read(body)
+        mark = self.continuity.met if self._sockets.mirrored else self.continuity.heard
+        for token in facts.heard:
+            mark(token, line.heard_s)
+        for token in facts.opened:
+            self.continuity.heard(token, line.heard_s, opening=True)
+        if facts.doubts:
+            self._doubt(connection, facts.doubts)
+        self._listener.told(connection, body, facts)
+        connection.sequence += 1
+
+    def _doubt(self, connection: Connection, tokens: Sequence[str]) -> None:
+        if self._sockets.mirrored:  # a doubt of this connection; the other tells on
+            connection.line.send(self._sockets.renew(tokens))
+            return
+        for token in tokens:
+            self.continuity.doubted(token, connection.data_s)
+
+    def closed_line(self, line: Line, reason: str, status: int | None) -> None:
+        """A connection is gone, or could not be made."""
+        connection = self.connections[line.number]
+        was_open, connection.reader = connection.reader is not None, None
+        if not self._sockets.mirrored:
+            self.continuity.subscribed(connection.number, connection.tokens, self._clock.monotonic_s())
+        log.warning("stream_closed", connection=connection.number, reason=reason, status=status)
+        if was_open and not (self._sockets.mirrored and self.opened):
+            tokens = self.continuity.tokens if self._sockets.mirrored else connection.tokens
+            self._open_gap(connection, list(tokens), connection.data_us or self._clock.now_us(), reason)
+        self._listener.changed(connection, reason)
+
+    # ── the watch ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def watch(self) -> None:
+        """Finds what has fallen silent, has it redriven, and closes gaps that are over."""
+        now_s = self._clock.monotonic_s()
+        for redrive in self.continuity.due(now_s):
+            self._redrive(redrive, now_s)
+        if self._sockets.mirrored:
+            self._compare_twins(now_s)
+        else:
+            for connection in list(self.connections.values()):
+                self._learn_limit(connection)
+        for connection in self.connections.values():
+            gap = connection.gap
+            over = connection.reader is not None and connection.data_s > (connection.line.opened_s or 0.0)
+            if gap is not None and over and not self.continuity.waits(gap.tokens):
+                connection.gap = None
+                self._listener.gap_closed(connection, gap)
+
+    def _redrive(self, redrive: Redrive, now_s: float) -> None:
+        """Subscribes anew, or ends the connection: its line opens another, and subscribes all."""
+        if redrive.line == ALL_LINES:
+            # One of the mirrored connections after the other, so that there is always one that tells.
+            self._redriven = self._redriven % len(self.connections) + 1
+            redrive = Redrive(self._redriven, "reconnect", redrive.tokens, redrive.reason)
+        connection = self.connections[redrive.line]
+        log.warning(
+            "stream_redriven", connection=redrive.line, remedy=redrive.remedy, reason=redrive.reason,
+            tokens=len(redrive.tokens), example=redrive.tokens[0],
+        )  # fmt: skip
+        known = [self.continuity.tokens[name] for name in redrive.tokens]
+        silent_s = now_s - min(token.heard_s or token.asked_s for token in known)
+        since_us = self._clock.now_us() - int(silent_s * US_PER_S)
+        if any(token.opened for token in known):
+            self._open_gap(connection, redrive.tokens, since_us, redrive.reason)
+        if redrive.remedy == "reconnect":
+            connection.line.redrive(redrive.reason)
+        elif connection.reader is not None:
+            asked_again = all(token.asked_again for token in known)
+            connection.reader.follow(redrive.tokens)
+            if not asked_again:
+                self.continuity.subscribed(redrive.line, redrive.tokens, now_s, redriven=True)
+            connection.line.send(self._sockets.renew(redrive.tokens))
+
+    def _compare_twins(self, now_s: float) -> None:
+        """A connection that says nothing while the other one tells is frozen, whatever its pings say."""
+        told = (c.data_s for c in self.connections.values() if c.data_s - (c.line.opened_s or now_s) > _SETTLED_S)
+        newest_s = max(told, default=0.0)  # what a connection tells at first is no news
+        for connection in self.connections.values():
+            if connection.reader is not None and newest_s - connection.data_s > _SILENT_BESIDE_A_TWIN_S:
+                connection.line.redrive(f"silent for {now_s - connection.data_s:.0f} s beside a connection that tells")
+
+    def _learn_limit(self, connection: Connection) -> None:
+        """Many tokens without a book, though asked for twice: the venue serves fewer on a connection than we took."""
+        unserved = self.continuity.unserved(connection.number, self._clock.monotonic_s())
+        served = len(connection.tokens) - len(unserved)
+        if len(unserved) < _FEW or len(unserved) * 5 < len(connection.tokens) or not served:
+            return
+        self._capacity = min(self._capacity, max(served, _FEW))
+        log.warning("stream_token_limit", connection=connection.number, tokens=self._capacity)
+        self._leave(unserved)
+        self._listener.changed(connection, f"serves {served} tokens only")
+        self.follow(self._wanted)
+
+    def _open_gap(self, connection: Connection, tokens: Sequence[str], since_us: int, reason: str) -> None:
+        gap = connection.gap
+        if gap is None:
+            connection.gap = Gap(since_us, dict.fromkeys(tokens))
+        else:
+            gap.tokens.update(dict.fromkeys(tokens))
+        self._listener.gap_opened(connection, connection.gap or Gap(since_us, {}), reason)

@@ -1,0 +1,441 @@
+"""Real connections to a simulated venue that misbehaves: what falls silent is found, told and redriven."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from kernel.clock import SystemClock
+from producers.facts import Facts, Top, Traded
+from producers.kalshi.sockets import KalshiSockets, Signer
+from producers.merge import Merge
+from producers.polymarket.sockets import PolymarketSockets
+from producers.streams import Connection, Gap, Streams
+from simulator.tape import Market, Quote, write_tape
+from tests.simulator.conftest import START_US, Running
+from tests.simulator.conftest import start as start
+
+MARKETS = 30
+CONDITIONS = [f"0x{number:064x}" for number in range(1, MARKETS + 1)]
+TICKERS = [f"KXTEST-{number}" for number in range(1, MARKETS + 1)]
+Start = Callable[..., Running]
+
+
+@dataclass
+class Heard:
+    """A listener that remembers."""
+
+    tops: list[Top] = field(default_factory=list)
+    trades: list[Traded] = field(default_factory=list)
+    opened: list[tuple[int, int, str]] = field(default_factory=list)
+    closed: list[int] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
+    merge: Merge | None = None
+
+    def told(self, connection: Connection, body: bytes, facts: Facts) -> None:
+        assert facts.bad == []
+        for fact in facts.facts:
+            if isinstance(fact, Top):
+                state = fact[1:5]
+                if self.merge is None or self.merge.is_new(connection.connection_id, fact.token, fact.order, state):
+                    self.tops.append(fact)
+            elif isinstance(fact, Traded):
+                self.trades.append(fact)
+
+    def gap_opened(self, connection: Connection, gap: Gap, reason: str) -> None:
+        self.opened.append((connection.number, len(gap.tokens), reason))
+
+    def gap_closed(self, connection: Connection, gap: Gap) -> None:
+        self.closed.append(connection.number)
+
+    def changed(self, connection: Connection, reason: str) -> None:
+        self.changes.append(reason)
+
+    def newest(self, token: str) -> tuple[int | None, int | None]:
+        """The top last told of a token."""
+        return next(((top.bid_ppm, top.ask_ppm) for top in reversed(self.tops) if top.token == token), (None, None))
+
+
+@dataclass
+class Venue:
+    """A simulated venue on which nothing happens but what a test does."""
+
+    running: Running
+    tokens: list[str]
+
+    def fault(self, mode: str, prefix: str = "/poly-ws", **more: Any) -> None:
+        self._post("faults", json.dumps({"path_prefix": prefix, "mode": mode, **more}).encode())
+
+    def quote(self, market: str, bid: float) -> None:
+        line = {"kind": "quote", "ts_us": 0, "market": market, "bid": bid, "ask": round(bid + 0.01, 4)}
+        self._post("lines", json.dumps(line).encode())
+
+    def connections(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.running.get("/simulator/connections")
+        return found
+
+    def socket_url(self, path: str) -> str:
+        return self.running.address.replace("http", "ws") + path
+
+    def _post(self, what: str, body: bytes) -> None:
+        httpx.post(f"{self.running.address}/simulator/{what}", content=body, trust_env=False).raise_for_status()
+
+
+@pytest.fixture
+def venue(start: Start, tmp_path: Path) -> Venue:
+    """Thirty markets of each venue, all quoted once."""
+    lines: list[Any] = []
+    for number, (condition, ticker) in enumerate(zip(CONDITIONS, TICKERS, strict=True), 1):
+        lines.append(Market(venue="polymarket", market=condition, title=f"Will {number} happen?", ts_us=START_US))
+        lines.append(Market(venue="kalshi", market=ticker, title=f"Will {number} happen?", ts_us=START_US))
+        lines += [Quote(START_US, name, 400_000, 420_000, 410_000) for name in (condition, ticker)]
+    write_tape(tmp_path / "thirty.tape", lines)
+    running = start("--tape", str(tmp_path / "thirty.tape"), "--speed", "1")
+    rows = running.get("/gamma/markets/keyset?limit=100&closed=false&order=id&ascending=true")["markets"]
+    by_condition = {row["conditionId"]: json.loads(row["clobTokenIds"])[0] for row in rows}
+    return Venue(running, [by_condition[condition] for condition in CONDITIONS])
+
+
+def drive(streams: Streams, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs the streams while `work` lasts."""
+
+    async def run() -> None:
+        running, working = asyncio.create_task(streams.run()), asyncio.create_task(work())
+        try:
+            done, _ = await asyncio.wait((running, working), return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (running, working):
+                task.cancel()
+            await asyncio.gather(running, working, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+async def until(true: Callable[[], bool], what: str, within_s: float = 20.0) -> float:
+    """Waits until something is true; how long it took."""
+    began_s = time.monotonic()
+    while not true():
+        assert time.monotonic() - began_s < within_s, f"not within {within_s} s: {what}"
+        await asyncio.sleep(0.02)
+    return time.monotonic() - began_s
+
+
+async def do(work: Callable[..., None], *arguments: Any, **named: Any) -> None:
+    """A blocking call, beside the loop."""
+    await asyncio.to_thread(lambda: work(*arguments, **named))
+
+
+def polymarket(venue: Venue, heard: Heard, *, connections: int = 3, capacity: int = 10) -> Streams:
+    sockets = PolymarketSockets(venue.socket_url("/poly-ws/ws/market"))
+    sockets.capacity = capacity
+    streams = Streams(sockets, heard, SystemClock(), connections=connections, places=0)
+    streams.follow(venue.tokens)
+    return streams
+
+
+def all_shown(streams: Streams, tokens: list[str]) -> bool:
+    return all(streams.shows(token) for token in tokens)
+
+
+def test_tokens_are_spread_over_the_connections_and_a_change_comes_through(venue: Venue) -> None:
+    heard = Heard()
+    streams = polymarket(venue, heard)
+
+    async def work() -> None:
+        await until(lambda: all_shown(streams, venue.tokens), "all tokens are shown")
+        await do(venue.quote, CONDITIONS[17], 0.55)
+        await until(lambda: heard.newest(venue.tokens[17]) == (550_000, 560_000), "the change is told")
+
+    drive(streams, work)
+
+    assert [len(connection.tokens) for connection in streams.connections.values()] == [10, 10, 10]
+    assert heard.opened == []
+
+
+def test_with_few_connections_the_busiest_are_shown_and_the_rest_is_not(venue: Venue) -> None:
+    heard = Heard()
+    streams = polymarket(venue, heard, connections=1)
+
+    async def work() -> None:
+        await until(lambda: all_shown(streams, venue.tokens[:10]), "the busiest are shown")
+
+    drive(streams, work)
+
+    assert not any(streams.shows(token) for token in venue.tokens[10:])
+
+
+def test_what_is_followed_changes_without_a_new_connection_and_without_a_word_of_a_gap(venue: Venue) -> None:
+    heard = Heard()
+    streams = polymarket(venue, heard, connections=1)
+
+    async def work() -> None:
+        await until(lambda: all_shown(streams, venue.tokens[:10]), "the first ten")
+        streams.follow(venue.tokens[20:])
+        await until(lambda: all_shown(streams, venue.tokens[20:]), "the last ten")
+        await do(venue.quote, CONDITIONS[0], 0.55)
+        await do(venue.quote, CONDITIONS[20], 0.66)
+        await until(lambda: heard.newest(venue.tokens[20])[0] == 660_000, "a change of the last ten")
+
+    drive(streams, work)
+
+    assert heard.newest(venue.tokens[0])[0] == 400_000
+    assert heard.opened == []
+    assert len(streams.connections) == 1
+
+
+@pytest.mark.parametrize("mode", ["close", "drop"])
+def test_a_connection_that_ends_is_a_gap_told_and_closed_and_what_was_missed_is_made_good(
+    venue: Venue, mode: str
+) -> None:
+    heard = Heard()
+    streams = polymarket(venue, heard)
+
+    async def work() -> None:
+        await until(lambda: all_shown(streams, venue.tokens), "all tokens are shown")
+        await do(venue.fault, mode)
+        await do(venue.quote, CONDITIONS[3], 0.77)
+        await until(lambda: len(heard.closed) == 3, "the gaps are closed")
+        await until(lambda: heard.newest(venue.tokens[3]) == (770_000, 780_000), "the missed change")
+
+    drive(streams, work)
+
+    assert sorted((number, tokens) for number, tokens, _ in heard.opened) == [(1, 10), (2, 10), (3, 10)]
+    assert sorted(heard.closed) == [1, 2, 3]
+
+
+def test_a_half_open_connection_on_which_not_even_the_ping_is_answered_is_made_anew(venue: Venue) -> None:
+    heard = Heard()
+    sockets = PolymarketSockets(venue.socket_url("/poly-ws/ws/market"))
+    sockets.ping_every_s = 0.5
+    streams = Streams(sockets, heard, SystemClock(), connections=1, places=0)
+    streams.follow(venue.tokens)
+
+    async def work() -> None:
+        await until(lambda: all_shown(streams, venue.tokens), "all tokens are shown")
+        await do(venue.fault, "half_open")
+        await do(venue.quote, CONDITIONS[3], 0.77)
+        await until(lambda: heard.newest(venue.tokens[3]) == (770_000, 780_000), "the missed change")
+
+    drive(streams, work)
+
+    assert [reason for _, _, reason in heard.opened] == ["nothing heard for 1 s"]
+
+
+@pytest.mark.parametrize("cure", ["subscribe", "reconnect"])
+def test_a_frozen_market_is_found_by_a_witness_and_brought_back(venue: Venue, cure: str) -> None:
+    heard = Heard()
+    streams = polymarket(venue, heard)
+    token = venue.tokens[3]
+
+    async def work() -> None:
+        await until(lambda: all_shown(streams, venue.tokens), "all tokens are shown")
+        await do(venue.fault, "frozen_market", markets=[CONDITIONS[3]], cure=cure)
+        await do(venue.quote, CONDITIONS[3], 0.77)
+        streams.continuity.witnessed(token, time.monotonic(), agrees=False)
+        await until(lambda: heard.newest(token) == (770_000, 780_000), "the frozen token is fresh", within_s=10)
+        await do(venue.quote, CONDITIONS[3], 0.78)
+        await until(lambda: heard.newest(token) == (780_000, 790_000), "and stays so")
+        await until(lambda: 1 in heard.closed, "the gap is closed")
+
+    drive(streams, work)
+
+    assert heard.opened[0][:2] == (1, 1)
+
+
+def test_a_frozen_connection_is_found_by_a_witness_and_made_anew_while_the_others_run_on(venue: Venue) -> None:
+    heard = Heard()
+    streams = polymarket(venue, heard)
+
+    async def work() -> None:
+        await until(lambda: all_shown(streams, venue.tokens), "all tokens are shown")
+        await do(venue.fault, "frozen", connection=2)
+        frozen = next(row for row in venue.connections() if row["frozen"])
+        mine = [i for i, t in enumerate(venue.tokens) if any(t in c.tokens for c in streams.connections.values())]
+        for index in mine:
+            await do(venue.quote, CONDITIONS[index], 0.9)
+        await until(lambda: sum(heard.newest(t)[0] == 900_000 for t in venue.tokens) >= 20, "the healthy ones")
+        for token in venue.tokens:
+            if heard.newest(token)[0] != 900_000:
+                streams.continuity.witnessed(token, time.monotonic(), agrees=False)
+        await until(lambda: all(heard.newest(t)[0] == 900_000 for t in venue.tokens), "the frozen ones")
+        assert frozen["markets"] == 10
+
+    drive(streams, work)
+
+    assert [(tokens, reason) for _, tokens, reason in heard.opened] == [(10, "10 tokens frozen")] * 2
+    assert len(heard.closed) == 1
+
+
+def test_a_lost_frame_shows_in_the_venues_own_top_and_the_token_is_subscribed_anew(venue: Venue) -> None:
+    heard = Heard()
+    streams = polymarket(venue, heard)
+
+    async def work() -> None:
+        await until(lambda: all_shown(streams, venue.tokens), "all tokens are shown")
+        await do(venue.fault, "lost", every=1)
+        await do(venue.quote, CONDITIONS[3], 0.5)
+        await do(venue.fault, "off")
+        await do(venue.quote, CONDITIONS[3], 0.45)
+        await until(lambda: len(heard.closed) == 1, "the gap is over")
+
+    drive(streams, work)
+
+    assert heard.opened == [(1, 1, "1 tokens contradict their books")]
+    assert heard.newest(venue.tokens[3]) == (450_000, 460_000)
+
+
+def test_a_silent_token_limit_is_learnt_and_the_rest_goes_to_other_connections(
+    venue: Venue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.continuity.FIRST_BOOK_S", 1.0)
+    heard = Heard()
+    venue.fault("token_limit", limit=10)
+    streams = polymarket(venue, heard, connections=4, capacity=30)
+
+    async def work() -> None:
+        await until(lambda: all_shown(streams, venue.tokens), "all tokens are shown")
+
+    drive(streams, work)
+
+    assert sorted(len(c.tokens) for c in streams.connections.values()) == [10, 10, 10]
+    assert any("serves 10 tokens only" in change for change in heard.changes)
+
+
+def test_giant_doubled_and_swapped_frames_harm_nothing(venue: Venue) -> None:
+    heard = Heard()
+    streams = polymarket(venue, heard)
+
+    async def work() -> None:
+        await until(lambda: all_shown(streams, venue.tokens), "all tokens are shown")
+        await do(venue.fault, "giant", bytes=8_000_000)
+        await do(venue.fault, "duplicated", every=2)
+        for bid in (0.5, 0.51, 0.52, 0.53, 0.54):
+            await do(venue.quote, CONDITIONS[3], bid)
+        await until(lambda: heard.newest(venue.tokens[3])[0] == 540_000, "the last change")
+
+    drive(streams, work)
+
+    bids = [top.bid_ppm for top in heard.tops if top.token == venue.tokens[3]]
+    assert bids == [400_000, 500_000, 510_000, 520_000, 530_000, 540_000]
+    assert heard.opened == []
+
+
+# ── a venue with a key, on two connections ───────────────────────────────────────────────────────────────────────────
+
+
+def pem(key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> tuple[bytes, str]:
+    """The private key, and the public one."""
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return private, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+@pytest.fixture(scope="module")
+def keys() -> dict[str, tuple[bytes, str]]:
+    return {"rsa": pem(rsa.generate_private_key(65_537, 2_048)), "ed25519": pem(ed25519.Ed25519PrivateKey.generate())}
+
+
+def kalshi(venue: Venue, heard: Heard, private: bytes, key_id: str = "k", books: int = 5) -> Streams:
+    sockets = KalshiSockets(venue.socket_url("/kalshi/trade-api/ws/v2"), Signer(key_id, private), SystemClock().now_us)
+    streams = Streams(sockets, heard, SystemClock(), connections=2, places=books)
+    streams.follow(TICKERS)
+    return streams
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ed25519"])
+def test_the_handshake_is_signed_as_a_real_verifier_wants_it_and_all_markets_are_shown(
+    venue: Venue, keys: dict[str, tuple[bytes, str]], kind: str
+) -> None:
+    private, public = keys[kind]
+    venue._post("keys", json.dumps({"key_id": "k", "public_pem": public}).encode())
+    heard = Heard(merge=Merge())
+    streams = kalshi(venue, heard, private)
+
+    async def work() -> None:
+        await until(lambda: all_shown(streams, TICKERS), "all markets are shown")
+        await do(venue.quote, TICKERS[20], 0.55)
+        await until(lambda: heard.newest(TICKERS[20]) == (550_000, 560_000), "a change of any market")
+
+    drive(streams, work)
+
+    assert len(streams.connections) == 2
+
+
+def test_a_rejected_key_is_told_with_its_status_and_nothing_is_called_a_gap(
+    venue: Venue, keys: dict[str, tuple[bytes, str]]
+) -> None:
+    venue._post("keys", json.dumps({"key_id": "k", "public_pem": keys["rsa"][1]}).encode())
+    heard = Heard(merge=Merge())
+    streams = kalshi(venue, heard, keys["ed25519"][0])
+
+    async def work() -> None:
+        await until(lambda: len(heard.changes) >= 2, "two refusals")
+
+    drive(streams, work)
+
+    assert set(heard.changes) == {"handshake refused: 401"}
+    assert heard.opened == []
+
+
+def test_one_of_two_connections_that_falls_silent_is_made_anew_and_nobody_misses_anything(
+    venue: Venue, keys: dict[str, tuple[bytes, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.streams._SILENT_BESIDE_A_TWIN_S", 1.0)
+    monkeypatch.setattr("producers.streams._SETTLED_S", 1.0)
+    heard = Heard(merge=Merge())
+    streams = kalshi(venue, heard, keys["rsa"][0])
+    bids = [round(0.30 + step / 100, 2) for step in range(40)]
+
+    async def work() -> None:
+        await until(lambda: all_shown(streams, TICKERS) and streams.opened == 2, "both are open")
+        await do(venue.fault, "frozen", prefix="/kalshi", connection=1)
+        for bid in bids:
+            await do(venue.quote, TICKERS[20], bid)
+            await asyncio.sleep(0.05)
+        await until(lambda: any("silent for" in change for change in heard.changes), "the silent one is found")
+
+    drive(streams, work)
+
+    told = [top.bid_ppm for top in heard.tops if top.token == TICKERS[20] and top.channel == "ticker"]
+    assert told[-len(bids) :] == [round(bid * 1_000_000) for bid in bids]
+    assert heard.opened == []
+
+
+def test_either_of_two_connections_killed_100_times_loses_nothing_and_doubles_nothing(
+    venue: Venue, keys: dict[str, tuple[bytes, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.line._MOST_PAUSE_S", 0.02)
+    heard = Heard(merge=Merge())
+    streams = kalshi(venue, heard, keys["rsa"][0])
+    sent: list[tuple[str, int]] = []
+
+    async def work() -> None:
+        await until(lambda: all_shown(streams, TICKERS) and streams.opened == 2, "both are open")
+        heard.tops.clear()
+        for kill in range(100):
+            standing = await asyncio.to_thread(venue.connections)
+            await do(venue.fault, "drop", prefix="/kalshi", connection=standing[kill % 2]["number"])
+            for step in range(3):
+                ticker, bid = TICKERS[(3 * kill + step) % MARKETS], 100_000 + 1_000 * (3 * kill + step)
+                await do(venue.quote, ticker, bid / 1_000_000)
+                sent.append((ticker, bid))
+            await until(lambda: streams.opened == 2, "both are open again")
+            # Both have begun to tell: the one that is killed next is not the only one that knew.
+            await until(lambda: len(venue.connections()) == 2, "the venue sees both")
+
+    drive(streams, work)
+
+    told = [(top.token, top.bid_ppm) for top in heard.tops if top.channel == "ticker"]
+    assert told == sent
+    assert heard.opened == []
