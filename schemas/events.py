@@ -15,6 +15,7 @@ from schemas.words import (
     CloseReason,
     Direction,
     EpisodeState,
+    Errand,
     Factor,
     FeedWord,
     MarketStatus,
@@ -39,7 +40,10 @@ class RawMessage:
     channel: str
     connection_id: str
     sequence: int
+    errand: Errand | None = None
+    promise_s: int = 0
     ts_event_us: int | None = None
+    age_s: int | None = None
     ts_received_us: int
     http_status: int | None = None
     content_type: str
@@ -82,6 +86,8 @@ class Tick:
     token_id: str
     ts_event_us: int
     ts_received_us: int
+    ts_venue_us: int | None = None
+    ts_sent_us: int | None = None
     ts_event_basis: TimeBasis
     source: TickSource
     bid_ppm: int | None = None

@@ -20,8 +20,8 @@ TimeBasis = Literal["venue", "http_date", "received"]
 TickSource = Literal["stream", "hot", "sweep", "backfill"]
 """How a quote reached us, the freshest kind first."""
 
-TickFlag = Literal["crossed", "one_sided", "empty", "out_of_range", "wide", "clock_skew", "stale"]
-"""What is odd about a quote."""
+TickFlag = Literal["crossed", "one_sided", "empty", "out_of_range", "wide", "clock_skew", "stale", "after_gap"]
+"""What is odd about a quote, or about the way it came."""
 
 Category = Literal[
     "politics",
@@ -44,6 +44,9 @@ UnknownCategory = Literal[""]
 
 RawKind = Literal["rest", "ws"]
 """An HTTP answer or a WebSocket frame."""
+
+Errand = Literal["crawl", "sweep", "hot", "lookup", "history", "stream"]
+"""What an answer was asked for, or a frame subscribed to."""
 
 FeedWord = Literal["connected", "degraded", "disconnected", "gap_opened", "gap_closed"]
 """What a collector says of its feed."""
