@@ -1,58 +1,97 @@
-"""What a venue brings: a feed that fetches its pages, and a catalogue that reads them. And what passes between."""
+"""What passes between the parts of a collector, and what a venue brings: a feed that fetches, a reader that maps."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from kernel.errors import BadMessageError
-from producers.tracked import Tracked
-from schemas.events import Market, Tick
-from schemas.words import TickFlag, TickSource, TimeBasis
+from producers.fields import Row
+from producers.ticks import Moment, Shown
+from schemas import words
+from schemas.events import Market
+from schemas.units import US_PER_S
+from schemas.words import RawKind, TickSource
 
 EventT = TypeVar("EventT")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """One HTTP answer as received.
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What an answer was asked for, or a frame subscribed to.
 
-    `date_us` is the Date header (None when it has none), `ts_event_us` the same less Age: when the content was true.
-    `asked_s` and `received_s` are our monotonic clock when the request went and when the last byte had come.
+    `promise_s`: venue seconds within which the markets in it will be seen again, by whatever source; 0 = no promise.
     """
 
+    word: words.Errand
+    promise_s: int = 0
+
+    @property
+    def source(self) -> TickSource:
+        """What a tick from it calls its source."""
+        return _SOURCES[self.word]
+
+
+_SOURCES: dict[words.Errand, TickSource] = {
+    "crawl": "sweep",
+    "sweep": "sweep",
+    "lookup": "sweep",
+    "hot": "hot",
+    "history": "backfill",
+    "stream": "stream",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """One answer or one frame of a venue, as received.
+
+    Args:
+        kind: rest or ws.
+        errand: what it was asked for.
+        channel: path and query of the request, or the channel of the frame.
+        connection_id: one life of one connection (of one host's client, for REST).
+        sequence: counts up by one with each message of the connection, from 0.
+        body: the bytes, content decoding taken off.
+        ts_received_us: our clock when the last byte had come.
+        status: HTTP status; None for a frame.
+        date_us: when the venue sent it, by its own clock: the Date header, or a frame's sending stamp. None without.
+        age_s: for how long a cache had kept it (the Age header). None without.
+        pace: what the header Simulator-Pace says; empty at a live venue.
+    """
+
+    kind: RawKind = "rest"
+    errand: Errand
     channel: str
-    path: str
-    status: int
-    content_type: str
+    connection_id: str
+    sequence: int
     body: bytes
-    date_us: int | None
-    ts_event_us: int | None
     ts_received_us: int
-    asked_s: float
-    received_s: float
+    status: int | None = None
+    content_type: str = ""
+    date_us: int | None = None
+    age_s: int | None = None
+    pace: str = ""
+
+    @property
+    def path(self) -> str:
+        """The channel without its query."""
+        return self.channel.partition("?")[0]
+
+    @property
+    def ts_venue_us(self) -> int | None:
+        """When its content was true, as the venue says: Date less Age."""
+        return None if self.date_us is None else self.date_us - (self.age_s or 0) * US_PER_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """The rows of one answer. `kind` names what they are, for the venue's own catalogue."""
+    """The rows of one answer or frame. `kind` names what they are, for the venue's own reader."""
 
-    answer: Answer
+    received: Received
     kind: str
     rows: Sequence[Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
-    """When and how a page reached us; what all its ticks have in common."""
-
-    ts_event_us: int
-    ts_received_us: int
-    ts_event_basis: TimeBasis
-    source: TickSource
-    heartbeat_s: int
-    flags: tuple[TickFlag, ...] = ()
 
 
 @dataclass(slots=True)
@@ -67,11 +106,6 @@ class Mapped(Generic[EventT]):
         """Counts one row that is none of ours."""
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
-    @property
-    def rows(self) -> int:
-        """Rows that were looked at for an event."""
-        return len(self.events) + len(self.bad)
-
 
 class Feed(Protocol):
     """Fetches a venue's pages. Nothing is interpreted here beyond paging.
@@ -82,48 +116,60 @@ class Feed(Protocol):
     Each answer, good or bad, has been handed to the `Witness` before it is used or refused.
     """
 
-    def crawl(self) -> AsyncIterator[Page]:
+    def crawl(self, errand: Errand) -> AsyncIterator[Page]:
         """All metadata."""
 
-    def sweep(self) -> AsyncIterator[Page]:
+    def sweep(self, errand: Errand) -> AsyncIterator[Page]:
         """The prices of all open markets."""
 
-    def hot(self, ids: Sequence[str]) -> AsyncIterator[Page]:
-        """Fresh prices of a few markets, named as `Catalog.hot_ids` names them."""
+    def hot(self, ids: Sequence[str], errand: Errand) -> AsyncIterator[Page]:
+        """Fresh prices of a few markets, named as `Reader.hot_id` names them."""
 
-    def lookup(self, ids: Sequence[str]) -> AsyncIterator[Page]:
-        """Metadata of markets by the venue's own ids, whatever their status."""
+    def lookup(self, ids: Sequence[str], errand: Errand) -> AsyncIterator[Page]:
+        """Rows of markets by the venue's own ids, whatever their status."""
+
+    def page(self, received: Received, body: Any) -> Page | None:
+        """The page in an answer's parsed body; None when it holds none that the feed reads."""
 
     async def close(self) -> None:
         """Closes the connections."""
 
 
-class Catalog(Protocol):
-    """Reads a venue's pages into events, and knows the markets met so far. No I/O, no clock."""
+LastShown = Callable[[str], Shown | None]
+"""What was last shown of the market that a token belongs to."""
 
-    tracked: Tracked
 
-    def learn(self, page: Page, moment: Moment) -> Mapped[Market]:
-        """Markets of a metadata page, all that are readable."""
+class Reader(Protocol):
+    """Maps a venue's rows. No I/O, no clock; it remembers only what a row of one kind needs from rows of another
+    (series, events). `Catalog` calls it row by row: what it raises costs that row and no other."""
 
-    def ticks(self, page: Page, moment: Moment) -> Mapped[Tick]:
-        """Ticks of a price or metadata page, one for each readable market."""
+    def unfold(self, kind: str, row: Row) -> Iterator[tuple[Any, Any]]:
+        """The market rows in a row, each with what `market` needs of its event; none for a series."""
+
+    def left_out(self, row: Row) -> str:
+        """Why a market row is none of ours; empty when it is."""
+
+    def market(self, context: Any, row: Row, moment: Moment) -> Market:
+        """A market row as a Market. Raises BadMessageError."""
+
+    def shown(self, kind: str, row: Row, moment: Moment, last: LastShown) -> Shown | None:
+        """What a row shows of a market's price; None when it cannot be told which market. Raises BadMessageError."""
 
     def market_id(self, venue_market_id: str) -> str:
         """Our id of a market from the venue's."""
 
-    def hot_ids(self, count: int) -> list[str]:
-        """The busiest open markets, as `Feed.hot` wants them named."""
+    def hot_id(self, market_id: str, token_id: str) -> str:
+        """How `Feed.hot` wants a market named."""
 
 
 class Witness(Protocol):
     """Sees every answer and every refusal, so that nothing is swallowed inside a feed."""
 
-    def answered(self, answer: Answer) -> None:
-        """An answer has come, good or bad."""
+    def received(self, received: Received) -> None:
+        """An answer or a frame has come, good or bad."""
 
     def refused(self, error: BadMessageError, channel: str) -> None:
-        """An answer cannot be used."""
+        """An answer or a frame cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,5 +178,4 @@ class Collector:
 
     venue: str
     feed: Feed
-    catalog: Catalog
-    on_loopback: bool
+    reader: Reader

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
+from uuid import uuid4
 
 import httpx
 import orjson
@@ -12,9 +14,8 @@ import orjson
 from kernel.clock import Clock
 from kernel.errors import BadMessageError, PermanentError, TransientError
 from kernel.logs import get_logger
-from producers.base import Answer, Witness
-from producers.limits import RateLimit, backoff_s, http_date_us
-from schemas.units import US_PER_S
+from producers.base import Errand, Received, Witness
+from producers.limits import RateLimit, age_s, backoff_s, http_date_us
 
 log = get_logger(__name__)
 
@@ -25,6 +26,9 @@ Query = Mapping[str, str | int | Sequence[str]]
 """Parameters of a request; a sequence is written as a repeated parameter."""
 
 _ATTEMPTS = 4
+ANSWER_WITHIN_S = 45.0
+"""An answer that is not whole by then is given up, however steadily it drips."""
+
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -42,6 +46,7 @@ class VenueHttp:
         witness: sees every answer and every refusal.
         clock: for stamps and waits.
         transport: for tests of broken connections.
+        answer_within_s: for the whole of one answer.
     """
 
     def __init__(
@@ -51,11 +56,15 @@ class VenueHttp:
         witness: Witness,
         clock: Clock,
         transport: httpx.AsyncBaseTransport | None = None,
+        answer_within_s: float = ANSWER_WITHIN_S,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._limit = limit
         self._witness = witness
         self._clock = clock
+        self._answer_within_s = answer_within_s
+        self._connection_id = uuid4().hex
+        self._sequence = 0
         self._http = httpx.AsyncClient(
             timeout=httpx.Timeout(20.0, connect=5.0),
             headers={"User-Agent": "prediction-movers/0.1", "Accept": "application/json"},
@@ -68,22 +77,24 @@ class VenueHttp:
         """Closes the connections."""
         await self._http.aclose()
 
-    async def get(self, path: str, params: Query | None = None) -> tuple[Answer, Any]:
+    async def get(self, path: str, params: Query | None, errand: Errand) -> tuple[Received, Any]:
         """The answer to a GET, and its JSON. See `_ask`."""
-        return await self._ask("GET", path, params or {}, None)
+        return await self._ask("GET", path, params or {}, None, errand)
 
-    async def post(self, path: str, body: object) -> tuple[Answer, Any]:
+    async def post(self, path: str, body: object, errand: Errand) -> tuple[Received, Any]:
         """The answer to a POST of JSON that only reads (so it may be repeated), and its JSON. See `_ask`."""
-        return await self._ask("POST", path, {}, orjson.dumps(body))
+        return await self._ask("POST", path, {}, orjson.dumps(body), errand)
 
-    async def _ask(self, method: str, path: str, params: Query, content: bytes | None) -> tuple[Answer, Any]:
+    async def _ask(
+        self, method: str, path: str, params: Query, content: bytes | None, errand: Errand
+    ) -> tuple[Received, Any]:
         """Asks until there is a readable answer.
 
-        429, 5xx, a broken connection and an answer that is not JSON are tried again, `_ATTEMPTS` times in all.
+        429, 5xx, a broken or dripping connection and an answer that is not JSON are tried again, `_ATTEMPTS` times.
 
         Raises:
             TransientError: still no readable answer.
-            PermanentError: refused with another status.
+            PermanentError: refused with another status, or no address can be made of the question.
         """
         channel = f"{path}?{urlencode(params, doseq=True)}" if params else path
         failures = 0
@@ -91,9 +102,12 @@ class VenueHttp:
             await self._limit.wait()
             retry_after: str | None = None
             try:
-                answer, retry_after = await self._exchange(method, channel, path, content)
-                return answer, self._read(answer)
-            except (httpx.RequestError, _Again) as error:
+                async with asyncio.timeout(self._answer_within_s):
+                    received, retry_after = await self._exchange(method, channel, content, errand)
+                return received, self._read(received)
+            except httpx.InvalidURL as error:
+                raise PermanentError(f"{method} {self._base_url}{path}: {error}") from error
+            except (httpx.RequestError, TimeoutError, _Again) as error:
                 failures += 1
                 problem = str(error) or type(error).__name__
                 if failures >= _ATTEMPTS:
@@ -102,50 +116,49 @@ class VenueHttp:
                 log.info("venue_retry", path=path, problem=problem, failures=failures, wait_s=round(delay, 2))
                 self._limit.hold(delay)
 
-    async def _exchange(self, method: str, channel: str, path: str, content: bytes | None) -> tuple[Answer, str | None]:
+    async def _exchange(
+        self, method: str, channel: str, content: bytes | None, errand: Errand
+    ) -> tuple[Received, str | None]:
         """One answer, read whole and witnessed, and its Retry-After."""
         headers = {"Content-Type": "application/json"} if content is not None else {}
-        url = self._base_url + channel
-        asked_s = self._clock.monotonic_s()
-        async with self._http.stream(method, url, content=content, headers=headers) as response:
+        async with self._http.stream(method, self._base_url + channel, content=content, headers=headers) as response:
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:
                     self._refuse("too_large", f"more than {MAX_BODY_BYTES} bytes", bytes(body), channel)
                     raise _Again("answer too large")
-        date_us = http_date_us(response.headers.get("date"))
-        age = response.headers.get("age", "")
-        age_us = int(age) * US_PER_S if age.isdigit() else 0
-        answer = Answer(
+        received = Received(
+            errand=errand,
             channel=channel,
-            path=path,
+            connection_id=self._connection_id,
+            sequence=self._sequence,
+            body=bytes(body),
+            ts_received_us=self._clock.now_us(),
             status=response.status_code,
             content_type=response.headers.get("content-type", ""),
-            body=bytes(body),
-            date_us=date_us,
-            ts_event_us=None if date_us is None else date_us - age_us,
-            ts_received_us=self._clock.now_us(),
-            asked_s=asked_s,
-            received_s=self._clock.monotonic_s(),
+            date_us=http_date_us(response.headers.get("date")),
+            age_s=age_s(response.headers.get("age")),
+            pace=response.headers.get("simulator-pace", ""),
         )
-        self._witness.answered(answer)
-        return answer, response.headers.get("retry-after")
+        self._sequence += 1
+        self._witness.received(received)
+        return received, response.headers.get("retry-after")
 
-    def _read(self, answer: Answer) -> Any:
+    def _read(self, received: Received) -> Any:
         """The JSON of a good answer. Raises _Again or PermanentError for the rest."""
         parsed, readable = None, True
         try:
-            parsed = orjson.loads(answer.body)
+            parsed = orjson.loads(received.body)
         except orjson.JSONDecodeError as error:
             readable = False
-            detail = f"HTTP {answer.status} {answer.content_type or 'without a type'}: {error}"
-            self._refuse("not_json", detail, answer.body, answer.channel)
-        status = answer.status
+            detail = f"HTTP {received.status} {received.content_type or 'without a type'}: {error}"
+            self._refuse("not_json", detail, received.body, received.channel)
+        status = received.status or 0
         if status == 429 or status >= 500:
             raise _Again(f"HTTP {status}")
         if not 200 <= status < 300:
-            raise PermanentError(f"{self._base_url}{answer.channel}: HTTP {status} {answer.body[:200]!r}")
+            raise PermanentError(f"{self._base_url}{received.channel}: HTTP {status} {received.body[:200]!r}")
         if not readable:
             raise _Again("answer is not JSON")
         return parsed

@@ -13,6 +13,9 @@ GAP_PROMISES = 2.5
 DISCONNECTED_AFTER = 5
 """So many failures of the sweep in a row mean that the venue is away."""
 
+SWEEP = "sync_prices"
+"""The job that decides about gaps and disconnection: what else fails leaves the prices coming."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -25,12 +28,20 @@ class Change:
 
 @dataclass(slots=True)
 class FeedState:
-    """State of one feed. Jobs are named: the sweep decides about gaps and disconnection. Times are the venue's."""
+    """State of one feed. Times are the venue's.
+
+    A sweep promises nothing before it is known how long one takes: `promise_s` is 0 until then.
+    """
 
     state: FeedWord | None = None
     _failures: dict[str, int] = field(default_factory=dict)
     _last_sweep_us: int | None = None
     _gap_open: bool = False
+
+    @property
+    def gap_open(self) -> bool:
+        """Whether a gap has begun and not ended."""
+        return self._gap_open
 
     def failures(self, job: str) -> int:
         """Failures of a job in a row."""
@@ -47,12 +58,19 @@ class FeedState:
     def failed(self, job: str, detail: str) -> list[Change]:
         """A job could not be done."""
         count = self._failures[job] = self.failures(job) + 1
-        away = job != "hot" and count >= DISCONNECTED_AFTER
-        state: FeedWord = "disconnected" if away or self.state == "disconnected" else "degraded"
-        if state == self.state:
+        away = self.failures(SWEEP) >= DISCONNECTED_AFTER
+        state: FeedWord = "disconnected" if away else "degraded"
+        if state == self.state or (self.state == "disconnected" and not away and job != SWEEP):
             return []
         self.state = state
         return [Change(state, f"{job} failed {count} times in a row: {detail}")]
+
+    def was_away(self, since_us: int, now_us: int) -> list[Change]:
+        """This process, or the one before it, has seen nothing between these moments."""
+        self._gap_open = True
+        self._last_sweep_us = since_us
+        away_s = (now_us - since_us) / US_PER_S
+        return [Change("gap_opened", f"nobody collected for {away_s:.0f} s", since_us)]
 
     def swept(self, began_us: int, promise_s: float) -> list[Change]:
         """A whole sweep that began at `began_us`; the one before had promised it within `promise_s`."""
@@ -72,7 +90,7 @@ class FeedState:
 
     def _watch(self, since_us: int, now_us: int, promise_s: float) -> list[Change]:
         missing_s = (now_us - since_us) / US_PER_S
-        if self._gap_open or missing_s <= promise_s * GAP_PROMISES:
+        if self._gap_open or not promise_s or missing_s <= promise_s * GAP_PROMISES:
             return []
         self._gap_open = True
         return [Change("gap_opened", f"no sweep for {missing_s:.0f} s, promised every {promise_s:.0f} s", since_us)]

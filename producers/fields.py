@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -14,10 +14,23 @@ from schemas.units import micros_from_iso, ppm_from_venue
 
 Row = Mapping[str, Any]
 
+MAX_AMOUNT = 1e15
+"""More contracts or dollars than the world has are a mistake, and would become infinite in a product."""
+
 
 def bad_row(reason: str, detail: str, row: Row) -> BadMessageError:
     """The error for a row that cannot be used, the row inside."""
-    return BadMessageError(reason, detail, orjson.dumps(row))
+    return BadMessageError(reason, detail, as_bytes(row))
+
+
+def as_bytes(row: Any) -> bytes:
+    """A row as JSON, for keeping; as Python writes it where it is nested deeper than JSON is written (254 levels)."""
+    with contextlib.suppress(orjson.JSONEncodeError):
+        return orjson.dumps(row)
+    try:
+        return repr(row).encode("utf-8", "backslashreplace")
+    except RecursionError:
+        return b"nested too deeply to be written"
 
 
 def refusal(error: Exception, row: Any) -> BadMessageError:
@@ -27,7 +40,7 @@ def refusal(error: Exception, row: Any) -> BadMessageError:
     """
     if isinstance(error, BadMessageError):
         return error
-    return BadMessageError("unmappable", f"{error!r}"[:200], orjson.dumps(row))
+    return BadMessageError("unmappable", f"{error!r}"[:200], as_bytes(row))
 
 
 def required_text(row: Row, key: str) -> str:
@@ -68,20 +81,20 @@ def price_ppm(row: Row, key: str) -> int | None:
 
 
 def amount(row: Row, key: str) -> float | None:
-    """A size or a sum of money, 0 or more, from a decimal string or a number; None when absent, null or "".
+    """A size or a sum of money, 0 to `MAX_AMOUNT`, from a decimal string or a number; None when absent, null or "".
 
     Raises:
-        BadMessageError: bad_field when no finite number or below 0.
+        BadMessageError: bad_field when it is no such number.
     """
     value = row.get(key)
     if value is None or value == "":
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise bad_row("bad_field", f"{key} is no number: {value!r}"[:200], row) from error
-    if not math.isfinite(number) or number < 0:
-        raise bad_row("bad_field", f"{key} is no amount: {value!r}", row)
+    if not 0 <= number <= MAX_AMOUNT:  # false for NaN too
+        raise bad_row("bad_field", f"{key} is no amount: {value!r}"[:200], row)
     return number
 
 

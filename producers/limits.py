@@ -11,7 +11,11 @@ from schemas.units import US_PER_S, micros_from_datetime
 MAX_WAIT_S = 120.0
 """A venue that asks for a longer pause is asked again after this one, at the next round."""
 
+MAX_AGE_S = 86_400
+"""No cache of a venue keeps an answer for longer; an Age that says so is not believed."""
+
 _FIRST_BACKOFF_S = 0.5
+_LONGEST_HEADER = 64
 
 
 class RateLimit:
@@ -50,18 +54,29 @@ def backoff_s(failures: int, retry_after: str | None, now_us: int) -> float:
 
 def http_date_us(text: str | None) -> int | None:
     """Microseconds UTC from an HTTP date header; None when absent or not one."""
-    if not text:
+    if not text or len(text) > _LONGEST_HEADER:
         return None
     try:
         return micros_from_datetime(parsedate_to_datetime(text))
-    except (TypeError, ValueError, IndexError):
+    except (TypeError, ValueError, IndexError, OverflowError):
         return None
+
+
+def age_s(text: str | None) -> int | None:
+    """Seconds from an Age header, at most a day; None when absent or not one."""
+    seconds = _seconds(text)
+    return None if seconds is None or seconds > MAX_AGE_S else seconds
 
 
 def _retry_after_s(text: str | None, now_us: int) -> float | None:
-    if not text:
-        return None
-    if text.strip().isdigit():
-        return float(text)
+    seconds = _seconds(text)
+    if seconds is not None:
+        return float(seconds)
     at_us = http_date_us(text)
     return None if at_us is None else (at_us - now_us) / US_PER_S
+
+
+def _seconds(text: str | None) -> int | None:
+    """A count of seconds in a header: ASCII digits, and not so many that they are an attack or a mistake."""
+    digits = (text or "").strip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 9 else None

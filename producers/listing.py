@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from kernel.errors import BadMessageError, TransientError
-from producers.base import Answer, Page, Witness
+from producers.base import Errand, Page, Received, Witness
 from producers.client import Query, VenueHttp
+
+MAX_CURSOR_CHARS = 4_096
+"""A longer cursor is none: it would not fit into an address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,18 +20,19 @@ class Paging:
 
     Args:
         rows_of: the rows of a body under a key; None when it holds no list.
-        cursor_of: the cursor of a body; empty on the last page.
+        cursor_of: the cursor of a body, empty where the body says that it is the last page; None when it says
+            neither, so that the listing is cut.
         cursor_parameter: under which name the cursor is sent back.
         max_pages: more pages than any listing has.
     """
 
     rows_of: Callable[[Any, str], list[Any] | None]
-    cursor_of: Callable[[Any], str]
+    cursor_of: Callable[[Any], str | None]
     cursor_parameter: str
     max_pages: int
 
 
-def page_of(paging: Paging, witness: Witness, body: Any, kind: str, answer: Answer) -> Page:
+def page_of(paging: Paging, witness: Witness, body: Any, kind: str, received: Received) -> Page:
     """The page in an answer.
 
     Raises:
@@ -37,27 +41,34 @@ def page_of(paging: Paging, witness: Witness, body: Any, kind: str, answer: Answ
     rows = paging.rows_of(body, kind)
     if rows is None:
         detail = f"no list of {kind} in the answer"
-        witness.refused(BadMessageError("bad_page", detail, answer.body), answer.channel)
-        raise TransientError(f"{answer.path}: {detail}")
-    return Page(answer=answer, kind=kind, rows=rows)
+        witness.refused(BadMessageError("bad_page", detail, received.body), received.channel)
+        raise TransientError(f"{received.path}: {detail}")
+    return Page(received=received, kind=kind, rows=rows)
 
 
 async def read_listing(
-    http: VenueHttp, witness: Witness, paging: Paging, path: str, kind: str, query: Query
+    http: VenueHttp, witness: Witness, paging: Paging, path: str, kind: str, query: Query, errand: Errand
 ) -> AsyncIterator[Page]:
-    """Pages of a listing, every filter repeated on every page. Ends where there is no cursor, or one comes again.
+    """Pages of a listing, every filter repeated on every page, to the page that says that it is the last.
 
     Raises:
-        TransientError: a page holds no rows' list, or the listing does not end.
+        TransientError: a page holds no rows' list, or the listing is cut: no word on whether it goes on, a cursor
+            that was there before or is no cursor, no end. The pages before are good.
     """
     params: dict[str, str | int | Sequence[str]] = dict(query)
     seen: set[str] = set()
-    for _ in range(paging.max_pages):
-        answer, body = await http.get(path, params)
-        yield page_of(paging, witness, body, kind, answer)
+    for number in range(1, paging.max_pages + 1):
+        received, body = await http.get(path, params, errand)
+        yield page_of(paging, witness, body, kind, received)
         cursor = paging.cursor_of(body)
-        if not cursor or cursor in seen:
+        if cursor == "":
             return
+        if cursor is None:
+            raise TransientError(f"{path}: page {number} does not say whether it is the last")
+        if cursor in seen:
+            raise TransientError(f"{path}: the cursor of page {number} was there before")
+        if len(cursor) > MAX_CURSOR_CHARS:
+            raise TransientError(f"{path}: the cursor of page {number} has {len(cursor)} characters")
         seen.add(cursor)
         params[paging.cursor_parameter] = cursor
     raise TransientError(f"{path}: no end after {paging.max_pages} pages")

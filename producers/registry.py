@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from kernel.clock import Clock
 from kernel.settings import Group, Settings
 from producers.base import Collector, Witness
-from producers.client import VenueHttp, on_loopback
-from producers.kalshi.catalog import KalshiCatalog
+from producers.client import VenueHttp
 from producers.kalshi.feed import KalshiFeed
+from producers.kalshi.reader import KalshiReader
 from producers.kalshi.settings import KalshiSettings
 from producers.limits import RateLimit
-from producers.polymarket.catalog import PolymarketCatalog
 from producers.polymarket.feed import PolymarketFeed
+from producers.polymarket.reader import PolymarketReader
 from producers.polymarket.settings import PolymarketSettings
 
 
@@ -31,15 +31,14 @@ def polymarket(settings: Settings, witness: Witness, clock: Clock) -> Collector:
     own = settings.of(PolymarketSettings)
     gamma = VenueHttp(own.polymarket_gamma_url, RateLimit(own.polymarket_requests_per_s, clock), witness, clock)
     clob = VenueHttp(own.polymarket_clob_url, RateLimit(own.polymarket_requests_per_s, clock), witness, clock)
-    local = on_loopback(own.polymarket_gamma_url)
-    return Collector("polymarket", PolymarketFeed(gamma, clob, witness), PolymarketCatalog(), local)
+    return Collector("polymarket", PolymarketFeed(gamma, clob, witness), PolymarketReader())
 
 
 def kalshi(settings: Settings, witness: Witness, clock: Clock) -> Collector:
     """Kalshi: one host for everything."""
     own = settings.of(KalshiSettings)
     api = VenueHttp(own.kalshi_api_url, RateLimit(own.kalshi_requests_per_s, clock), witness, clock)
-    return Collector("kalshi", KalshiFeed(api, witness), KalshiCatalog(), on_loopback(own.kalshi_api_url))
+    return Collector("kalshi", KalshiFeed(api, witness), KalshiReader())
 
 
 VENUES: Mapping[str, Venue] = {

@@ -17,7 +17,8 @@ class Rhythm:
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
         self._last_us: int | None = None
-        self.promise_s = interval_s
+        self.promise_s = 0.0
+        """Seconds; 0 before the first round is done, since nobody knows how long one takes."""
 
     @property
     def heartbeat_s(self) -> int:

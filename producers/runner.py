@@ -14,6 +14,7 @@ from kernel.settings import Settings
 from producers.jobs import Jobs
 from producers.outbox import Outbox
 from producers.registry import VENUES
+from producers.shards import Shard
 from producers.spill import Spill
 
 log = get_logger(__name__)
@@ -32,19 +33,15 @@ def run(settings: Settings, venue: str) -> None:
     """
     clock = SystemClock()
     kafka = settings.kafka
+    shard = Shard(venue)
     with living(f"produce-{venue}", settings.process) as process:
         registry = SchemaRegistry(kafka.schema_registry_url)
-        spill = Spill(settings.collector.spill_dir / venue)
+        spill = Spill(settings.collector.spill_dir / shard.name)
         # Without Kafka a producer works on: the spill keeps what it has.
         watch = LinkWatch(process, f"producer-{venue}", kafka.kafka_bootstrap_servers, can_work=True)
-        outbox = Outbox(venue, kafka.kafka_bootstrap_servers, registry, spill, clock, watch.config())
-        jobs = Jobs(
-            VENUES[venue].collector(settings, outbox, clock),
-            settings.collector,
-            settings.process.max_bad_share,
-            outbox,
-            clock,
-        )
+        outbox = Outbox(shard, kafka.kafka_bootstrap_servers, registry, spill, clock, watch.config())
+        collector = VENUES[venue].collector(settings, outbox, clock)
+        jobs = Jobs(collector, settings.collector, settings.process.max_bad_share, outbox, clock, shard)
         process.add_facts(jobs.health)
         try:
             asyncio.run(collect(jobs, outbox, process, clock))

@@ -18,6 +18,10 @@ from kernel.logs import get_logger
 log = get_logger(__name__)
 
 
+MAX_BYTES = 4 * 1024**3
+"""So large a spill may grow, unless it is told otherwise. A whole venue's answers fill 50 GB in an hour."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spilled:
     """One message as it was to be published."""
@@ -34,11 +38,16 @@ class Spill:
     A record survives the death of the process once `append` has returned. `mark` says how far the records have been
     delivered; after a crash the rest is given out again, so a message may come twice, never not at all.
 
+    Args:
+        folder: where the files are.
+        max_bytes: so large it may grow.
+
     Raises:
         UserError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
         self._path = folder / "undelivered.jsonl"
         self._mark_path = folder / "delivered_to"
         try:
@@ -58,12 +67,15 @@ class Spill:
         """Size of what waits."""
         return self._file.tell() - self._done
 
-    def append(self, message: Spilled) -> None:
-        """Adds a message at the end.
+    def append(self, message: Spilled) -> bool:
+        """Adds a message at the end. False when there is no room: answers as received may take half of it only, so
+        that what was made of them still finds its place.
 
         Raises:
             UserError: the disk takes no more.
         """
+        if self._file.tell() >= (self._max_bytes // 2 if message.topic.startswith("raw.") else self._max_bytes):
+            return False
         record = {
             "topic": message.topic,
             "key": base64.b64encode(message.key).decode(),
@@ -75,6 +87,7 @@ class Spill:
             self._file.flush()
         except OSError as error:
             raise UserError(f"{self._path}: {error.strerror}; Kafka takes nothing either") from error
+        return True
 
     def waiting(self) -> Iterator[tuple[Spilled, int]]:
         """The messages not yet delivered, oldest first, each with the mark behind it."""

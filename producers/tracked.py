@@ -1,19 +1,48 @@
-"""The markets a collector follows: what is known of each, what has changed, which are the busiest."""
+"""The markets a collector follows: what is known of each, what has changed, what is worth publishing, what is busy.
+
+Every question that is asked often is answered from counts kept up to date, never by a walk over all markets: there
+are a hundred thousand, and the answer is wanted between two frames.
+"""
 
 from __future__ import annotations
 
 import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from schemas.events import Market, Tick
-from schemas.units import event_id
-from schemas.words import MarketStatus
+from producers.feed_state import GAP_PROMISES
+from producers.ticks import Moment, Shown
+from schemas.events import Market
+from schemas.units import US_PER_S, event_id
+from schemas.words import MarketStatus, TickSource
 
 _SLOW_FIELDS = tuple(f.name for f in fields(Market) if f.name not in ("event_id", "ts_event_us", "ts_received_us"))
 
 OPEN_STATUSES: frozenset[str] = frozenset[MarketStatus](("unopened", "open", "paused"))
 """A market in one of these may still trade."""
+
+RANK: dict[TickSource, int] = {"backfill": 0, "sweep": 1, "hot": 2, "stream": 3}
+"""Which source is believed where two show the same market at once."""
+
+SLACK_US = 2 * US_PER_S
+"""Dates are cut to seconds and a venue's servers differ by as much: only what is older by more is old."""
+
+_DUE_BUCKET_US = 10 * US_PER_S
+_FORGOTTEN_CRAWLS = 3
+
+LeftOut = Literal["repeated", "older_than_shown", "outranked", "ended"]
+"""Why a state that was shown is not published: the same as before at no later moment; from a cache, older than what
+was published; by a sweep while a stream shows the market; of a market whose end was told."""
+
+
+class Verdict(NamedTuple):
+    """What `Tracked.admit` decided: the instant under which a state is published, or why it is not."""
+
+    ts_event_us: int
+    left_out: LeftOut | None
+    after_gap: bool = False
 
 
 def content_id(market: Market) -> str:
@@ -25,114 +54,330 @@ def content_id(market: Market) -> str:
 class Known:
     """What is known of one market. Times in microseconds UTC by the venue's clock; 0 = never."""
 
+    market_id: str
     venue_market_id: str
     content: str = ""
     category: str = ""
-    status: MarketStatus | Literal["unknown"] = "open"
+    event_key: str = ""
+    event_seen_in: int = 0
+    """Crawl in which the market was last met under that event."""
+    token_id: str = ""
+    status: MarketStatus = "open"
     """As last seen."""
-    told: MarketStatus | Literal["unknown", ""] = ""
+    told: MarketStatus | Literal[""] = ""
     """As last said in a market message."""
+    told_us: int = 0
     seen_in_crawl: int = 0
     looked_up_in: int = 0
-    last_tick_us: int = 0
-    last_hot_us: int = 0
-    newest: Tick | None = None
+    shown: Shown | None = None
+    """What was last published. Without its row."""
+    seen_us: int = 0
+    """When it was last shown, published or not."""
+    as_of_us: int = 0
+    """As of when the last published state was."""
+    event_us: int = 0
+    """`ts_event_us` of the last tick."""
+    leader: TickSource = "backfill"
+    """What shows it; a stream until its lease is over."""
+    lease_us: int = 0
+    due_bucket: int = 0
+    gap: bool = False
+    """Its next tick comes after a gap."""
 
 
 class Tracked:
-    """The markets of one venue by market_id. Not thread-safe; knows no clock and no venue."""
+    """The markets of one collector by market_id. Belongs to one event loop; knows no clock and no venue.
 
-    def __init__(self) -> None:
+    Its length may be asked from another thread.
+
+    Args:
+        busiest: so many markets can be asked of `busiest`.
+    """
+
+    def __init__(self, busiest: int = 0) -> None:
         self._known: dict[str, Known] = {}
+        self._of_token: dict[str, str] = {}
+        self._ended: dict[int, _Ended] = {}
         self._crawl = 0
+        self._open = 0
+        self._due: Counter[int] = Counter()
+        self._busy = _Busy(busiest)
 
     def __len__(self) -> int:
         """Open markets followed."""
-        return sum(1 for known in self._known.values() if known.status in OPEN_STATUSES)
+        return self._open
+
+    @property
+    def held(self) -> int:
+        """Markets in memory, ended ones whose end is still to be told included."""
+        return len(self._known)
+
+    @property
+    def ended(self) -> int:
+        """Markets that are only remembered as ended."""
+        return len(self._ended)
 
     def get(self, market_id: str) -> Known | None:
         """What is known of a market."""
         return self._known.get(market_id)
+
+    def last_shown(self, token_id: str) -> Shown | None:
+        """What was last published of the market that a token belongs to."""
+        known = self._known.get(self._of_token.get(token_id, ""))
+        return None if known is None else known.shown
 
     def category(self, market_id: str) -> str:
         """Our category of a market; empty while its metadata is not known."""
         known = self._known.get(market_id)
         return known.category if known else ""
 
+    def markets(self) -> Iterator[Known]:
+        """All that is held. Not while markets are learnt."""
+        return iter(self._known.values())
+
+    # ── metadata ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
     def changed(self, market: Market) -> bool:
-        """Takes note of a market's metadata. True when it is new or says something else than before."""
-        known = self._known.setdefault(market.market_id, Known(market.venue_market_id))
-        known.seen_in_crawl = self._crawl
-        known.category, known.status, known.told = market.category, market.status, market.status
-        if known.content == market.event_id:
-            return False
-        known.content = market.event_id
-        return True
+        """Takes note of a market's metadata. True when it is new or says something else than before.
 
-    def admit(self, tick: Tick, *, hot_rests_us: int) -> str:
-        """Takes note of a tick. Empty when it is to be published, else why not.
-
-        Time runs forward in a market: a second tick of the same moment, or one from before (a cached answer), is
-        `not_newer`. While a market is polled hot, the sweep's quote of it (older: it comes from a cache) is
-        `hot_is_fresher`; that ends when no hot tick came for `hot_rests_us`, so the sweep takes over by itself.
+        An answer from a cache does not take back what a newer one said. A market that two events list stays with the
+        one it was met in, as long as that one goes on listing it.
         """
-        known = self._known.get(tick.market_id)
+        if self._has_ended(market.market_id, market.status, market.ts_event_us):
+            return False
+        known = self._known.get(market.market_id) or self._begin(market.market_id, market.venue_market_id)
+        is_new = not known.told
+        known.seen_in_crawl = self._crawl
+        if known.event_key in ("", market.event_key):
+            known.event_seen_in = self._crawl
+        elif known.event_seen_in >= self._crawl - 1:
+            return False
+        if market.ts_event_us + SLACK_US < known.told_us:
+            return False
+        known.told_us = max(known.told_us, market.ts_event_us)
+        known.event_key = market.event_key
+        known.category, known.told = market.category, market.status
+        self._set_status(known, market.status)
+        changed = known.content != market.event_id
+        known.content = market.event_id
+        if known.told == "settled" and (is_new or (known.shown and known.shown.market_status == "settled")):
+            self._end(known)
+        return changed
+
+    def restore(self, market: Market) -> None:
+        """A market as it was told before this process began."""
+        if market.status == "settled":
+            self._ended[hash(market.market_id)] = _Ended(self._crawl, market.ts_event_us)
+            return
+        known = self._begin(market.market_id, market.venue_market_id)
+        known.content, known.category, known.event_key = market.event_id, market.category, market.event_key
+        known.told, known.told_us = market.status, market.ts_event_us
+        self._set_status(known, market.status)
+        if market.token_ids:
+            known.token_id = market.token_ids[0]
+            self._of_token[known.token_id] = market.market_id
+
+    def untold(self, shown: Shown) -> bool:
+        """Whether a price was shown of a market whose metadata, or whose present status, was never told."""
+        known = self._known.get(shown.market_id)
+        return known is None or known.told != shown.market_status
+
+    # ── prices ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def admit(self, shown: Shown, moment: Moment) -> Verdict:
+        """Takes note of what was shown. Says under which instant to publish it, or why not.
+
+        The order of arrival decides: each published state of a market gets a later instant than the one before, by a
+        microsecond where the venue's clock does not move on. Left out is only what brings nothing: the same state at
+        no later moment, a cache's older answer, what a poll says of a market that a healthy stream shows (`lease`),
+        and what comes after the end.
+        """
+        if self._has_ended(shown.market_id, shown.market_status, moment.as_of_us):
+            return Verdict(0, "ended")
+        known = self._known.get(shown.market_id)
         if known is None:
-            known = self._known[tick.market_id] = Known(tick.market_id.split(":", 1)[1])
-        known.status = tick.market_status
-        if tick.source != "hot":
-            known.newest = tick
-            if tick.ts_event_us - known.last_hot_us < hot_rests_us and tick.market_status == "open":
-                return "hot_is_fresher"
-        if tick.ts_event_us <= known.last_tick_us:
-            return "not_newer"
-        known.last_tick_us = tick.ts_event_us
-        if tick.source == "hot":
-            known.last_hot_us = tick.ts_event_us
-        return ""
+            known = self._begin(shown.market_id, shown.market_id.partition(":")[2])
+        known.seen_us = max(known.seen_us, moment.as_of_us)
+        left_out = _left_out(known, shown, moment)
+        if left_out:
+            return Verdict(0, left_out)
+        if known.token_id != shown.token_id:
+            self._of_token.pop(known.token_id, None)
+            self._of_token[shown.token_id], known.token_id = shown.market_id, shown.token_id
+        known.event_us = max(moment.as_of_us, known.event_us + 1)
+        known.as_of_us, known.shown = moment.as_of_us, shown
+        if moment.as_of_us >= known.lease_us:
+            known.leader = moment.source
+        after_gap, known.gap = known.gap, False
+        self._set_status(known, shown.market_status)
+        self._promise(known, known.event_us, moment.heartbeat_s)
+        self._busy.saw(known.market_id, (shown.volume_24h_usd or 0.0) if shown.market_status == "open" else None)
+        if shown.market_status == known.told == "settled":
+            self._end(known)
+        return Verdict(known.event_us, None, after_gap)
+
+    def lease(self, market_ids: Iterable[str], until_us: int) -> None:
+        """A healthy stream shows these markets: sweeps and hot polls leave them to it until then."""
+        for market_id in market_ids:
+            known = self._known.get(market_id)
+            if known is not None:
+                known.leader, known.lease_us = "stream", until_us
+
+    def unlease(self, market_ids: Iterable[str]) -> None:
+        """Their stream is gone or in doubt: whatever shows them next is believed, and told as coming after a gap."""
+        for market_id in market_ids:
+            known = self._known.get(market_id)
+            if known is not None:
+                known.leader, known.lease_us, known.gap = "backfill", 0, True
+
+    # ── crawls ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def begin_crawl(self) -> None:
         """A crawl of all metadata begins."""
         self._crawl += 1
+        oldest = self._crawl - _FORGOTTEN_CRAWLS
+        if self._crawl % _FORGOTTEN_CRAWLS == 0:
+            self._ended = {key: ended for key, ended in self._ended.items() if ended.seen_in_crawl >= oldest}
 
     def vanished(self, count: int) -> list[str]:
         """Venue ids of markets that the crawl, now complete, did not meet though their end has not been told.
 
         At most `count`: first those that were open, then those that wait for their result, the longest waiting first.
         """
-        missing = [
-            known
-            for known in self._known.values()
-            if known.seen_in_crawl < self._crawl and (known.told in OPEN_STATUSES or known.told == "closed")
-        ]
+        missing = [k for k in self._known.values() if k.seen_in_crawl < self._crawl and k.told != "settled"]
         chosen = heapq.nsmallest(count, missing, key=lambda known: (known.told == "closed", known.looked_up_in))
         for known in chosen:
             known.looked_up_in = self._crawl
         return [known.venue_market_id for known in chosen]
 
     def met(self, market_id: str) -> bool:
-        """Whether this crawl, or the look-ups after it, met a market."""
+        """Whether this crawl, or the look-ups after it, met a market, or it has ended."""
         known = self._known.get(market_id)
-        return known is not None and known.seen_in_crawl == self._crawl
+        return known is None or known.seen_in_crawl == self._crawl
+
+    def unseen_since(self, moment_us: int, count: int) -> list[Known]:
+        """Open markets that nothing has shown since then, the longest unseen first."""
+        unseen = (k for k in self._known.values() if k.status in OPEN_STATUSES and k.seen_us < moment_us)
+        return heapq.nsmallest(count, unseen, key=lambda known: known.seen_us)
 
     def forget(self, market_id: str) -> None:
         """Stops following a market that the venue no longer knows."""
         known = self._known.get(market_id)
         if known is not None:
-            known.status = known.told = "unknown"
+            self._drop(known)
 
-    def busiest(self, count: int) -> list[Tick]:
-        """Newest swept ticks of the open markets with the highest 24-hour volume, busiest first."""
-        ticks = [k.newest for k in self._known.values() if k.newest is not None and k.status == "open"]
-        return heapq.nlargest(count, ticks, key=lambda tick: tick.volume_24h_usd or 0.0)
+    # ── how they are ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def stale(self, now_us: int, promises: float) -> int:
-        """Open markets whose last tick is older than so many times what it promised."""
-        return sum(
-            1
-            for known in self._known.values()
-            if known.status == "open"
-            and known.newest is not None
-            and known.newest.heartbeat_s > 0
-            and now_us - known.last_tick_us > known.newest.heartbeat_s * promises * 1_000_000
-        )
+    def busiest(self, count: int) -> list[Known]:
+        """The open markets with the highest 24-hour volume, busiest first."""
+        return [self._known[market_id] for market_id in self._busy.first(count) if market_id in self._known]
+
+    def stale(self, now_us: int) -> int:
+        """Open markets whose last tick is older than `GAP_PROMISES` times what it promised; to ten seconds."""
+        now_bucket = now_us // _DUE_BUCKET_US
+        return sum(count for bucket, count in self._due.items() if bucket < now_bucket)
+
+    def gap_began(self, now_us: int) -> None:
+        """The feed was blind for longer than promised: the next tick of each market that no stream shows says so."""
+        for known in self._known.values():
+            if known.leader != "stream" or known.lease_us <= now_us:
+                known.gap = True
+
+    # ── bookkeeping ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _begin(self, market_id: str, venue_market_id: str) -> Known:
+        known = self._known[market_id] = Known(market_id, venue_market_id)
+        self._open += 1
+        return known
+
+    def _set_status(self, known: Known, status: MarketStatus) -> None:
+        self._open += (status in OPEN_STATUSES) - (known.status in OPEN_STATUSES)
+        known.status = status
+        if status not in OPEN_STATUSES:
+            self._promise(known, 0, 0)
+            self._busy.saw(known.market_id, None)
+
+    def _promise(self, known: Known, at_us: int, heartbeat_s: int) -> None:
+        """Counts an open market under the ten seconds in which it becomes stale."""
+        if known.due_bucket:
+            self._due[known.due_bucket] -= 1
+            if not self._due[known.due_bucket]:
+                del self._due[known.due_bucket]
+        known.due_bucket = 0
+        if heartbeat_s and known.status in OPEN_STATUSES:
+            known.due_bucket = (at_us + int(heartbeat_s * GAP_PROMISES * US_PER_S)) // _DUE_BUCKET_US
+            self._due[known.due_bucket] += 1
+
+    def _has_ended(self, market_id: str, status: str, at_us: int) -> bool:
+        """Whether a market's end was told, and this is not a newer word that takes it back."""
+        key = hash(market_id)
+        ended = self._ended.get(key)
+        if ended is None:
+            return False
+        if status != "settled" and at_us > ended.told_us + SLACK_US:
+            del self._ended[key]
+            return False
+        if status == "settled" and ended.seen_in_crawl != self._crawl:
+            self._ended[key] = _Ended(self._crawl, ended.told_us)
+        return True
+
+    def _end(self, known: Known) -> None:
+        """Its end was told, by market message and by tick: it leaves the memory but for a few bytes."""
+        self._ended[hash(known.market_id)] = _Ended(self._crawl, max(known.told_us, known.event_us))
+        self._drop(known)
+
+    def _drop(self, known: Known) -> None:
+        self._set_status(known, "settled")
+        del self._known[known.market_id]
+        self._of_token.pop(known.token_id, None)
+
+
+def _left_out(known: Known, shown: Shown, moment: Moment) -> LeftOut | None:
+    last, polled = known.shown, moment.source != "stream"
+    if last is None:
+        return None
+    led = known.leader == "stream" and moment.as_of_us < known.lease_us
+    if polled and led and shown.market_status == last.market_status:
+        return "outranked"
+    # Dates are cut to seconds and servers differ; but beside a better source, what is not newer is old.
+    slack_us = 0 if RANK[moment.source] < RANK[known.leader] else SLACK_US
+    if polled and moment.as_of_us + slack_us < known.as_of_us:
+        return "older_than_shown"
+    if (moment.as_of_us <= known.as_of_us or not polled) and shown.said == last.said:
+        return "repeated"
+    return None
+
+
+class _Ended(NamedTuple):
+    """What is left of a market whose end was told."""
+
+    seen_in_crawl: int
+    told_us: int
+
+
+class _Busy:
+    """The markets with the highest volume, kept as volumes come by instead of sorted out of all.
+
+    Holds up to twice as many as are wanted. One that was below the floor when it was last seen gets in at its next
+    sight, should others leave.
+    """
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted = wanted
+        self._volumes: dict[str, float] = {}
+        self._floor = 0.0
+
+    def saw(self, market_id: str, volume_usd: float | None) -> None:
+        """Takes note of a market's volume; None when it is no longer open."""
+        if volume_usd is None or not self._wanted or (volume_usd < self._floor and market_id not in self._volumes):
+            if self._volumes.pop(market_id, None) is not None and len(self._volumes) < self._wanted:
+                self._floor = 0.0
+            return
+        self._volumes[market_id] = volume_usd
+        if len(self._volumes) > 2 * self._wanted:
+            self._volumes = {market_id: self._volumes[market_id] for market_id in self.first(self._wanted)}
+            self._floor = min(self._volumes.values())
+
+    def first(self, count: int) -> list[str]:
+        """The busiest, busiest first."""
+        return heapq.nlargest(count, self._volumes, key=self._volumes.__getitem__)

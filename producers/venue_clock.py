@@ -1,140 +1,103 @@
-"""What time it is at a venue, and how fast its time runs: as fast as ours, faster (a tape), or only when asked."""
+"""What time it is at a venue: which of its Dates are believed, and how fast its time runs (at our speed, or a tape's).
+
+A venue's Date counts whole seconds and is mostly right. Now and then one is not (a server with a wrong clock, a
+proxy's answer), and one wrong stamp must not decide what is newer than what. So a Date that is ahead of our clock, or
+behind what this venue said before, counts only when others follow that agree with it.
+"""
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from producers.base import Received
+from schemas.times import is_ahead
 from schemas.units import US_PER_S
+from schemas.words import TickFlag, TimeBasis
 
 MAX_PACE = 1000.0
-_LIKE_OURS = 0.10
-_LEARNING = 5
-_QUICK_SWEEP_S = 2.0
-_STANDSTILL_PAUSE_S = 0.1
-_RECONSIDER_S = 5.0
+_LOCKSTEP = "lockstep"
+_AGREEING = 3
+"""So many answers in a row prove a change of a venue's clock."""
 
 
-class _Start(NamedTuple):
-    """The first answer of a sweep: its Date, and our monotonic clock when it was asked for and when it had come."""
+class Stamp(NamedTuple):
+    """When the content of an answer was true, by the venue's clock, and how well that is known."""
 
-    venue_us: int
-    asked_s: float
-    received_s: float
-
-
-@dataclass(slots=True)
-class _Doubt:
-    """What was seen since the clock was taken for a stepped one, or last reconsidered."""
-
-    since: _Start
-    sweeps: int = 0
-    stood_still: int = 0
+    as_of_us: int
+    basis: TimeBasis
+    flags: tuple[TickFlag, ...]
 
 
-@dataclass(slots=True)
 class VenueClock:
-    """Learns a venue's clock from the Date headers of its answers, which count whole seconds.
+    """Follows a venue's clock by the Dates of its answers. Takes our clock from what it is given; reads none.
 
-    `pace` is venue seconds in a wall second, 1 to `MAX_PACE`; 1 while nothing else is certain. `stepped` says that
-    the venue's time does not run at all but jumps with each sweep: a simulator in lockstep. That is believed of a
-    server on this machine only, since it is then polled without pause.
+    Args:
+        max_skew_s: difference of both clocks that is flagged, and jump of the venue's that is doubted.
+        now_us: our clock at the start, which the venue's is taken for until its first Date.
     """
 
-    believe_stepped: bool
-    pace: float = 1.0
-    stepped: bool = False
-    _starts: deque[_Start] = field(default_factory=lambda: deque(maxlen=_LEARNING))
-    _seen: tuple[int, float] | None = None
-    _sweeps: int = 0
-    _stands_still: bool = False
-    _doubt: _Doubt | None = None
+    def __init__(self, max_skew_s: float, now_us: int) -> None:
+        self._max_skew_us = int(max_skew_s * US_PER_S)
+        self._venue_us = self._ours_us = now_us
+        self._dated = False
+        self._doubted: list[int] = []
+        self.pace = 1.0
+        """Venue seconds in one of ours."""
+        self.lockstep = False
+        """The venue's time stands still until a sweep was served: a simulator that waits for us."""
+        self.skew_us: int | None = None
+        """Our clock less the venue's at the last answer; None when that had no Date."""
+        self.disbelieved = 0
 
-    def observe(self, venue_us: int, received_s: float) -> None:
-        """An answer came with this Date at this monotonic moment."""
-        if self._seen is None or venue_us >= self._seen[0]:
-            self._seen = (venue_us, received_s)
+    def now_us(self, ours_us: int) -> int:
+        """The venue's time when our clock shows `ours_us`."""
+        return self._venue_us if self.lockstep else self._venue_us + int((ours_us - self._ours_us) * self.pace)
 
-    def sweep_began(self, venue_us: int, asked_s: float, received_s: float) -> None:
-        """The first answer of a sweep has come. The pace is taken from sweep to sweep."""
-        self.observe(venue_us, received_s)
-        start = _Start(venue_us, asked_s, received_s)
-        self._stands_still = bool(self._starts) and venue_us <= self._starts[-1].venue_us
-        self._starts.append(start)
-        self._sweeps += 1
-        if len(self._starts) < 2:
-            return
-        if self.stepped:
-            self._reconsider(start)
-        elif self.believe_stepped and self._jumps():
-            self.stepped, self._doubt = True, _Doubt(start)
-        first = self._starts[0]
-        if first is start:
-            self.pace = 1.0
-            return
-        low, high = _bounds(first, start)
-        measured = (venue_us - first.venue_us) / US_PER_S / max(received_s - first.received_s, 1e-3)
-        like_ours = low <= 1.0 <= high or abs(measured - 1.0) <= _LIKE_OURS
-        self.pace = 1.0 if like_ours else min(max(measured, 1.0), MAX_PACE)
+    def read(self, received: Received) -> Stamp:
+        """When an answer's content was true. Without a Date, or with one that is not believed, our clock tells."""
+        ours_us, said_us = received.ts_received_us, received.date_us
+        self._run_at(received.pace, ours_us)
+        self.skew_us = None if said_us is None else ours_us - said_us
+        believed = said_us is not None and self._believe(said_us, ours_us)
+        if said_us is not None and believed:
+            self._venue_us, self._ours_us, self._dated = max(said_us, self._floor_us()), ours_us, True
+            as_of_us = said_us
+        else:
+            as_of_us = self.now_us(ours_us)
+            self.disbelieved += said_us is not None
+        skewed = self.skew_us is None or abs(self.skew_us) > self._max_skew_us or not believed
+        return Stamp(
+            as_of_us=as_of_us - (received.age_s or 0) * US_PER_S,
+            basis="http_date" if believed else "received",
+            flags=("clock_skew",) if skewed else (),
+        )
 
-    def pause_s(self, interval_s: float, spent_s: float, min_pause_s: float) -> float:
-        """Wall seconds to wait after a sweep that took `spent_s`: `interval_s` venue seconds from begin to begin.
+    def _floor_us(self) -> int:
+        """Within one second the venue's time does not go back for the second's being cut off."""
+        return self._venue_us if self._dated and not self._doubted else 0
 
-        The first few sweeps follow each other at once, the last of them after a second, where the venue answers
-        quickly enough for that to be harmless: they tell how its clock runs.
-        """
-        if self.stepped:
-            # A tape that is held or over does not need asking a thousand times a second.
-            return max(min_pause_s, _STANDSTILL_PAUSE_S) if self._stands_still else min_pause_s
-        if 0 < self._sweeps < _LEARNING and spent_s < _QUICK_SWEEP_S:
-            return max(min_pause_s, 1.0 if self._sweeps == _LEARNING - 1 else 0.0)
-        return max(min_pause_s, interval_s / self.pace - spent_s)
-
-    @property
-    def learned(self) -> bool:
-        """Whether the first few sweeps are over."""
-        return self._sweeps >= _LEARNING
-
-    def now_us(self, monotonic_s: float) -> int | None:
-        """The venue's time at a monotonic moment; None before the first answer."""
-        if self._seen is None:
-            return None
-        venue_us, seen_s = self._seen
-        return venue_us if self.stepped else venue_us + int((monotonic_s - seen_s) * self.pace * US_PER_S)
-
-    def _reconsider(self, start: _Start) -> None:
-        """A tape that meets the present looks stepped at that moment, but then runs evenly with our clock, and stands
-        still from sweep to sweep most of the time."""
-        doubt = self._doubt = self._doubt or _Doubt(start)
-        doubt.sweeps += 1
-        doubt.stood_still += self._stands_still
-        if start.asked_s - doubt.since.received_s < _RECONSIDER_S:
-            return
-        low, high = _bounds(doubt.since, start)
-        if low <= 1.0 <= high and doubt.stood_still * 3 > doubt.sweeps:
-            self.stepped = False
-            self._starts = deque([start], maxlen=_LEARNING)
-        self._doubt = _Doubt(start)
-
-    def _jumps(self) -> bool:
-        """Whether its time cannot have run evenly.
-
-        Either it ran slower than real time since the sweep before, or the first sweeps, made at once, moved it on by
-        more than the pause after them allows.
-        """
-        _, high = _bounds(self._starts[-2], self._starts[-1])
-        if high < 1.0 - _LIKE_OURS:
-            return True
-        if self._sweeps != _LEARNING:
+    def _believe(self, said_us: int, ours_us: int) -> bool:
+        if is_ahead(said_us, ours_us):
             return False
-        hurried_low, _ = _bounds(self._starts[0], self._starts[-2])
-        return hurried_low > high
+        expected_us = self.now_us(ours_us)
+        ahead = said_us > max(ours_us, expected_us) + self._max_skew_us
+        behind = self._dated and said_us < self._venue_us - self._max_skew_us
+        if not (ahead or behind):
+            self._doubted.clear()
+            return True
+        if self._doubted and abs(said_us - ours_us - self._doubted[-1]) > self._max_skew_us:
+            self._doubted.clear()
+        self._doubted.append(said_us - ours_us)
+        return len(self._doubted) >= _AGREEING
 
-
-def _bounds(first: _Start, last: _Start) -> tuple[float, float]:
-    """Smallest and largest pace that explain two answers: a Date is cut to its second, and set while we waited."""
-    venue_s = (last.venue_us - first.venue_us) / US_PER_S
-    longest_s = max(last.received_s - first.asked_s, 1e-3)
-    shortest_s = max(last.asked_s - first.received_s, 1e-3)
-    return max(0.0, venue_s - 1.0) / longest_s, (venue_s + 1.0) / shortest_s
+    def _run_at(self, pace: str, ours_us: int) -> None:
+        lockstep = pace == _LOCKSTEP
+        if lockstep != self.lockstep:
+            self._venue_us, self._ours_us, self.lockstep = self.now_us(ours_us), ours_us, lockstep
+        try:
+            told = float(pace) if pace and not lockstep else 1.0
+        except ValueError:
+            told = 1.0
+        told = min(max(told, 1.0), MAX_PACE) if told == told else 1.0
+        if told != self.pace:
+            self._venue_us, self._ours_us, self.pace = self.now_us(ours_us), ours_us, told

@@ -19,6 +19,8 @@ US_PER_S = 1_000_000
 US_PER_MS = 1_000
 """Microseconds in a millisecond."""
 
+_MAX_DIGITS = 9
+
 _WINDOW_LABELS = {300: "5m", 900: "15m", 3600: "1h", 86_400: "24h"}
 
 
@@ -42,7 +44,10 @@ def ppm_from_venue(value: str | int | float) -> int:
 @lru_cache(maxsize=65_536, typed=True)
 def _ppm(value: str | int | float) -> int:
     try:
-        scaled = Decimal(str(value)) * PPM
+        number = Decimal(str(value))
+        if number.adjusted() > _MAX_DIGITS:  # "1e999990" is a number, and an integer of a million digits
+            raise ValueError(f"far from a probability: {str(value)[:20]!r}")
+        scaled = number * PPM
         return int(scaled.to_integral_value(rounding=ROUND_HALF_EVEN))
     except (InvalidOperation, ValueError, OverflowError) as error:
         raise ValueError(f"not a decimal number: {value!r}") from error

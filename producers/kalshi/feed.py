@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
-from producers.base import Page, Witness
+from producers.base import Errand, Page, Received, Witness
 from producers.client import Query, VenueHttp
 from producers.kalshi import wire
 from producers.kalshi.settings import EVENTS_PAGE, MARKETS_PAGE, MAX_PAGES, SERIES_EVERY, TICKERS_BATCH
 from producers.listing import Paging, page_of, read_listing
 
 _PAGING = Paging(rows_of=wire.rows_of, cursor_of=wire.cursor_of, cursor_parameter="cursor", max_pages=MAX_PAGES)
+_KINDS = {"/series": "series", "/events": "events", "/markets": "markets"}
 
 
 class KalshiFeed:
@@ -21,37 +23,44 @@ class KalshiFeed:
         self._witness = witness
         self._crawls = 0
 
-    async def crawl(self) -> AsyncIterator[Page]:
+    async def crawl(self, errand: Errand) -> AsyncIterator[Page]:
         """All series now and then, then all events with an open market; these come with markets of every status."""
         if self._crawls % SERIES_EVERY == 0:
-            answer, body = await self._api.get("/series")
-            yield page_of(_PAGING, self._witness, body, "series", answer)
+            received, body = await self._api.get("/series", None, errand)
+            yield page_of(_PAGING, self._witness, body, "series", received)
         query: Query = {"status": "open", "with_nested_markets": "true", "limit": EVENTS_PAGE}
-        async for page in self._cursor("/events", "events", query):
+        async for page in self._listing("/events", query, errand):
             yield page
         self._crawls += 1
 
-    async def sweep(self) -> AsyncIterator[Page]:
+    async def sweep(self, errand: Errand) -> AsyncIterator[Page]:
         """All open markets but combos, which are most of an unfiltered listing."""
         query: Query = {"status": "open", "mve_filter": "exclude", "limit": MARKETS_PAGE}
-        async for page in self._cursor("/markets", "markets", query):
+        async for page in self._listing("/markets", query, errand):
             yield page
 
-    async def hot(self, ids: Sequence[str]) -> AsyncIterator[Page]:
+    async def hot(self, ids: Sequence[str], errand: Errand) -> AsyncIterator[Page]:
         """Markets by ticker, whatever their status."""
         for start in range(0, len(ids), TICKERS_BATCH):
             wanted = ids[start : start + TICKERS_BATCH]
-            async for page in self._cursor("/markets", "markets", {"tickers": ",".join(wanted), "limit": MARKETS_PAGE}):
+            query: Query = {"tickers": ",".join(wanted), "limit": MARKETS_PAGE}
+            async for page in self._listing("/markets", query, errand):
                 yield page
 
-    async def lookup(self, ids: Sequence[str]) -> AsyncIterator[Page]:
+    async def lookup(self, ids: Sequence[str], errand: Errand) -> AsyncIterator[Page]:
         """The same: a market row by ticker is whole."""
-        async for page in self.hot(ids):
+        async for page in self.hot(ids, errand):
             yield page
+
+    def page(self, received: Received, body: Any) -> Page | None:
+        """The rows of a series, events or markets answer."""
+        kind = _KINDS.get(received.path)
+        rows = None if kind is None else wire.rows_of(body, kind)
+        return None if kind is None or rows is None else Page(received=received, kind=kind, rows=rows)
 
     async def close(self) -> None:
         """Closes the connections."""
         await self._api.close()
 
-    def _cursor(self, path: str, kind: str, query: Query) -> AsyncIterator[Page]:
-        return read_listing(self._api, self._witness, _PAGING, path, kind, query)
+    def _listing(self, path: str, query: Query, errand: Errand) -> AsyncIterator[Page]:
+        return read_listing(self._api, self._witness, _PAGING, path, _KINDS[path], query, errand)

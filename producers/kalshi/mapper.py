@@ -1,16 +1,16 @@
-"""Kalshi rows to Market and Tick. Pure: no I/O, no clock. What a row lacks stays None."""
+"""Kalshi rows to markets and what they show. Pure: no I/O, no clock. What a row lacks stays None."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from producers.base import Moment
 from producers.fields import Row, amount, bad_row, instant_us, optional_text, price_ppm, required_text
 from producers.kalshi.settings import CATEGORY, ID_PREFIX, STATUS, VENUE
 from producers.quotes import quote
+from producers.ticks import Moment, Shown
 from producers.tracked import content_id
-from schemas.events import Market, Tick
-from schemas.units import PPM, event_id
+from schemas.events import Market
+from schemas.units import PPM
 from schemas.words import MarketStatus
 
 OUTCOMES = ("Yes", "No")
@@ -91,14 +91,14 @@ def market(row: Row, of_event: Event, of_series: Series, moment: Moment) -> Mark
         close_ts_us=_ends_us(row),
         # The slug between series and event is not in the API. This form is used elsewhere and said to lead there.
         url=f"{_SITE}{of_event.series.lower()}" if of_event.series else "",
-        ts_event_us=moment.ts_event_us,
+        ts_event_us=moment.as_of_us,
         ts_received_us=moment.ts_received_us,
     )
     return replace(mapped, event_id=content_id(mapped))
 
 
-def tick(row: Row, moment: Moment) -> Tick:
-    """A market row as a Tick of YES.
+def shown(row: Row) -> Shown:
+    """What a market row shows of YES.
 
     Kalshi counts volume in contracts. `volume_24h_usd` is contracts times the price now: an estimate, off by as much
     as the price moved in the day.
@@ -117,30 +117,15 @@ def tick(row: Row, moment: Moment) -> Tick:
         ask_size_contracts=amount(row, "yes_ask_size_fp"),
         tradable=status not in ("closed", "settled"),
     )
-    day_contracts = amount(row, "volume_24h_fp")
     market_id = ID_PREFIX + ticker
-    return Tick(
-        event_id=event_id(market_id, moment.ts_event_us),
-        venue=VENUE,
+    return Shown(
         market_id=market_id,
         token_id=market_id + ":YES",
-        ts_event_us=moment.ts_event_us,
-        ts_received_us=moment.ts_received_us,
-        ts_event_basis=moment.ts_event_basis,
-        source=moment.source,
-        bid_ppm=seen.bid_ppm,
-        ask_ppm=seen.ask_ppm,
-        last_ppm=seen.last_ppm,
-        price_ppm=seen.price_ppm,
-        price_basis=seen.price_basis,
-        bid_size_contracts=seen.bid_size_contracts,
-        ask_size_contracts=seen.ask_size_contracts,
-        volume_24h_usd=_usd(day_contracts, seen.price_ppm or seen.last_ppm),
-        volume_total_contracts=amount(row, "volume_fp"),
+        quote=seen,
         market_status=status,
+        volume_24h_usd=_usd(amount(row, "volume_24h_fp"), seen.price_ppm or seen.last_ppm),
+        volume_total_contracts=amount(row, "volume_fp"),
         close_ts_us=_ends_us(row),
-        heartbeat_s=moment.heartbeat_s,
-        flags=seen.flags + moment.flags,
     )
 
 

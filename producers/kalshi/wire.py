@@ -40,10 +40,10 @@ def rows_of(page: Any, key: str) -> list[Any] | None:
     return rows if isinstance(rows, list) else None
 
 
-def cursor_of(page: Any) -> str:
-    """The cursor to go on from; empty at the end."""
+def cursor_of(page: Any) -> str | None:
+    """The cursor to go on from; empty at the end. None where the page has none: it always has."""
     cursor = page.get("cursor") if isinstance(page, dict) else None
-    return cursor if isinstance(cursor, str) else ""
+    return cursor if isinstance(cursor, str) else None
 
 
 def is_combo(row: Row) -> bool:

@@ -1,12 +1,10 @@
-"""Polymarket rows to Market and Tick. Pure: no I/O, no clock. What a row lacks stays None."""
+"""Polymarket rows to markets and what they show. Pure: no I/O, no clock. What a row lacks stays None."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from typing import Any
 
-from producers.base import Moment
 from producers.fields import (
     Row,
     amount,
@@ -19,10 +17,10 @@ from producers.fields import (
 )
 from producers.polymarket.settings import CATEGORY_OF_TAG, ID_PREFIX, VENUE
 from producers.polymarket.wire import best_level, texts
-from producers.quotes import Quote, quote
+from producers.quotes import quote
+from producers.ticks import Moment, Shown
 from producers.tracked import content_id
-from schemas.events import Market, Tick
-from schemas.units import event_id
+from schemas.events import Market
 from schemas.words import Category, MarketStatus
 
 _RANK = {slug: rank for rank, slug in enumerate(CATEGORY_OF_TAG)}
@@ -64,7 +62,7 @@ def market(row: Row, of_event: Event, moment: Moment) -> Market:
     """
     condition_id, tokens = _identity(row)
     outcomes = texts(row, "outcomes")
-    status, result = _status(row, outcomes, moment.ts_event_us)
+    status, result = _status(row, outcomes, moment.as_of_us)
     slug = optional_text(row, "slug")
     category, word = _category(of_event, row)
     mapped = Market(
@@ -86,54 +84,45 @@ def market(row: Row, of_event: Event, moment: Moment) -> Market:
         open_ts_us=instant_us(row, "startDate"),
         close_ts_us=instant_us(row, "endDate"),
         url=f"{_SITE}{of_event.slug}/{slug}" if of_event.slug and slug else "",
-        ts_event_us=moment.ts_event_us,
+        ts_event_us=moment.as_of_us,
         ts_received_us=moment.ts_received_us,
     )
     return replace(mapped, event_id=content_id(mapped))
 
 
-def tick(row: Row, moment: Moment) -> Tick:
-    """A Gamma market row as a Tick of outcome 0.
+def shown(row: Row, moment: Moment) -> Shown:
+    """What a Gamma market row shows of outcome 0.
 
     Raises:
         BadMessageError: as `market`.
     """
     condition_id, tokens = _identity(row)
-    status, _ = _status(row, texts(row, "outcomes"), moment.ts_event_us)
-    seen = quote(
-        price_ppm(row, "bestBid"),
-        price_ppm(row, "bestAsk"),
-        price_ppm(row, "lastTradePrice"),
-        tradable=status not in ("closed", "settled"),
-    )
-    market_id = ID_PREFIX + condition_id
-    return Tick(
-        event_id=event_id(market_id, moment.ts_event_us),
-        venue=VENUE,
-        market_id=market_id,
+    status, _ = _status(row, texts(row, "outcomes"), moment.as_of_us)
+    return Shown(
+        market_id=ID_PREFIX + condition_id,
         token_id=ID_PREFIX + tokens[0],
-        ts_event_us=moment.ts_event_us,
-        ts_received_us=moment.ts_received_us,
-        ts_event_basis=moment.ts_event_basis,
-        source=moment.source,
-        **_prices(seen, moment),
+        quote=quote(
+            price_ppm(row, "bestBid"),
+            price_ppm(row, "bestAsk"),
+            price_ppm(row, "lastTradePrice"),
+            tradable=status not in ("closed", "settled"),
+        ),
+        market_status=status,
         volume_24h_usd=amount(row, "volume24hr"),
         volume_total_usd=amount(row, "volumeNum"),
-        market_status=status,
         close_ts_us=instant_us(row, "endDate"),
-        heartbeat_s=moment.heartbeat_s,
     )
 
 
-def book_tick(row: Row, newest: Tick, moment: Moment) -> Tick:
-    """A CLOB book of outcome 0 as a Tick. Volume, status and end come from the newest Gamma row: a book has none.
+def book_shown(row: Row, newest: Shown) -> Shown:
+    """What a CLOB book of outcome 0 shows. Volume, status and end are the newest Gamma row's: a book has none.
 
     Raises:
         BadMessageError: bad_book, bad_price.
     """
     bid, bid_size = best_level(row, "bids")
     ask, ask_size = best_level(row, "asks")
-    last = price_ppm(row, "last_trade_price") if "last_trade_price" in row else newest.last_ppm
+    last = price_ppm(row, "last_trade_price") if "last_trade_price" in row else newest.quote.last_ppm
     seen = quote(
         bid,
         ask,
@@ -142,36 +131,7 @@ def book_tick(row: Row, newest: Tick, moment: Moment) -> Tick:
         ask_size_contracts=ask_size,
         tradable=newest.market_status not in ("closed", "settled"),
     )
-    return Tick(
-        event_id=event_id(newest.market_id, moment.ts_event_us),
-        venue=VENUE,
-        market_id=newest.market_id,
-        token_id=newest.token_id,
-        ts_event_us=moment.ts_event_us,
-        ts_received_us=moment.ts_received_us,
-        ts_event_basis=moment.ts_event_basis,
-        source=moment.source,
-        **_prices(seen, moment),
-        volume_24h_usd=newest.volume_24h_usd,
-        volume_total_usd=newest.volume_total_usd,
-        market_status=newest.market_status,
-        close_ts_us=newest.close_ts_us,
-        heartbeat_s=moment.heartbeat_s,
-    )
-
-
-def _prices(seen: Quote, moment: Moment) -> dict[str, Any]:
-    """The fields of a Tick that the quote decides."""
-    return {
-        "bid_ppm": seen.bid_ppm,
-        "ask_ppm": seen.ask_ppm,
-        "last_ppm": seen.last_ppm,
-        "price_ppm": seen.price_ppm,
-        "price_basis": seen.price_basis,
-        "bid_size_contracts": seen.bid_size_contracts,
-        "ask_size_contracts": seen.ask_size_contracts,
-        "flags": seen.flags + moment.flags,
-    }
+    return replace(newest, quote=seen, ts_venue_us=None)
 
 
 def _identity(row: Row) -> tuple[str, tuple[str, ...]]:

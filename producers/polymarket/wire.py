@@ -30,7 +30,7 @@ from typing import Any
 
 import orjson
 
-from producers.fields import Row, bad_row
+from producers.fields import MAX_AMOUNT, Row, bad_row
 from schemas.units import ppm_from_venue
 
 
@@ -59,10 +59,19 @@ def rows_of(page: Any, key: str) -> list[Any] | None:
     return rows if isinstance(rows, list) else None
 
 
-def cursor_of(page: Any) -> str:
-    """The cursor to go on from; empty on the last page."""
-    cursor = page.get("next_cursor") if isinstance(page, dict) else None
-    return cursor if isinstance(cursor, str) else ""
+def cursor_of(page: Any) -> str | None:
+    """The cursor to go on from; empty on the last page, which has none. None where there is one that is no text."""
+    cursor = page.get("next_cursor", "") if isinstance(page, dict) else ""
+    return cursor if isinstance(cursor, str) else None
+
+
+def is_placeholder(row: Row) -> bool:
+    """Whether a row keeps a place free in its event ("Person C"): it has no condition, or no tokens and no trading."""
+    condition_id = row.get("conditionId")
+    if condition_id == "":
+        return True
+    nameable = isinstance(condition_id, str) and "question" in row
+    return nameable and row.get("clobTokenIds") in (None, "", "[]") and row.get("acceptingOrders") is not True
 
 
 def best_level(row: Row, side: str) -> tuple[int | None, float | None]:
@@ -73,14 +82,16 @@ def best_level(row: Row, side: str) -> tuple[int | None, float | None]:
     Raises:
         BadMessageError: bad_book.
     """
-    best: tuple[int, str] | None = None
+    best: tuple[int, float] | None = None
     try:
         for level in row.get(side) or ():
             ppm = ppm_from_venue(level["price"])
             if best is None or (ppm > best[0] if side == "bids" else ppm < best[0]):
-                size = level["size"]
-                if float(size) > 0:
+                size = float(level["size"])
+                if not 0 <= size <= MAX_AMOUNT:
+                    raise ValueError(f"a size of {size}")
+                if size > 0:
                     best = (ppm, size)
-        return (None, None) if best is None else (best[0], float(best[1]))
-    except (TypeError, KeyError, ValueError) as error:
+        return (None, None) if best is None else best
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise bad_row("bad_book", f"{side}: {error!r}"[:200], row) from error

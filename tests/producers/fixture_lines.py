@@ -11,29 +11,32 @@ from pathlib import Path
 from typing import Any
 
 from kernel.errors import BadMessageError
-from producers.base import Answer, Catalog, Mapped, Moment, Page
+from producers.base import Errand, Mapped, Page, Reader, Received
+from producers.catalog import learn, show
+from producers.ticks import Moment, Shown, tick_of
 from schemas.events import Market, Tick
 from schemas.units import datetime_from_micros, micros_from_iso
 
 NOW_US = micros_from_iso("2026-06-21T18:30:00Z")
 MOMENT = Moment(
-    ts_event_us=NOW_US,
+    as_of_us=NOW_US,
     ts_received_us=NOW_US + 250_000,
     ts_event_basis="http_date",
     source="sweep",
     heartbeat_s=60,
+    ts_venue_us=NOW_US,
+    ts_sent_us=NOW_US,
 )
-ANSWER = Answer(
+RECEIVED = Received(
+    errand=Errand("sweep", 60),
     channel="/fixture",
-    path="/fixture",
+    connection_id="c",
+    sequence=0,
+    body=b"",
+    ts_received_us=NOW_US + 250_000,
     status=200,
     content_type="application/json",
-    body=b"",
     date_us=NOW_US,
-    ts_event_us=NOW_US,
-    ts_received_us=NOW_US + 250_000,
-    asked_s=0.0,
-    received_s=0.25,
 )
 
 Pages = Callable[[Path], Iterator[tuple[str, list[Any]]]]
@@ -42,7 +45,17 @@ Pages = Callable[[Path], Iterator[tuple[str, list[Any]]]]
 
 def page(kind: str, rows: list[Any]) -> Page:
     """A page with these rows."""
-    return Page(answer=ANSWER, kind=kind, rows=rows)
+    return Page(received=RECEIVED, kind=kind, rows=rows)
+
+
+def nothing_shown(_: str) -> None:
+    """No market has been shown yet."""
+
+
+def ticked(venue: str, shown: Shown | None) -> Tick:
+    """What was shown, as a tick of `MOMENT`."""
+    assert shown is not None
+    return tick_of(venue, shown, MOMENT, NOW_US)
 
 
 def when(ts_us: int | None) -> str:
@@ -70,16 +83,18 @@ def market_line(market: Market) -> str:
     )
 
 
-def lines(catalog: Catalog, pages: Iterator[tuple[str, list[Any]]], with_ticks: frozenset[str]) -> list[str]:
+def lines(venue: str, reader: Reader, pages: Iterator[tuple[str, list[Any]]], with_ticks: frozenset[str]) -> list[str]:
     """All rows of a fixture, in order: a line each for what was made of them, or why nothing was."""
     found: list[str] = []
     for kind, rows in pages:
         for row in rows:
-            found.extend(_said(catalog.learn(page(kind, [row]), MOMENT), market_line))
+            found.extend(_said(learn(reader, page(kind, [row]), MOMENT), market_line))
             if kind in with_ticks:
                 nested = row.get("markets", []) if kind == "events" else [row]
                 for item in nested:
-                    found.extend(_said(catalog.ticks(page("markets", [item]), MOMENT), tick_line))
+                    mapped = show(reader, page("markets", [item]), MOMENT, nothing_shown)
+                    ticks = Mapped([ticked(venue, shown) for shown, _ in mapped.events], mapped.bad, mapped.left_out)
+                    found.extend(_said(ticks, tick_line))
     return found
 
 

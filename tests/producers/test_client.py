@@ -11,9 +11,9 @@ import pytest
 from kernel.clock import ManualClock
 from kernel.errors import PermanentError, TransientError
 from producers import client
-from producers.base import Answer
+from producers.base import Received
 from schemas.units import US_PER_S, micros_from_iso
-from tests.producers.witnesses import DATE, Memory, venue
+from tests.producers.witnesses import DATE, SWEEP, Memory, venue
 
 NOW_US = micros_from_iso("2026-06-21T18:30:00Z")
 HTML = b"<!DOCTYPE html><html><body>Error 1015</body></html>"
@@ -23,7 +23,7 @@ Reply = httpx.Response | Exception
 
 def ask(
     *replies: Callable[[], Reply], clock: ManualClock | None = None
-) -> tuple[Memory, ManualClock, Answer | Exception]:
+) -> tuple[Memory, ManualClock, Received | Exception]:
     """Asks once over a venue that replies so, the last reply again and again."""
     memory, clock = Memory(), clock or ManualClock(NOW_US)
     waiting = list(replies)
@@ -34,10 +34,10 @@ def ask(
             raise reply
         return reply
 
-    async def once() -> Answer | Exception:
+    async def once() -> Received | Exception:
         http = venue(handler, memory, clock)
         try:
-            answer, _ = await http.get("/markets", {"limit": 5})
+            answer, _ = await http.get("/markets", {"limit": 5}, SWEEP)
             return answer
         except (TransientError, PermanentError) as error:
             return error
@@ -64,8 +64,8 @@ def waited_s(clock: ManualClock) -> float:
 def test_an_answer_carries_the_venues_time_less_its_age() -> None:
     memory, _, answer = ask(good(Age="7"))
 
-    assert isinstance(answer, Answer)
-    assert (answer.date_us, answer.ts_event_us) == (NOW_US, NOW_US - 7 * US_PER_S)
+    assert isinstance(answer, Received)
+    assert (answer.date_us, answer.ts_venue_us) == (NOW_US, NOW_US - 7 * US_PER_S)
     assert (answer.channel, answer.path, answer.status) == ("/markets?limit=5", "/markets", 200)
     assert answer.body == b'{"markets":[]}'
     assert memory.answers == [answer]
@@ -75,8 +75,8 @@ def test_an_answer_carries_the_venues_time_less_its_age() -> None:
 def test_an_answer_without_a_readable_date_says_so(date: str) -> None:
     _, _, answer = ask(lambda: httpx.Response(200, json=[], headers={"Date": date}))
 
-    assert isinstance(answer, Answer)
-    assert (answer.date_us, answer.ts_event_us, answer.ts_received_us) == (None, None, NOW_US)
+    assert isinstance(answer, Received)
+    assert (answer.date_us, answer.ts_venue_us, answer.ts_received_us) == (None, None, NOW_US)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_an_answer_without_a_readable_date_says_so(date: str) -> None:
 def test_retry_after_is_honoured_in_both_forms(asked: str, least_s: float, most_s: float) -> None:
     _, clock, answer = ask(reply(429, Retry_After=asked), good())
 
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Received)
     assert least_s <= waited_s(clock) <= most_s
 
 
@@ -101,7 +101,7 @@ def test_server_errors_are_retried_with_growing_pauses_and_then_given_up() -> No
 def test_a_broken_connection_is_retried() -> None:
     _, _, answer = ask(lambda: httpx.ReadError("cut"), lambda: httpx.ConnectError("no route"), good())
 
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Received)
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404])
@@ -117,7 +117,7 @@ def test_other_refusals_are_not_retried(status: int) -> None:
 def test_what_is_not_json_is_refused_kept_and_asked_again(content: bytes) -> None:
     memory, _, answer = ask(reply(200, content), good())
 
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Received)
     assert memory.refusals == [("not_json", "/markets?limit=5")]
     assert [a.body for a in memory.answers] == [content, b'{"markets":[]}']
 
@@ -125,7 +125,7 @@ def test_what_is_not_json_is_refused_kept_and_asked_again(content: bytes) -> Non
 def test_an_html_error_page_is_refused_too() -> None:
     memory, _, answer = ask(reply(503, HTML), good())
 
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Received)
     assert memory.refusals == [("not_json", "/markets?limit=5")]
 
 
@@ -134,7 +134,7 @@ def test_an_answer_without_end_is_not_read_on(monkeypatch: pytest.MonkeyPatch) -
 
     memory, _, answer = ask(reply(200, b"[" + b"1," * 2_000 + b"1]"), good())
 
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Received)
     assert memory.refusals == [("too_large", "/markets?limit=5")]
 
 
@@ -144,7 +144,7 @@ def test_requests_keep_the_pace_allowed() -> None:
     async def many() -> None:
         http = venue(lambda _: httpx.Response(200, json=[]), memory, clock, requests_per_s=10)
         for _ in range(21):
-            await http.get("/markets")
+            await http.get("/markets", None, SWEEP)
         await http.close()
 
     asyncio.run(many())

@@ -39,6 +39,34 @@ def test_hot_polls_that_fail_degrade_but_never_disconnect() -> None:
     assert states(feed.succeeded("hot")) == ["connected"]
 
 
+def test_failing_crawls_degrade_but_never_disconnect_while_sweeps_work() -> None:
+    feed = FeedState()
+    told: list[str] = []
+    for _ in range(20):
+        told += states(feed.failed("sync_markets", "HTTP 500") + feed.succeeded("sync_prices"))
+
+    assert told == ["degraded"]
+
+
+def test_the_time_before_the_start_is_a_gap_until_the_first_whole_sweep() -> None:
+    feed = FeedState()
+
+    opened = feed.was_away(1_000 * US_PER_S, 4_600 * US_PER_S)
+    closed = feed.swept(4_700 * US_PER_S, 0)
+
+    assert [(change.state, change.gap_started_us) for change in opened + closed] == [
+        ("gap_opened", 1_000 * US_PER_S),
+        ("gap_closed", 1_000 * US_PER_S),
+    ]
+
+
+def test_before_it_is_known_how_long_a_sweep_takes_nothing_is_promised() -> None:
+    feed = FeedState()
+    feed.swept(1_000 * US_PER_S, 0)
+
+    assert feed.watch(9_000 * US_PER_S, 0) == []
+
+
 def test_a_late_sweep_opens_a_gap_and_the_next_one_closes_it() -> None:
     feed = FeedState()
     assert feed.watch(10**15, 60) == [], "nothing was promised yet"
@@ -65,7 +93,7 @@ def test_a_gap_that_nobody_watched_is_told_when_it_is_over() -> None:
 
 def test_the_promise_is_the_interval_or_what_the_job_really_keeps() -> None:
     rhythm = Rhythm(60)
-    assert rhythm.heartbeat_s == 60
+    assert rhythm.heartbeat_s == 0, "nobody knows yet how long a round takes"
 
     rhythm.came_round(1_000 * US_PER_S, 110.0, disturbed=False)
     assert rhythm.heartbeat_s == 110, "a sweep that takes longer than the interval"

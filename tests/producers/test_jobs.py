@@ -14,22 +14,23 @@ import orjson
 import pytest
 
 from kernel.clock import ManualClock
-from kernel.errors import TooMuchBadInputError, TransientError
+from kernel.errors import TooMuchBadInputError
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import CollectorSettings
 from producers.base import Collector
 from producers.client import VenueHttp
 from producers.jobs import Jobs
-from producers.kalshi.catalog import KalshiCatalog
 from producers.kalshi.feed import KalshiFeed
+from producers.kalshi.reader import KalshiReader
 from producers.limits import RateLimit
 from producers.outbox import Outbox
-from producers.polymarket.catalog import PolymarketCatalog
 from producers.polymarket.feed import PolymarketFeed
+from producers.polymarket.reader import PolymarketReader
+from producers.shards import Shard
 from producers.spill import Spill
 from schemas import topics
 from schemas.events import Market, Tick
-from schemas.units import US_PER_S, datetime_from_micros, micros_from_iso
+from schemas.units import US_PER_S, datetime_from_micros, event_id, micros_from_iso
 from tests.producers.conftest import Stack
 from tests.stack.waiting import wait_until
 
@@ -64,10 +65,10 @@ class Bench:
 
     def jobs(self, venue: str) -> Jobs:
         if venue == "kalshi":
-            collector = Collector(venue, KalshiFeed(self.http(), self.outbox), KalshiCatalog(), on_loopback=False)
+            collector = Collector(venue, KalshiFeed(self.http(), self.outbox), KalshiReader())
         else:
             feed = PolymarketFeed(self.http(), self.http(), self.outbox)
-            collector = Collector(venue, feed, PolymarketCatalog(), on_loopback=False)
+            collector = Collector(venue, feed, PolymarketReader())
         return Jobs(collector, CollectorSettings(), 0.5, self.outbox, self.clock)
 
     def published(self, topic: topics.Topic, market_id: str) -> list[Any]:
@@ -81,7 +82,7 @@ def bench(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> Itera
     """A bench for the venue that the test is about."""
     store, clock = SchemaRegistry(stack.registry_url), ManualClock(START_US)
     venue: str = request.param
-    outbox = Outbox(venue, stack.bootstrap, store, Spill(tmp_path), clock)
+    outbox = Outbox(Shard(venue), stack.bootstrap, store, Spill(tmp_path), clock)
     made = Bench(stack, clock, outbox, lambda _: 500, lambda: {})
     made.headers = made.date
     yield made
@@ -153,7 +154,7 @@ def test_a_market_that_left_the_list_is_asked_for_and_its_result_told(bench: Ben
         ("settled", "Yes", "politics"),
     ]
     assert [(t.market_status, t.price_ppm, t.heartbeat_s) for t in ticks] == [
-        ("open", 410_000, 60),
+        ("open", 410_000, 0),
         ("settled", None, 0),
     ]
     assert len(bench.published(topics.MARKETS, "KALSHI:KXE-STAYS")) == 1, "nothing new, so not told again"
@@ -181,7 +182,7 @@ def test_a_market_that_the_venue_no_longer_knows_is_let_go_after_three_crawls(be
     [
         ("KXE-SOON", None, 4.0, "http_date", ()),
         ("KXE-LATE", None, 8.0, "http_date", ("clock_skew",)),
-        ("KXE-EARLY", None, -6.5, "http_date", ("clock_skew",)),
+        ("KXE-EARLY", None, -6.5, "received", ("clock_skew",)),
         ("KXE-NODATE", {}, 0.0, "received", ("clock_skew",)),
     ],
 )
@@ -241,38 +242,54 @@ def gamma_row(bid: float, ask: float) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("bench", ["polymarket"], indirect=True)
-def test_the_sweep_takes_over_by_itself_when_the_books_fail(bench: Bench) -> None:
-    clob_works = True
+def test_every_state_shown_by_sweep_and_hot_poll_is_published_in_its_order(bench: Bench) -> None:
+    swept, booked = 0.40, "0.60"
 
     def answer(request: httpx.Request) -> Any:
         if request.url.path == "/books":
-            if not clob_works:
-                return 502
-            sides = {"bids": [{"price": "0.60", "size": "5"}], "asks": [{"price": "0.62", "size": "7"}]}
+            sides = {"bids": [{"price": booked, "size": "5"}], "asks": [{"price": "0.62", "size": "7"}]}
             return [{"asset_id": item["token_id"], **sides} for item in orjson.loads(request.content)]
-        return {"markets": [gamma_row(0.40, 0.42)]}
+        return {"markets": [gamma_row(swept, swept + 0.02)]}
 
     bench.answer = answer
     jobs = bench.jobs("polymarket")
+    perform(jobs, jobs.sweep, jobs.hot_poll)
+    booked = "0.58"
+    perform(jobs, jobs.hot_poll, jobs.hot_poll)
+    swept = 0.50
     perform(jobs, jobs.sweep)
-    for _ in range(4):
-        bench.clock.advance(15)
-        perform(jobs, jobs.hot_poll)
-    bench.clock.advance(1)
-    perform(jobs, jobs.sweep)
-    clob_works = False
-    for _ in range(4):
-        bench.clock.advance(15)
-        with pytest.raises(TransientError):
-            perform(jobs, jobs.hot_poll)
-    perform(jobs, jobs.sweep)
+    bench.clock.advance(15)
+    perform(jobs, jobs.hot_poll)
 
     ticks: list[Tick] = bench.published(topics.TICKS, "POLY:0xhot")
-    assert [(t.source, t.price_ppm) for t in ticks] == [
-        ("sweep", 410_000),
-        *[("hot", 610_000)] * 4,
-        ("sweep", 410_000),
-    ]
-    assert [t.heartbeat_s for t in ticks[:2]] == [60, 15]
+    assert [(t.source, t.price_ppm, t.ts_event_us - START_US) for t in ticks] == [
+        ("sweep", 410_000, 0),
+        ("hot", 610_000, 1),
+        ("hot", 600_000, 2),
+        ("sweep", 510_000, 3),
+        ("hot", 600_000, 15 * US_PER_S),
+    ], "all of one second, none twice, each an instant later"
+    assert [t.event_id for t in ticks] == [event_id("POLY:0xhot", t.ts_event_us) for t in ticks]
+    assert {t.ts_venue_us for t in ticks} == {START_US, START_US + 15 * US_PER_S}
     assert {t.volume_24h_usd for t in ticks} == {5_000.0}
     assert ticks[1].bid_size_contracts == 5.0
+
+
+@pytest.mark.parametrize("bench", ["polymarket"], indirect=True)
+def test_a_hot_tick_promises_the_next_sweep_since_its_market_may_cool_down(bench: Bench) -> None:
+    def answer(request: httpx.Request) -> Any:
+        if request.url.path == "/books":
+            return [{"asset_id": item["token_id"], "bids": [], "asks": []} for item in orjson.loads(request.content)]
+        return {"markets": [gamma_row(0.40, 0.42) | {"conditionId": "0xcool"}]}
+
+    bench.answer = answer
+    jobs = bench.jobs("polymarket")
+    for _ in range(2):
+        perform(jobs, jobs.sweep)
+        bench.clock.advance(110)
+    perform(jobs, jobs.hot_poll)
+
+    ticks: list[Tick] = bench.published(topics.TICKS, "POLY:0xcool")
+    assert [(tick.source, tick.heartbeat_s) for tick in ticks] == [("sweep", 0), ("sweep", 15), ("hot", 110)], (
+        "nothing while nobody knows how long a sweep takes, then the interval, then what is really kept"
+    )

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from producers.base import Catalog
-from producers.kalshi.catalog import KalshiCatalog
-from producers.polymarket.catalog import PolymarketCatalog
-from tests.producers.fixture_lines import MOMENT, page
+from producers.base import Reader
+from producers.catalog import learn, show
+from producers.kalshi.reader import KalshiReader
+from producers.polymarket.reader import PolymarketReader
+from tests.producers.fixture_lines import MOMENT, nothing_shown, page
 from tests.producers.kalshi import fixtures as kalshi
 from tests.producers.polymarket import fixtures as polymarket
 
@@ -26,26 +27,26 @@ odd_values = anything | st.sampled_from(
 )
 
 
-def rows(shared_dir: Path, venue: str) -> tuple[Catalog, dict[str, Any], dict[str, Any]]:
-    """A catalogue, a real event and a real market."""
+def rows(shared_dir: Path, venue: str) -> tuple[Reader, dict[str, Any], dict[str, Any]]:
+    """A reader, a real event and a real market."""
     folder = shared_dir / "fixtures" / venue
     if venue == "kalshi":
         event = kalshi.load(folder / "current_events_nested_nfl.json")["events"][0]
-        return KalshiCatalog(), event, event["markets"][0]
+        return KalshiReader(), event, event["markets"][0]
     event = polymarket.load(folder / "gamma_event_negrisk_multi_2026-05.json")[0]
-    return PolymarketCatalog(), event, polymarket.load(folder / "gamma_markets_page_2026-06.json")[0]
+    return PolymarketReader(), event, polymarket.load(folder / "gamma_markets_page_2026-06.json")[0]
 
 
 @pytest.mark.parametrize("venue", ["kalshi", "polymarket"])
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_an_odd_row_is_accounted_for(shared_dir: Path, venue: str, data: st.DataObject) -> None:
-    catalog, _, market = rows(shared_dir, venue)
+    reader, _, market = rows(shared_dir, venue)
     keys = st.sampled_from(sorted(market))
     odd = market | data.draw(st.dictionaries(keys, odd_values, min_size=1, max_size=4))
 
-    ticks = catalog.ticks(page("markets", [odd]), MOMENT)
-    markets = catalog.learn(page("markets", [odd]), MOMENT)
+    ticks = show(reader, page("markets", [odd]), MOMENT, nothing_shown)
+    markets = learn(reader, page("markets", [odd]), MOMENT)
 
     for mapped in (ticks, markets):
         assert len(mapped.events) + len(mapped.bad) + sum(mapped.left_out.values()) == 1
@@ -55,10 +56,10 @@ def test_an_odd_row_is_accounted_for(shared_dir: Path, venue: str, data: st.Data
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_an_odd_event_stops_nothing(shared_dir: Path, venue: str, data: st.DataObject) -> None:
-    catalog, event, _ = rows(shared_dir, venue)
+    reader, event, _ = rows(shared_dir, venue)
     odd = event | data.draw(st.dictionaries(st.sampled_from(sorted(event)), odd_values, min_size=1, max_size=4))
 
-    mapped = catalog.learn(page("events", [odd, event]), MOMENT)
+    mapped = learn(reader, page("events", [odd, event]), MOMENT)
 
     assert {market.event_key for market in mapped.events} >= {
         f"{'KALSHI' if venue == 'kalshi' else 'POLY'}:EVENT:{event.get('event_ticker') or event.get('id')}"
@@ -68,8 +69,8 @@ def test_an_odd_event_stops_nothing(shared_dir: Path, venue: str, data: st.DataO
 @pytest.mark.parametrize("kind", ["events", "markets", "series", "books"])
 @pytest.mark.parametrize("row", [None, 7, "row", [], {}])
 def test_what_is_no_row_at_all_is_refused(kind: str, row: Any) -> None:
-    for catalog in (KalshiCatalog(), PolymarketCatalog()):
+    for reader in (KalshiReader(), PolymarketReader()):
         if kind in ("series", "books") and isinstance(row, dict):
             continue
-        assert len(catalog.learn(page(kind, [row]), MOMENT).bad) == 1
-        assert len(catalog.ticks(page(kind, [row]), MOMENT).bad) == 1
+        assert len(learn(reader, page(kind, [row]), MOMENT).bad) == 1
+        assert len(show(reader, page(kind, [row]), MOMENT, nothing_shown).bad) == 1

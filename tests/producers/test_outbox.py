@@ -15,6 +15,7 @@ from kernel.dead_letters import MAX_BODY_BYTES
 from kernel.errors import BadMessageError, UserError
 from kernel.schema_registry import SchemaRegistry
 from producers.outbox import Outbox
+from producers.shards import Shard
 from producers.spill import Spill
 from schemas import topics
 from schemas.events import DeadLetter, FeedStatus
@@ -36,7 +37,7 @@ def store(stack: Stack) -> Iterator[SchemaRegistry]:
 
 
 def outbox(bootstrap: str, store: SchemaRegistry, folder: Path) -> Outbox:
-    return Outbox("kalshi", bootstrap, store, Spill(folder), SystemClock(), IMPATIENT)
+    return Outbox(Shard("kalshi"), bootstrap, store, Spill(folder), SystemClock(), IMPATIENT)
 
 
 def status(number: int, shard: str) -> FeedStatus:

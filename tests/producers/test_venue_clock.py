@@ -1,180 +1,123 @@
-"""How a venue's pace is learned from whole-second Date headers."""
+"""Which Dates of a venue are believed, and how fast its time runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.venue_clock import MAX_PACE, VenueClock
+from producers.venue_clock import MAX_PACE, Stamp, VenueClock
+from schemas.times import MAX_AHEAD_S
 from schemas.units import US_PER_S
+from tests.producers.fixture_lines import RECEIVED
 
-START_S = 1_750_000_000.25
-
-
-class Play:
-    """Sweeps a venue whose true time is a function of ours and of the sweeps so far."""
-
-    def __init__(
-        self,
-        clock: VenueClock,
-        venue_s: Callable[[float, int], float],
-        *,
-        interval_s: float = 60,
-        min_pause_s: float = 0.0,
-    ) -> None:
-        self.clock, self.venue_s = clock, venue_s
-        self.interval_s, self.min_pause_s = interval_s, min_pause_s
-        self.now_s = 100.0
-        self.pauses_s: list[float] = []
-
-    def sweep(self, times: int = 1, took_s: float = 0.05) -> None:
-        """Sweeps, and waits as long as the clock says."""
-        for _ in range(times):
-            asked_s = self.now_s
-            date_us = int(self.venue_s(asked_s + took_s / 3, len(self.pauses_s))) * US_PER_S
-            self.clock.sweep_began(date_us, asked_s, asked_s + took_s)
-            self.pauses_s.append(self.clock.pause_s(self.interval_s, took_s, self.min_pause_s))
-            self.now_s += took_s + self.pauses_s[-1]
+START_S = 1_790_000_000
+SKEW_S = 5
 
 
-def running(pace: float) -> Callable[[float, int], float]:
-    return lambda now_s, _: START_S + now_s * pace
+def read(clock: VenueClock, ours_s: float, date_s: float | None, age_s: int | None = None, pace: str = "") -> Stamp:
+    """An answer that came at one of our moments with a Date (whole seconds), both told from `START_S`."""
+    date_us = None if date_s is None else int(START_S + date_s) * US_PER_S
+    received_us = int((START_S + ours_s) * US_PER_S)
+    return clock.read(replace(RECEIVED, ts_received_us=received_us, date_us=date_us, age_s=age_s, pace=pace))
 
 
-def stepping(step_s: float) -> Callable[[float, int], float]:
-    return lambda _, sweeps: START_S + sweeps * step_s
+def at_s(stamp: Stamp) -> float:
+    return stamp.as_of_us / US_PER_S - START_S
 
 
-def test_a_real_venue_is_swept_at_the_interval() -> None:
-    play = Play(VenueClock(believe_stepped=False), running(1.0))
-
-    play.sweep(12)
-
-    assert play.pauses_s[:4] == [0.0, 0.0, 0.0, 1.0], "the learning sweeps"
-    assert play.pauses_s[4:] == [pytest.approx(59.95)] * 8
-    assert (play.clock.pace, play.clock.stepped) == (1.0, False)
+@pytest.fixture
+def clock() -> VenueClock:
+    """Before the first answer."""
+    return VenueClock(SKEW_S, START_S * US_PER_S)
 
 
-@pytest.mark.parametrize("pace", [2.0, 10.0, 60.0, 120.0, 720.0])
-def test_a_tape_played_faster_is_swept_faster_in_the_same_measure(pace: float) -> None:
-    play = Play(VenueClock(believe_stepped=True), running(pace))
-
-    play.sweep(40)
-
-    assert play.clock.pace == pytest.approx(pace, rel=0.05)
-    assert play.pauses_s[-1] == pytest.approx(max(0.0, 60 / pace - 0.05), abs=0.4)
-    assert not play.clock.stepped
+def test_an_answer_is_as_of_its_date_less_its_age(clock: VenueClock) -> None:
+    assert read(clock, 0.7, 0) == Stamp(START_S * US_PER_S, "http_date", ())
+    assert at_s(read(clock, 1.7, 1, age_s=60)) == -59
 
 
-def test_the_pace_never_passes_its_bounds() -> None:
-    fast, slow = (
-        Play(VenueClock(believe_stepped=False), running(1e6)),
-        Play(VenueClock(believe_stepped=False), running(0.2)),
-    )
+def test_one_answer_dated_an_hour_ahead_is_not_believed_and_moves_nothing(clock: VenueClock) -> None:
+    read(clock, 0.5, 0)
 
-    fast.sweep(8)
-    slow.sweep(8)
+    wrong = read(clock, 1.5, 3_600)
 
-    assert fast.clock.pace == MAX_PACE
-    assert slow.clock.pace == 1.0
+    assert at_s(wrong) == pytest.approx(1.0), "as our clock says, from the last good Date on"
+    assert (wrong.basis, wrong.flags) == ("received", ("clock_skew",))
+    assert read(clock, 2.5, 2) == Stamp((START_S + 2) * US_PER_S, "http_date", ())
+    assert clock.disbelieved == 1
 
 
-def test_a_tape_that_meets_the_present_is_then_swept_in_real_time() -> None:
-    present_s = START_S + 100 + 10 * 120
-    play = Play(VenueClock(believe_stepped=True), lambda now_s, _: min(START_S + now_s * 120, present_s + now_s - 100))
-    play.venue_s = lambda now_s, _: START_S + (now_s - 100) * 120 if now_s < 110 else START_S + 1200 + now_s - 110
+def test_a_date_ahead_of_its_receipt_by_more_than_events_may_be_is_never_believed(clock: VenueClock) -> None:
+    ahead = [read(clock, s, s + MAX_AHEAD_S + 1.5).basis for s in range(10)]
 
-    while play.now_s < 200:
-        play.sweep()
-
-    assert play.clock.pace == 1.0
-    assert not play.clock.stepped
-    assert play.pauses_s[-1] == pytest.approx(59.95)
+    assert ahead == ["received"] * 10
 
 
-@pytest.mark.parametrize("learning_s", [0.1, 0.2, 0.5, 1.0])
-@pytest.mark.parametrize("min_pause_s", [0.0, 0.2])
-def test_a_tape_that_meets_the_present_while_its_pace_is_learned_is_not_hammered(
-    learning_s: float, min_pause_s: float
-) -> None:
-    def tape(now_s: float, _: int) -> float:
-        played_s = now_s - 100
-        return START_S + min(played_s, learning_s) * 120 + max(0.0, played_s - learning_s)
+@pytest.mark.parametrize("off_s", [20, -4_000])
+def test_a_clock_that_really_changed_is_followed_after_three_answers(clock: VenueClock, off_s: int) -> None:
+    for s in range(5):
+        read(clock, s, s)
 
-    play = Play(VenueClock(believe_stepped=True), tape, min_pause_s=min_pause_s)
+    stamps = [read(clock, s, s + off_s) for s in range(5, 9)]
 
-    while play.now_s < 400:
-        play.sweep()
-
-    assert not play.clock.stepped
-    assert play.pauses_s[-1] == pytest.approx(59.95)
-    assert len([pause for pause in play.pauses_s if pause < 50]) < 80
+    assert [stamp.basis for stamp in stamps] == ["received", "received", "http_date", "http_date"]
+    assert at_s(stamps[-1]) == 8 + off_s
 
 
-@pytest.mark.parametrize("step_s", [1.0, 7.0, 60.0, 4140.0])
-@pytest.mark.parametrize("min_pause_s", [0.0, 0.2])
-def test_a_lockstep_simulator_is_swept_without_pause(step_s: float, min_pause_s: float) -> None:
-    play = Play(VenueClock(believe_stepped=True), stepping(step_s), min_pause_s=min_pause_s)
+def test_without_any_date_time_goes_on_by_our_clock(clock: VenueClock) -> None:
+    stamps = [read(clock, s, None) for s in (0, 30, 600)]
 
-    play.sweep(30)
-
-    assert play.pauses_s[10:] == [min_pause_s] * 20
-    assert sum(play.pauses_s[:10]) <= 1.0 + 10 * min_pause_s
+    assert [at_s(stamp) for stamp in stamps] == [0, 30, 600]
+    assert {(stamp.basis, stamp.flags) for stamp in stamps} == {("received", ("clock_skew",))}
+    assert clock.now_us((START_S + 660) * US_PER_S) == (START_S + 660) * US_PER_S
 
 
-def test_a_lockstep_tape_that_is_held_is_not_hammered() -> None:
-    play = Play(VenueClock(believe_stepped=True), lambda _, sweeps: START_S + min(sweeps, 10))
+def test_a_tape_of_last_week_is_believed_at_once(clock: VenueClock) -> None:
+    stamp = read(clock, 0, -7 * 86_400, pace="120")
 
-    play.sweep(30)
-
-    assert play.clock.stepped
-    assert play.pauses_s[-1] == 0.1
+    assert (at_s(stamp), stamp.basis, stamp.flags) == (-7 * 86_400, "http_date", ("clock_skew",))
+    assert clock.now_us((START_S + 10) * US_PER_S) == (START_S - 7 * 86_400 + 1_200) * US_PER_S
 
 
-def test_a_server_elsewhere_is_never_taken_for_a_lockstep_simulator() -> None:
-    play = Play(VenueClock(believe_stepped=False), stepping(1.0))
+def test_after_a_suspend_the_pace_is_still_one(clock: VenueClock) -> None:
+    read(clock, 0, 0)
 
-    play.sweep(12)
-
-    assert not play.clock.stepped
-    assert play.pauses_s[-1] >= 50
+    assert at_s(read(clock, 28_800, 28_800)) == 28_800
+    assert clock.pace == 1
 
 
-def test_slow_sweeps_are_not_repeated_to_learn() -> None:
-    play = Play(VenueClock(believe_stepped=False), running(1.0))
+def test_a_tape_runs_at_the_pace_it_says_until_it_says_another(clock: VenueClock) -> None:
+    read(clock, 0, -3_600, pace="60")
+    assert clock.now_us((START_S + 10) * US_PER_S) == (START_S - 3_000) * US_PER_S
 
-    play.sweep(3, took_s=30.0)
+    read(clock, 60, 0, pace="1")
 
-    assert play.pauses_s == [30.0] * 3
-
-
-def test_the_venues_time_goes_on_between_answers() -> None:
-    clock = VenueClock(believe_stepped=False)
-    assert clock.now_us(5.0) is None
-
-    clock.observe(1_000 * US_PER_S, 5.0)
-    clock.observe(990 * US_PER_S, 6.0)
-
-    assert clock.now_us(8.0) == 1_003 * US_PER_S, "an older Date (a cached answer) does not turn it back"
+    assert clock.pace == 1
+    assert clock.now_us((START_S + 70) * US_PER_S) == (START_S + 10) * US_PER_S
 
 
-@given(
-    pace=st.floats(1.0, 500.0),
-    phase=st.floats(0.0, 1.0),
-    took_s=st.lists(st.floats(0.001, 1.5), min_size=5, max_size=30),
-    min_pause_s=st.floats(0.0, 1.0),
-)
-def test_an_even_clock_is_never_taken_for_lockstep(
-    pace: float, phase: float, took_s: list[float], min_pause_s: float
-) -> None:
-    play = Play(
-        VenueClock(believe_stepped=True), lambda now_s, _: START_S + phase + now_s * pace, min_pause_s=min_pause_s
-    )
+def test_in_lockstep_time_stands_still_between_answers(clock: VenueClock) -> None:
+    read(clock, 0, -500, pace="lockstep")
 
-    for seconds in took_s:
-        play.sweep(took_s=seconds)
+    assert clock.lockstep
+    assert clock.now_us((START_S + 99) * US_PER_S) == (START_S - 500) * US_PER_S
 
-    assert not play.clock.stepped
+
+@given(pace=st.text(max_size=12) | st.floats().map(str))
+def test_whatever_is_said_of_the_pace_it_stays_within_reason(pace: str) -> None:
+    clock = VenueClock(SKEW_S, START_S * US_PER_S)
+
+    read(clock, 0, 0, pace=pace)
+
+    assert 1 <= clock.pace <= MAX_PACE
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 30), st.integers(-100_000, 100_000)), max_size=30))
+def test_nothing_is_stamped_further_ahead_than_an_event_may_be(answers: list[tuple[float, int]]) -> None:
+    clock, ours_s = VenueClock(SKEW_S, START_S * US_PER_S), 0.0
+    for later_s, off_s in answers:
+        ours_s += later_s
+        assert at_s(read(clock, ours_s, ours_s + off_s)) <= ours_s + MAX_AHEAD_S

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 
 from kernel.clock import ManualClock
 from kernel.errors import BadMessageError
-from producers.base import Answer
+from producers.base import Errand, Received
 from producers.client import VenueHttp
 from producers.limits import RateLimit
 
+SWEEP = Errand("sweep", 60)
 DATE = "Sun, 21 Jun 2026 18:30:00 GMT"
 
 
@@ -19,12 +21,12 @@ class Memory:
     """Remembers what it was shown."""
 
     def __init__(self) -> None:
-        self.answers: list[Answer] = []
+        self.answers: list[Received] = []
         self.refusals: list[tuple[str, str]] = []
 
-    def answered(self, answer: Answer) -> None:
+    def received(self, received: Received) -> None:
         """Keeps the answer."""
-        self.answers.append(answer)
+        self.answers.append(received)
 
     def refused(self, error: BadMessageError, channel: str) -> None:
         """Keeps reason and channel."""
@@ -32,9 +34,12 @@ class Memory:
 
 
 def venue(
-    handler: Callable[[httpx.Request], httpx.Response], memory: Memory, clock: ManualClock, requests_per_s: float = 1000
+    handler: Callable[[httpx.Request], httpx.Response],
+    memory: Memory,
+    clock: ManualClock,
+    requests_per_s: float = 1000,
+    **more: Any,
 ) -> VenueHttp:
     """HTTP whose answers the handler makes."""
-    return VenueHttp(
-        "https://venue.example", RateLimit(requests_per_s, clock), memory, clock, httpx.MockTransport(handler)
-    )
+    limit = RateLimit(requests_per_s, clock)
+    return VenueHttp("https://venue.example", limit, memory, clock, httpx.MockTransport(handler), **more)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from producers.kalshi.catalog import KalshiCatalog
+from producers.kalshi.reader import KalshiReader
 from tests.producers.fixture_lines import lines
 
 MARKETS = (
@@ -86,4 +86,4 @@ def pages_of(path: Path) -> Iterator[tuple[str, list[Any]]]:
 
 def lines_of(path: Path) -> list[str]:
     """What the mappers make of a fixture."""
-    return lines(KalshiCatalog(), pages_of(path), frozenset(("markets", "events")))
+    return lines("kalshi", KalshiReader(), pages_of(path), frozenset(("markets", "events")))

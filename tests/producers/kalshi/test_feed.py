@@ -13,7 +13,7 @@ from kernel.errors import TransientError
 from producers.base import Page
 from producers.kalshi.feed import KalshiFeed
 from producers.kalshi.settings import SERIES_EVERY, TICKERS_BATCH
-from tests.producers.witnesses import Memory, venue
+from tests.producers.witnesses import SWEEP, Memory, venue
 
 
 def walk(handler: Callable[[httpx.Request], httpx.Response], memory: Memory, *walks: str, ids: list[str]) -> list[Page]:
@@ -24,7 +24,13 @@ def walk(handler: Callable[[httpx.Request], httpx.Response], memory: Memory, *wa
         found: list[Page] = []
         try:
             for name in walks:
-                steps = feed.hot(ids) if name == "hot" else feed.crawl() if name == "crawl" else feed.sweep()
+                steps = (
+                    feed.hot(ids, SWEEP)
+                    if name == "hot"
+                    else feed.crawl(SWEEP)
+                    if name == "crawl"
+                    else feed.sweep(SWEEP)
+                )
                 found += [page async for page in steps]
         finally:
             await feed.close()
@@ -62,10 +68,14 @@ def test_a_crawl_reads_the_series_first_but_not_every_time() -> None:
     assert kinds == ["series", *["events"] * 2 * SERIES_EVERY, "series", "events", "events"]
 
 
-def test_a_cursor_that_comes_again_ends_the_listing() -> None:
-    found = walk(lambda _: httpx.Response(200, json={"cursor": "same", "markets": []}), Memory(), "sweep", ids=[])
+@pytest.mark.parametrize("cut", [{"cursor": "same"}, {"cursor": None}, {}, {"cursor": 7}, {"cursor": "x" * 65_536}])
+def test_a_listing_that_does_not_say_that_it_ended_is_cut_and_not_whole(cut: dict[str, object]) -> None:
+    memory = Memory()
 
-    assert len(found) == 2
+    with pytest.raises(TransientError):
+        walk(lambda _: httpx.Response(200, json={"markets": [], **cut}), memory, "sweep", ids=[])
+
+    assert 1 <= len(memory.answers) <= 2
 
 
 def test_hot_markets_are_asked_for_by_ticker_in_batches() -> None:

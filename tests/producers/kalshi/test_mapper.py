@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from kernel.errors import BadMessageError
+from producers.catalog import learn, show
 from producers.kalshi import mapper
-from producers.kalshi.catalog import KalshiCatalog
+from producers.kalshi.reader import KalshiReader
 from producers.kalshi.settings import CATEGORY
 from schemas.events import Market, Tick
 from schemas.units import event_id, micros_from_iso
-from tests.producers.fixture_lines import MOMENT, NOW_US, expected, page
+from tests.producers.fixture_lines import MOMENT, NOW_US, expected, nothing_shown, page, ticked
 from tests.producers.kalshi import fixtures
 
 
@@ -32,7 +33,7 @@ def row(folder: Path) -> dict[str, Any]:
 
 def tick(row: dict[str, Any], **change: Any) -> Tick:
     """A row, changed, as a tick."""
-    return mapper.tick(row | change, MOMENT)
+    return ticked("kalshi", mapper.shown(row | change))
 
 
 def market(row: dict[str, Any], **change: Any) -> Market:
@@ -52,7 +53,7 @@ def test_rows_of_other_endpoints_are_refused_and_never_misread(folder: Path, nam
     for key in ("trades", "multivariate_contracts"):
         rows = body[key] if isinstance(body, dict) and key in body else rows
 
-    ticks = KalshiCatalog().ticks(page("markets", rows), MOMENT)
+    ticks = show(KalshiReader(), page("markets", rows), MOMENT, nothing_shown)
 
     assert ticks.events == []
     assert {error.reason for error in ticks.bad} <= {"missing_field", "bad_status"}
@@ -85,12 +86,14 @@ def test_every_category_of_the_venue_has_a_word_of_ours(folder: Path, name: str)
 
 def test_an_open_market_maps_in_full(folder: Path) -> None:
     events = fixtures.load(folder / "current_events_nested_nfl.json")["events"][:1]
-    catalog = KalshiCatalog()
-    catalog.learn(
-        page("series", [{"ticker": "KXNFLGAME", "category": "Sports", "tags": ["Football"], "title": "Game"}]), MOMENT
+    reader = KalshiReader()
+    learn(
+        reader,
+        page("series", [{"ticker": "KXNFLGAME", "category": "Sports", "tags": ["Football"], "title": "Game"}]),
+        MOMENT,
     )
 
-    found = catalog.learn(page("events", events), MOMENT).events[0]
+    found = learn(reader, page("events", events), MOMENT).events[0]
 
     assert found == Market(
         event_id=found.event_id,
@@ -125,6 +128,8 @@ def test_an_open_market_ticks_in_full(row: dict[str, Any]) -> None:
         token_id=f"{market_id}:YES",
         ts_event_us=NOW_US,
         ts_received_us=NOW_US + 250_000,
+        ts_venue_us=NOW_US,
+        ts_sent_us=NOW_US,
         ts_event_basis="http_date",
         source="sweep",
         bid_ppm=730_000,
@@ -191,7 +196,7 @@ def test_cents_alone_are_refused_and_not_taken_for_zero(row: dict[str, Any]) -> 
     cents = {key: value for key, value in row.items() if not key.endswith(("_dollars", "_fp"))} | {"yes_bid": 73}
 
     with pytest.raises(BadMessageError) as error:
-        mapper.tick(cents, MOMENT)
+        mapper.shown(cents)
 
     assert error.value.reason == "missing_field"
     assert json.loads(error.value.body)["yes_bid"] == 73
@@ -203,13 +208,13 @@ def test_combos_are_left_out_and_counted(folder: Path, name: str) -> None:
     combos = [row for row in rows if "mve_collection_ticker" in row]
     assert combos
 
-    catalog = KalshiCatalog()
-    mapped = catalog.ticks(page("markets", rows), MOMENT)
+    reader = KalshiReader()
+    mapped = show(reader, page("markets", rows), MOMENT, nothing_shown)
 
     assert mapped.left_out == {"combo": len(combos)}
     assert mapped.bad == []
     assert len(mapped.events) == len(rows) - len(combos)
-    assert catalog.learn(page("markets", combos), MOMENT).left_out == {"combo": len(combos)}
+    assert learn(reader, page("markets", combos), MOMENT).left_out == {"combo": len(combos)}
 
 
 @pytest.mark.parametrize(
@@ -287,7 +292,7 @@ def test_a_market_ends_when_it_is_expected_to_but_not_after_its_close(
 
 def test_title_tells_the_side_where_siblings_share_it(folder: Path) -> None:
     events = fixtures.load(folder / "current_events_nested_sports_trim.json")
-    titles = {m.market_id: m.title for m in KalshiCatalog().learn(page("events", events), MOMENT).events}
+    titles = {m.market_id: m.title for m in learn(KalshiReader(), page("events", events), MOMENT).events}
 
     assert titles["KALSHI:KXMLSGAME-26AUG19VANHOU-TIE"] == "Vancouver vs Houston Winner? Tie"
     assert titles["KALSHI:KXMLSGAME-26AUG19VANHOU-VAN"] == "Vancouver vs Houston Winner? Vancouver"
@@ -302,7 +307,7 @@ def test_a_side_called_yes_adds_nothing_to_the_title(row: dict[str, Any]) -> Non
     market = {**row, "title": "Will it rain in Chicago?", "yes_sub_title": "Yes"}
     event = {"event_ticker": row["event_ticker"], "series_ticker": "KXRAIN", "title": "Rain", "markets": [market]}
 
-    [told] = KalshiCatalog().learn(page("events", [event]), MOMENT).events
+    [told] = learn(KalshiReader(), page("events", [event]), MOMENT).events
 
     assert told.title == "Will it rain in Chicago?"
 
@@ -310,7 +315,7 @@ def test_a_side_called_yes_adds_nothing_to_the_title(row: dict[str, Any]) -> Non
 def test_category_falls_back_to_the_event_where_the_series_is_not_known(folder: Path) -> None:
     events = fixtures.load(folder / "current_events_nested_sports_trim.json")[:1]
 
-    [first, *_] = KalshiCatalog().learn(page("events", events), MOMENT).events
+    [first, *_] = learn(KalshiReader(), page("events", events), MOMENT).events
 
     assert (first.category, first.venue_category, first.tags) == ("sports", "Sports", ())
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from producers.polymarket.catalog import PolymarketCatalog
+from producers.polymarket.reader import PolymarketReader
 from tests.producers.fixture_lines import lines
 
 EVENTS = (
@@ -71,4 +71,4 @@ def lines_of(path: Path) -> list[str]:
     def pages() -> Iterator[tuple[str, list[Any]]]:
         yield kind, load(path)
 
-    return lines(PolymarketCatalog(), pages(), frozenset(("markets", "events")))
+    return lines("polymarket", PolymarketReader(), pages(), frozenset(("markets", "events")))

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from kernel.errors import BadMessageError
+from producers.catalog import learn
 from producers.polymarket import mapper
-from producers.polymarket.catalog import PolymarketCatalog
+from producers.polymarket.reader import PolymarketReader
+from producers.ticks import Shown
 from schemas.events import Market, Tick
 from schemas.units import event_id, micros_from_iso
-from tests.producers.fixture_lines import MOMENT, NOW_US, expected, page
+from tests.producers.fixture_lines import MOMENT, NOW_US, expected, page, ticked
 from tests.producers.polymarket import fixtures
 
 
@@ -35,9 +37,14 @@ def market_of(folder: Path, name: str) -> Market:
     return mapper.market(row(folder, name), mapper.Event(), MOMENT)
 
 
+def shown_of(folder: Path, name: str) -> Shown:
+    """What the first row of a fixture shows."""
+    return mapper.shown(row(folder, name), MOMENT)
+
+
 def tick_of(folder: Path, name: str) -> Tick:
     """The first row of a fixture as a tick."""
-    return mapper.tick(row(folder, name), MOMENT)
+    return ticked("polymarket", shown_of(folder, name))
 
 
 @pytest.mark.parametrize("name", fixtures.NAMES)
@@ -47,7 +54,7 @@ def test_every_row_of_a_fixture_maps_as_reviewed(folder: Path, name: str) -> Non
 
 @pytest.mark.parametrize("name", fixtures.OTHER)
 def test_rows_of_other_endpoints_are_refused_and_never_misread(folder: Path, name: str) -> None:
-    mapped = PolymarketCatalog().learn(page("markets", fixtures.load(folder / name)), MOMENT)
+    mapped = learn(PolymarketReader(), page("markets", fixtures.load(folder / name)), MOMENT)
 
     assert mapped.events == []
     assert {error.reason for error in mapped.bad} == {"missing_field"}
@@ -65,8 +72,8 @@ def test_every_fixture_of_a_rest_answer_is_covered(folder: Path) -> None:
 
 
 def test_an_open_market_maps_in_full(folder: Path) -> None:
-    catalog = PolymarketCatalog()
-    mapped = catalog.learn(page("markets", fixtures.load(folder / "gamma_markets_page_2026-06.json")[:1]), MOMENT)
+    reader = PolymarketReader()
+    mapped = learn(reader, page("markets", fixtures.load(folder / "gamma_markets_page_2026-06.json")[:1]), MOMENT)
 
     yes = "98022490269692409998126496127597032490334070080325855126491859374983463996227"
     no = "53831553061883006530739877284105938919721408776239639687877978808906551086026"
@@ -107,6 +114,8 @@ def test_an_open_market_ticks_in_full(folder: Path) -> None:
         token_id="POLY:98022490269692409998126496127597032490334070080325855126491859374983463996227",
         ts_event_us=NOW_US,
         ts_received_us=NOW_US + 250_000,
+        ts_venue_us=NOW_US,
+        ts_sent_us=NOW_US,
         ts_event_basis="http_date",
         source="sweep",
         bid_ppm=500_000,
@@ -141,7 +150,7 @@ def test_last_trade_at_one_where_no_has_won_is_no_price(folder: Path) -> None:
     lost = fixtures.load(folder / "gamma_public_search_2026-05.json")[1]["markets"][1]
     assert lost["lastTradePrice"] == 1
 
-    tick = mapper.tick(lost, MOMENT)
+    tick = ticked("polymarket", mapper.shown(lost, MOMENT))
 
     assert (tick.last_ppm, tick.price_ppm, tick.market_status) == (1_000_000, None, "settled")
 
@@ -199,7 +208,7 @@ def test_status_of_each_state_of_a_row(folder: Path, change: dict[str, Any], sta
     changed = row(folder, "gamma_markets_page_2026-06.json") | change
 
     assert mapper.market(changed, mapper.Event(), MOMENT).status == status
-    assert mapper.tick(changed, MOMENT).market_status == status
+    assert ticked("polymarket", mapper.shown(changed, MOMENT)).market_status == status
 
 
 def test_absent_quotes_stay_absent(folder: Path) -> None:
@@ -207,7 +216,7 @@ def test_absent_quotes_stay_absent(folder: Path) -> None:
     for key in ("bestBid", "bestAsk", "lastTradePrice", "volume24hr", "volumeNum", "endDate"):
         del bare[key]
 
-    tick = mapper.tick(bare, MOMENT)
+    tick = ticked("polymarket", mapper.shown(bare, MOMENT))
 
     assert (tick.bid_ppm, tick.ask_ppm, tick.last_ppm, tick.price_ppm) == (None, None, None, None)
     assert (tick.volume_24h_usd, tick.volume_total_usd, tick.close_ts_us) == (None, None, None)
@@ -232,7 +241,7 @@ def test_nonsense_is_refused_with_its_reason_and_the_row(folder: Path, change: d
     broken = row(folder, "gamma_markets_page_2026-06.json") | change
 
     with pytest.raises(BadMessageError) as error:
-        mapper.tick(broken, MOMENT)
+        ticked("polymarket", mapper.shown(broken, MOMENT))
 
     assert error.value.reason == reason
     assert json.loads(error.value.body)["id"] == "540817"
@@ -268,7 +277,7 @@ def test_most_telling_tag_decides_whatever_the_order(folder: Path, slugs: tuple[
 
 def test_content_id_changes_with_the_content_and_not_with_the_moment(folder: Path) -> None:
     first = row(folder, "gamma_markets_page_2026-06.json")
-    later = replace(MOMENT, ts_event_us=NOW_US + 60_000_000)
+    later = replace(MOMENT, as_of_us=NOW_US + 60_000_000)
 
     assert mapper.market(first, mapper.Event(), MOMENT).event_id == mapper.market(first, mapper.Event(), later).event_id
     renamed = first | {"question": "Another?"}
@@ -307,9 +316,11 @@ def test_a_book_ticks_with_its_best_levels(
     basis: str,
     flags: tuple[str, ...],
 ) -> None:
-    newest = tick_of(folder, "gamma_markets_page_2026-06.json")  # its last trade, 0.50, stands in where a book has none
+    newest = shown_of(
+        folder, "gamma_markets_page_2026-06.json"
+    )  # its last trade, 0.50, stands in where a book has none
 
-    tick = mapper.book_tick(row(folder, name), newest, MOMENT)
+    tick = ticked("polymarket", mapper.book_shown(row(folder, name), newest))
 
     assert (tick.bid_ppm, tick.ask_ppm) == sides
     assert (tick.bid_size_contracts, tick.ask_size_contracts) == sizes
@@ -321,19 +332,20 @@ def test_the_books_of_an_event_agree_with_its_gamma_rows(folder: Path) -> None:
     books = {book["asset_id"]: book for book in fixtures.load(folder / "clob_books_batch_2026-05.json")}
     rows = fixtures.load(folder / "gamma_event_negrisk_multi_2026-05.json")[0]["markets"]
     for gamma in rows:
-        swept = mapper.tick(gamma, MOMENT)
+        swept = mapper.shown(gamma, MOMENT)
 
-        hot = mapper.book_tick(books[swept.token_id.removeprefix("POLY:")], swept, MOMENT)
+        hot = mapper.book_shown(books[swept.token_id.removeprefix("POLY:")], swept)
 
-        assert (hot.bid_ppm, hot.ask_ppm, hot.price_ppm) == (swept.bid_ppm, swept.ask_ppm, swept.price_ppm)
+        mine, theirs = hot.quote, swept.quote
+        assert (mine.bid_ppm, mine.ask_ppm, mine.price_ppm) == (theirs.bid_ppm, theirs.ask_ppm, theirs.price_ppm)
 
 
 def test_the_order_of_levels_does_not_matter(folder: Path) -> None:
     book = row(folder, "clob_book_small.json")
     turned = book | {side: book[side][::-1] for side in ("bids", "asks")}
-    newest = tick_of(folder, "gamma_markets_page_2026-06.json")
+    newest = shown_of(folder, "gamma_markets_page_2026-06.json")
 
-    assert mapper.book_tick(turned, newest, MOMENT) == mapper.book_tick(book, newest, MOMENT)
+    assert mapper.book_shown(turned, newest) == mapper.book_shown(book, newest)
 
 
 @pytest.mark.parametrize("levels", [[{"price": "x", "size": "1"}], [{"price": "0.5"}], ["0.5"], 7])
@@ -341,4 +353,4 @@ def test_a_broken_book_is_refused(folder: Path, levels: Any) -> None:
     book = row(folder, "clob_book_small.json") | {"bids": levels}
 
     with pytest.raises(BadMessageError, match="bad_book"):
-        mapper.book_tick(book, tick_of(folder, "gamma_markets_page_2026-06.json"), MOMENT)
+        mapper.book_shown(book, shown_of(folder, "gamma_markets_page_2026-06.json"))

@@ -1,0 +1,137 @@
+"""From a page to messages: what it says is read, compared with what is known, and published or counted by reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from prometheus_client import Counter as Metric
+
+from kernel.errors import BadMessageError
+from producers import catalog
+from producers.base import Mapped, Page, Reader
+from producers.fields import Row
+from producers.shards import Shard
+from producers.ticks import Moment, Shown, tick_of
+from producers.tracked import Tracked
+from producers.venue_clock import VenueClock
+from schemas.events import Market, Tick
+
+LEFT_OUT = Metric("movers_left_out", "What a venue showed and was not published, by reason", ["venue", "reason"])
+
+_LEARNS = frozenset(("crawl", "lookup"))
+"""Errands whose rows are read for metadata whether or not anything seems to have changed."""
+
+
+class Out(Protocol):
+    """Where messages go; an `Outbox`, or a tape's replay."""
+
+    def market(self, market: Market) -> None:
+        """A market's metadata."""
+
+    def tick(self, tick: Tick, category: str) -> None:
+        """A quote."""
+
+    def refused(self, error: BadMessageError, channel: str) -> None:
+        """Something unusable."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one round."""
+
+    pages: int = 0
+    rows: int = 0
+    bad: int = 0
+    published: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    markets: set[str] = field(default_factory=set)
+    """Markets that were shown."""
+    newest_us: int = 0
+    """As of when the newest page was."""
+
+
+class Intake:
+    """Takes in one collector's pages, whatever they were asked for, in their order of arrival.
+
+    Each state that a page shows is published or counted by reason: nothing else happens to it. Told the same pages
+    it publishes the same messages, so a recording can be played through it.
+    """
+
+    def __init__(self, shard: Shard, reader: Reader, tracked: Tracked, clock: VenueClock, out: Out) -> None:
+        self._shard = shard
+        self._reader = reader
+        self._tracked = tracked
+        self._clock = clock
+        self._out = out
+
+    def take(self, page: Page, tally: Tally) -> Moment:
+        """One page. Returns when its content was true."""
+        moment = self._moment(page)
+        shown = catalog.show(self._reader, page, moment, self._tracked.last_shown)
+        learnt = self._learnt(page, shown, moment)
+        self._account(page, shown, learnt, tally)
+        tally.newest_us = max(tally.newest_us, moment.as_of_us)
+        for market in learnt.events:
+            if self._shard.owns(market.market_id, market.category) and self._tracked.changed(market):
+                self._out.market(market)
+        for state, _ in shown.events:
+            self._admit(state, moment, tally)
+        return moment
+
+    def _moment(self, page: Page) -> Moment:
+        received = page.received
+        stamp = self._clock.read(received)
+        return Moment(
+            as_of_us=stamp.as_of_us,
+            ts_received_us=received.ts_received_us,
+            ts_event_basis=stamp.basis,
+            source=received.errand.source,
+            heartbeat_s=received.errand.promise_s,
+            flags=stamp.flags,
+            ts_venue_us=received.ts_venue_us,
+            ts_sent_us=received.date_us,
+        )
+
+    def _learnt(self, page: Page, shown: Mapped[tuple[Shown, Row]], moment: Moment) -> Mapped[Market]:
+        """Metadata of a page: all of it where it was asked for, else of markets whose status was never told so."""
+        if page.received.errand.word in _LEARNS:
+            return catalog.learn(self._reader, page, moment)
+        if page.kind in catalog.BARE_KINDS or self._shard.category:  # a bare row does not tell the category surely
+            return Mapped()
+        untold = [row for state, row in shown.events if self._tracked.untold(state)]
+        if not untold:
+            return Mapped()
+        return catalog.learn(self._reader, replace(page, rows=untold), moment)
+
+    def _admit(self, shown: Shown, moment: Moment, tally: Tally) -> None:
+        market_id = shown.market_id
+        tally.markets.add(market_id)
+        category = self._tracked.category(market_id)
+        if not self._shard.owns(market_id, category):
+            self._leave_out("other_shard", 1, tally)
+            return
+        verdict = self._tracked.admit(shown, moment)
+        if verdict.left_out:
+            self._leave_out(verdict.left_out, 1, tally)
+            return
+        tick = tick_of(self._shard.venue, shown, moment, verdict.ts_event_us, after_gap=verdict.after_gap)
+        self._out.tick(tick, self._tracked.category(market_id) or category)
+        tally.published += 1
+
+    def _account(self, page: Page, shown: Mapped[tuple[Shown, Row]], learnt: Mapped[Market], tally: Tally) -> None:
+        """Counts a page's rows, each once though it was read for its price and for its metadata."""
+        told = {(error.reason, error.body) for error in shown.bad}
+        bad = [*shown.bad, *(error for error in learnt.bad if (error.reason, error.body) not in told)]
+        for error in bad:
+            self._out.refused(error, page.received.channel)
+        for reason, count in shown.left_out.items():
+            self._leave_out(reason, count, tally)
+        tally.pages += 1
+        tally.rows += len(shown.events) + len(bad)
+        tally.bad += len(bad)
+
+    def _leave_out(self, reason: str, count: int, tally: Tally) -> None:
+        LEFT_OUT.labels(self._shard.venue, reason).inc(count)
+        tally.left_out[reason] += count

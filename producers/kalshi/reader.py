@@ -1,0 +1,54 @@
+"""Reads Kalshi's rows: kinds `series`, `events` (markets inside) and `markets`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from producers.base import LastShown
+from producers.fields import Row
+from producers.kalshi import mapper, wire
+from producers.kalshi.settings import ID_PREFIX
+from producers.ticks import Moment, Shown
+from schemas.events import Market
+
+
+class KalshiReader:
+    """Remembers the series with their categories, and the events."""
+
+    def __init__(self) -> None:
+        self._series: dict[str, mapper.Series] = {}
+        self._events: dict[str, mapper.Event] = {}
+
+    def unfold(self, kind: str, row: Row) -> Iterator[tuple[mapper.Event, Any]]:
+        """The markets of an event, or the market itself with the event it names. A series has none."""
+        if kind == "series":
+            ticker, of_series = mapper.series(row)
+            self._series[ticker] = of_series
+        elif kind == "events":
+            of_event = mapper.event(row)
+            self._events[of_event.ticker] = of_event
+            for nested in row.get("markets") or ():
+                yield of_event, nested
+        else:
+            yield self._events.get(str(row.get("event_ticker")), mapper.Event()), row
+
+    def left_out(self, row: Row) -> str:
+        """Combinations that users make are no markets of ours."""
+        return "combo" if wire.is_combo(row) else ""
+
+    def market(self, context: mapper.Event, row: Row, moment: Moment) -> Market:
+        """A market row as a Market."""
+        return mapper.market(row, context, self._series.get(context.series, mapper.Series()), moment)
+
+    def shown(self, kind: str, row: Row, moment: Moment, last: LastShown) -> Shown:
+        """What a market row shows; it says everything by itself."""
+        return mapper.shown(row)
+
+    def market_id(self, venue_market_id: str) -> str:
+        """Our id of a market from its ticker."""
+        return ID_PREFIX + venue_market_id
+
+    def hot_id(self, market_id: str, token_id: str) -> str:
+        """Its ticker."""
+        return market_id.removeprefix(ID_PREFIX)

@@ -1,0 +1,63 @@
+"""Reads Polymarket's rows: kinds `events` (markets inside), `markets` (Gamma rows) and `books` (CLOB)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from producers.base import LastShown
+from producers.catalog import as_object
+from producers.fields import Row
+from producers.polymarket import mapper, wire
+from producers.polymarket.settings import ID_PREFIX
+from producers.ticks import Moment, Shown
+from schemas.events import Market
+
+
+class PolymarketReader:
+    """Remembers the events with their tags, which market rows come without."""
+
+    def __init__(self) -> None:
+        self._events: dict[str, mapper.Event] = {}
+
+    def unfold(self, kind: str, row: Row) -> Iterator[tuple[mapper.Event, Any]]:
+        """The markets of an event, or the market itself with its event."""
+        if kind == "events":
+            of_event = mapper.event(row)
+            self._events[of_event.event_id] = of_event
+            for nested in row.get("markets") or ():
+                yield of_event, nested
+        else:
+            yield self._event_of(row), row
+
+    def left_out(self, row: Row) -> str:
+        """Places kept free for outcomes to come are no markets yet."""
+        return "placeholder" if wire.is_placeholder(row) else ""
+
+    def market(self, context: mapper.Event, row: Row, moment: Moment) -> Market:
+        """A Gamma row as a Market."""
+        return mapper.market(row, context, moment)
+
+    def shown(self, kind: str, row: Row, moment: Moment, last: LastShown) -> Shown | None:
+        """What a Gamma row or a book shows. A book of a token that no Gamma row has named says nothing."""
+        if kind != "books":
+            return mapper.shown(row, moment)
+        newest = last(ID_PREFIX + str(row.get("asset_id")))
+        return None if newest is None else mapper.book_shown(row, newest)
+
+    def market_id(self, venue_market_id: str) -> str:
+        """Our id of a market from its condition id."""
+        return ID_PREFIX + venue_market_id
+
+    def hot_id(self, market_id: str, token_id: str) -> str:
+        """Its outcome 0 token."""
+        return token_id.removeprefix(ID_PREFIX)
+
+    def _event_of(self, row: Row) -> mapper.Event:
+        """The event of a bare market row: the stub inside has no tags, so the one met in a crawl is preferred."""
+        stubs = row.get("events")
+        if not isinstance(stubs, list) or not stubs:
+            return mapper.Event()
+        # A market can list several events; the site shows it under the first.
+        stub = mapper.event(as_object(stubs[0]))
+        return self._events.get(stub.event_id, stub)

@@ -1,0 +1,221 @@
+"""Gets messages to Kafka, or to a file while Kafka takes nothing, in their order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka.admin import AdminClient
+
+from kernel import metrics
+from kernel.errors import TransientError
+from kernel.kafka import Headers, OnDelivered, OnUndelivered, Publisher
+from kernel.logs import get_logger
+from producers.spill import Spill, Spilled
+
+log = get_logger(__name__)
+
+State = Literal["flowing", "stuck", "away", "replaying"]
+"""flowing: to Kafka. stuck: Kafka has just refused, what is queued is still to be moved to the spill. away: everything
+goes to the spill. replaying: the spill goes to Kafka, and everything new behind it."""
+
+OpenPublisher = Callable[[OnUndelivered], Publisher]
+
+_STAGE = "producer"
+_PROBE_EVERY_S = 5.0
+_REPLAY_CHUNK = 500
+_REPLAY_PATIENCE_S = 30.0
+_PURGE_S = 5.0
+_REFUSED_FOR_GOOD = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.TOPIC_AUTHORIZATION_FAILED)
+
+
+class SpillingPublisher:
+    """A publisher that loses nothing while the process lives or ends in order.
+
+    While Kafka takes nothing, messages go to the spill in their order, and from there to Kafka, before any newer one,
+    once it answers again. Call `pump` often. Not thread-safe.
+
+    Args:
+        name: whose it is, for logs.
+        open_publisher: makes Kafka's client; called again when librdkafka declares the one before broken for good.
+        admin: asks whether Kafka is back.
+        spill: where undelivered messages are kept.
+        on_delivered: told of each delivery that has no callback of its own.
+    """
+
+    def __init__(
+        self, name: str, open_publisher: OpenPublisher, admin: AdminClient, spill: Spill, on_delivered: OnDelivered
+    ) -> None:
+        self._name = name
+        self._open_publisher = open_publisher
+        self._publisher = open_publisher(self._undelivered)
+        self._admin = admin
+        self._spill = spill
+        self._on_delivered = on_delivered
+        self._replay_failed = False
+        self._probed_s = -_PROBE_EVERY_S
+        self._full_told = False
+        self.state: State = "away" if spill else "flowing"
+        self.lost = 0
+        """Messages that neither Kafka nor the spill would ever take."""
+
+    @property
+    def pending(self) -> int:
+        """Messages on their way to Kafka."""
+        return self._publisher.pending()
+
+    def publish(
+        self, topic: str, key: bytes, value: bytes, headers: Headers, on_delivered: OnDelivered | None = None
+    ) -> bool:
+        """Whether the message is on its way or in the spill. Not so where it is too large, or the spill is full."""
+        if self.state == "stuck":
+            self._give_up()  # what waits in the queue is older, so it goes to the spill first
+        if self.state == "flowing":
+            try:
+                self._publisher.publish(
+                    topic, key, value, headers, on_delivered=on_delivered or self._on_delivered, queue_timeout_s=1.0
+                )
+                return True
+            except TransientError:
+                self._give_up()
+            except KafkaException as error:
+                if error.args[0].code() in _REFUSED_FOR_GOOD:
+                    self._lose(error.args[0], topic)
+                    return False
+                self._reopen(error.args[0])
+        return self._append(Spilled(topic, key, value, tuple(headers)))
+
+    async def pump(self) -> None:
+        """Serves delivery reports; gives a stuck queue to the spill; replays the spill when Kafka is back."""
+        self._publisher.poll(0)
+        if self.state == "stuck":
+            self._give_up()
+        if self.state == "away" and time.monotonic() - self._probed_s >= _PROBE_EVERY_S:
+            self._probed_s = time.monotonic()
+            if await asyncio.to_thread(self._kafka_answers):
+                await self._replay()
+
+    def close(self, timeout_s: float) -> None:
+        """Waits for Kafka to take what is queued, then keeps the rest, also what is in flight, in the spill."""
+        if self.state in ("flowing", "stuck"):
+            self._publisher.flush(timeout_s)
+        if self._publisher.pending():
+            self._give_up(in_flight=True)
+        if self._spill:
+            log.warning("spilled_at_close", name=self._name, bytes=self._spill.waiting_bytes)
+        self._spill.close()
+
+    # ── to the spill ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _undelivered(self, message: Message, error: KafkaError) -> None:
+        if error.code() in _REFUSED_FOR_GOOD:
+            self._lose(error, message.topic())
+            return
+        if self.state == "replaying":  # it is in the spill already
+            self._replay_failed = True
+            return
+        if self.state == "flowing":
+            log.error("kafka_away", name=self._name, error=error.name(), spill_to="SPILL_DIR")
+            self.state = "stuck"
+        headers = tuple((name, value) for name, value in message.headers() or ())
+        self._append(Spilled(message.topic(), message.key() or b"", message.value() or b"", headers))
+
+    def _give_up(self, *, in_flight: bool = False) -> None:
+        """Moves what is queued to the spill; with `in_flight` also what Kafka may have got, so that it comes twice
+        rather than not at all."""
+        self.state = "away"
+        self._publisher.purge(in_flight=in_flight)
+        deadline = time.monotonic() + (_PURGE_S if in_flight else 1.0)
+        while self._publisher.flush(0.1) and time.monotonic() < deadline:
+            pass
+
+    def _reopen(self, error: KafkaError) -> None:
+        """The client is broken for good: what it still holds goes to the spill, a new one takes its place."""
+        log.error("kafka_client_broken", name=self._name, error=error.name(), detail=error.str())
+        self._give_up(in_flight=True)
+        self._publisher = self._open_publisher(self._undelivered)
+
+    def _append(self, message: Spilled) -> bool:
+        if self._spill.append(message):
+            return True
+        self.lost += 1
+        metrics.BAD_INPUT.labels(_STAGE, "spill_full").inc()
+        if not self._full_told:
+            self._full_told = True
+            log.error("spill_full", name=self._name, bytes=self._spill.waiting_bytes, topic=message.topic)
+        return False
+
+    def _lose(self, error: KafkaError, topic: str) -> None:
+        """Kafka will never take this message. The venue's data is not at fault, so it is an error of ours."""
+        self.lost += 1
+        metrics.BAD_INPUT.labels(_STAGE, "kafka_refused").inc()
+        log.error("kafka_refused", name=self._name, topic=topic, error=error.name(), detail=error.str())
+
+    # ── back to Kafka ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _kafka_answers(self) -> bool:
+        try:
+            self._admin.list_topics(timeout=2.0)
+        except KafkaException:
+            return False
+        return True
+
+    async def _replay(self) -> None:
+        """The spill to Kafka in order, chunk by chunk; stops at the first chunk that is not delivered whole."""
+        while self._publisher.pending():  # left-overs in flight from before; they end in the spill or in Kafka
+            self._publisher.poll(0.1)
+            await asyncio.sleep(0)
+        replayed, began_s = 0, time.monotonic()
+        while chunk := self._chunk():
+            if not await self._replay_chunk(chunk):
+                return
+            self._spill.mark(chunk[-1][1])
+            replayed += len(chunk)
+        self._spill.finish()
+        self.state, self._full_told = "flowing", False
+        duration_ms = round((time.monotonic() - began_s) * 1000)
+        log.info("spill_replayed", name=self._name, messages=replayed, duration_ms=duration_ms)
+
+    async def _replay_chunk(self, chunk: Sequence[tuple[Spilled, int]]) -> bool:
+        """Whether all of it was delivered."""
+        self.state, self._replay_failed = "replaying", False
+        deadline = time.monotonic() + _REPLAY_PATIENCE_S
+        try:
+            for message, _ in chunk:
+                self._publisher.publish(
+                    message.topic, message.key, message.value, message.headers, on_delivered=self._on_delivered
+                )
+            while self._publisher.pending() and not self._replay_failed and time.monotonic() < deadline:
+                self._publisher.poll(0.05)
+                await asyncio.sleep(0)
+            if self._publisher.pending() or self._replay_failed:
+                self._publisher.purge()
+                self._publisher.flush(1.0)
+                return False
+            return True
+        except TransientError:
+            return False
+        except KafkaException as error:
+            self._publisher.purge(in_flight=True)
+            self._publisher.flush(1.0)
+            self._publisher = self._open_publisher(self._undelivered)
+            log.error("kafka_client_broken", name=self._name, error=error.args[0].name())
+            return False
+        finally:
+            self.state = "away"
+
+    def _chunk(self) -> list[tuple[Spilled, int]]:
+        chunk: list[tuple[Spilled, int]] = []
+        for item in self._spill.waiting():
+            chunk.append(item)
+            if len(chunk) >= _REPLAY_CHUNK:
+                break
+        return chunk
+
+
+def opener(bootstrap: str, client_id: str, overrides: dict[str, Any] | None) -> OpenPublisher:
+    """How Kafka's client is made for a collector."""
+    return lambda on_undelivered: Publisher(bootstrap, client_id, on_undelivered, overrides)
