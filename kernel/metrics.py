@@ -21,3 +21,4 @@ STATE_DROPPED = Counter(
 )
 NEWEST_EVENT = Gauge("movers_newest_event_timestamp_seconds", "Venue time of the newest event seen", ["stage", "venue"])
 ROWS = Counter("movers_rows", "Rows written to the store", ["table"])
+SET_BACK = Counter("movers_kafka_set_back", "Partitions found without data that they had before", ["stage", "topic"])

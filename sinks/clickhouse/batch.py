@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import Message
 
@@ -16,13 +16,24 @@ from schemas.events import Alert, Bar, FeedStatus, Market, Move, Tick
 from schemas.topics import ALERTS, BARS, FEED_STATUS, MARKETS, MOVES, TICKS, Topic
 from sinks.clickhouse.checks import check_storable
 
+Place = tuple[str, int]
+"""Topic and partition."""
+
+
+class Span(NamedTuple):
+    """Offsets of one place, both included, in one epoch of its topic."""
+
+    epoch: str
+    first: int
+    last: int
+
 
 @dataclass(slots=True)
 class Batch:
     """What one turn of the sink's loop stores.
 
-    `tick_places` are (partition, offset) of `ticks`. `offsets` holds the last offset by (topic, partition), `first`
-    the first one; `counts` the messages by topic.
+    `tick_places` are (partition, offset) of `ticks`. `offsets` holds the last offset of each place, `first` the first
+    one, `leader_epochs` the leader's epoch of the last; `counts` the messages by topic.
     """
 
     markets: list[Market] = field(default_factory=list)
@@ -33,8 +44,9 @@ class Batch:
     alerts: list[Alert] = field(default_factory=list)
     statuses: list[FeedStatus] = field(default_factory=list)
     rejected: list[Refused] = field(default_factory=list)
-    first: dict[tuple[str, int], int] = field(default_factory=dict)
-    offsets: dict[tuple[str, int], int] = field(default_factory=dict)
+    first: dict[Place, int] = field(default_factory=dict)
+    offsets: dict[Place, int] = field(default_factory=dict)
+    leader_epochs: dict[Place, int] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -42,16 +54,22 @@ class Batch:
         """Messages in the batch, refused ones included."""
         return self.counts.total()
 
-    def token(self, epochs: Mapping[str, str]) -> str:
-        """Names exactly this batch: every topic, its epoch, partition, first and last offset.
+    def spans(self, epochs: Mapping[Place, str]) -> dict[Place, Span]:
+        """The offsets that the batch covers."""
+        return {place: Span(epochs[place], self.first[place], last) for place, last in self.offsets.items()}
 
-        Without the last offset a longer batch from the same start would be taken for this one, and dropped.
-        """
-        parts = [
-            f"{topic}@{epochs[topic]}/{partition}:{self.first[topic, partition]}-{last}"
-            for (topic, partition), last in sorted(self.offsets.items())
-        ]
-        return ",".join(parts)
+
+def insert_token(table: str, topic: str, spans: Mapping[Place, Span]) -> str:
+    """Names exactly the rows of a table that come from the spans of a topic.
+
+    Without the last offset a longer batch from the same start would be taken for this one, and dropped.
+    """
+    parts = [
+        f"{partition}@{span.epoch}:{span.first}-{span.last}"
+        for (name, partition), span in sorted(spans.items())
+        if name == topic
+    ]
+    return f"{table}/{topic}/{','.join(parts)}"
 
 
 class Reader:
@@ -79,6 +97,7 @@ class Reader:
             topic, partition, offset = message.topic(), message.partition(), message.offset()
             batch.first.setdefault((topic, partition), offset)
             batch.offsets[topic, partition] = offset
+            batch.leader_epochs[topic, partition] = -1 if (epoch := message.leader_epoch()) is None else epoch
             batch.counts[topic] += 1
             try:
                 # A tombstone of a compacted topic has no value: nothing to store, and no harm in it.

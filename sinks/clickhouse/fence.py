@@ -2,71 +2,113 @@
 
 The store's `ingest_offsets` say up to where everything is stored; reading goes on one after. So an offset committed too
 late doubles nothing, and a store that was emptied or set back is filled again from what Kafka still holds.
+
+A topic made anew counts from 0 again: its id is its epoch. A partition that has lost its newest data (a power cut, a
+restored disk) gives offsets out a second time: its epoch goes on with a number behind the id, and reading goes back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
+from sinks.clickhouse.batch import Place
 
-from kernel.errors import KafkaAwayError, UserError
-from kernel.logs import get_logger
+REREAD_US = 3_600_000_000
+"""How far before the fence was stored reading goes back when a partition was set back.
 
-log = get_logger(__name__)
-
-_TIMEOUT_S = 10.0
+What a power cut takes was not on the disk yet, which is minutes; the ticks read twice are recognised.
+"""
 
 
-def topic_epochs(bootstrap: str, topics: Iterable[str]) -> dict[str, str]:
-    """What tells a topic from an earlier one of the same name: its id, or the cluster's where topics have none.
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Up to where a place is stored, in one epoch. leader_epoch: of the message at `last_offset`, -1 when not known."""
 
-    Kafka gives topics an id (KIP-516); a broker without them answers zero (seen with confluent-kafka 2.12.2).
+    place: Place
+    epoch: str
+    last_offset: int
+    leader_epoch: int = -1
+    stored_at_us: int = 0
 
-    Raises:
-        KafkaAwayError: the broker does not answer, or a topic is missing.
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What Kafka holds of a place.
+
+    low, high: first and next offset. leader_epoch: of the message at the fence, None when there is none any more.
+    reread_from: first offset of the time to go back to, None when nothing is as new.
     """
-    # Level 4: without the client's remark, at each end, that a background queue was not empty.
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 4})
-    try:
-        cluster_id = str(admin.list_topics(timeout=_TIMEOUT_S).cluster_id)
-        futures = admin.describe_topics(TopicCollection(list(topics)), request_timeout=_TIMEOUT_S)
-        described = {name: future.result(_TIMEOUT_S) for name, future in futures.items()}
-    except (KafkaException, TimeoutError) as error:
-        raise KafkaAwayError(f"Kafka at {bootstrap} cannot describe our topics: {error}") from error
-    return {name: _epoch(topic.topic_id, cluster_id) for name, topic in described.items()}
+
+    low: int
+    high: int
+    leader_epoch: int | None = None
+    reread_from: int | None = None
 
 
-def _epoch(topic_id: object, cluster_id: str) -> str:
-    """22 characters of base64; all A is the zero id."""
-    text = str(topic_id)
-    return text if topic_id is not None and text.strip("A") else cluster_id
+@dataclass(slots=True)
+class Positions:
+    """Where each place is read on, in which epoch, and what had to be noticed on the way.
 
-
-def starting_offsets(
-    reader: Consumer, partitions: Iterable[TopicPartition], fences: Mapping[tuple[str, int], int]
-) -> dict[tuple[str, int], int]:
-    """Offset to read next, by (topic, partition): one after the fence, else the oldest that Kafka holds.
-
-    Raises:
-        KafkaAwayError: the broker does not answer.
-        UserError: the store is ahead of the log, so the topic was made anew under the same epoch.
+    lost: first and last offset of messages that Kafka deleted before they were stored. set_back: the fence of places
+    whose log has lost messages that are stored.
     """
-    offsets: dict[tuple[str, int], int] = {}
-    for partition in partitions:
-        key = (partition.topic, partition.partition)
-        try:
-            low, high = reader.get_watermark_offsets(partition, timeout=_TIMEOUT_S)
-        except KafkaException as error:
-            raise KafkaAwayError(f"Kafka does not tell the ends of {key}: {error}") from error
-        wanted = fences.get(key, -1) + 1
-        if wanted > high:
-            raise UserError(
-                f"{key[0]} partition {key[1]} ends at offset {high}, but the store has it up to {wanted - 1}; if the "
-                f"topic was made anew, delete its rows from the table ingest_offsets and start again"
-            )
-        if 0 < wanted < low:
-            log.error("messages_lost", topic=key[0], partition=key[1], stored_to=wanted - 1, kafka_from=low)
-        offsets[key] = max(wanted, low)
-    return offsets
+
+    offsets: dict[Place, int] = field(default_factory=dict)
+    epochs: dict[Place, str] = field(default_factory=dict)
+    lost: dict[Place, tuple[int, int]] = field(default_factory=dict)
+    set_back: dict[Place, int] = field(default_factory=dict)
+
+
+def in_force(fences: Iterable[Fence], topic_ids: Mapping[str, str]) -> dict[Place, Fence]:
+    """The fence of each place in the epoch that its topic has now."""
+    newest: dict[Place, Fence] = {}
+    for fence in fences:
+        topic_id, number = _parts(fence.epoch)
+        if topic_id != topic_ids.get(fence.place[0]):
+            continue
+        known = newest.get(fence.place)
+        if known is None or number > _parts(known.epoch)[1]:
+            newest[fence.place] = fence
+    return newest
+
+
+def positions(ends: Mapping[Place, Ends], fences: Mapping[Place, Fence], topic_ids: Mapping[str, str]) -> Positions:
+    """Where to read on: one after the fence; without one, the oldest that Kafka holds."""
+    found = Positions()
+    for place, end in ends.items():
+        fence = fences.get(place)
+        if fence is None:
+            found.offsets[place], found.epochs[place] = end.low, topic_ids[place[0]]
+        elif _is_set_back(fence, end):
+            again = end.high if end.reread_from is None else end.reread_from
+            found.offsets[place] = min(max(again, end.low), end.high)
+            found.epochs[place] = _next_epoch(fence.epoch)
+            found.set_back[place] = fence.last_offset
+        else:
+            wanted = fence.last_offset + 1
+            found.offsets[place], found.epochs[place] = max(wanted, end.low), fence.epoch
+            if wanted < end.low:
+                found.lost[place] = (wanted, end.low - 1)
+    return found
+
+
+def _is_set_back(fence: Fence, end: Ends) -> bool:
+    """The log is shorter than what was read from it, or has another leader's message in that place."""
+    if fence.last_offset >= end.high:
+        return True
+    return (
+        end.leader_epoch is not None
+        and -1 not in (fence.leader_epoch, end.leader_epoch)
+        and (fence.leader_epoch != end.leader_epoch)
+    )
+
+
+def _parts(epoch: str) -> tuple[str, int]:
+    topic_id, _, number = epoch.partition("~")
+    return topic_id, int(number or 0)
+
+
+def _next_epoch(epoch: str) -> str:
+    topic_id, number = _parts(epoch)
+    return f"{topic_id}~{number + 1}"

@@ -76,9 +76,12 @@ FEED_STATUS = Table(
         "ticks_published", "bad_messages", "gap_started", "clock_skew_ms", "event_id",
     ),
 )  # fmt: skip
-INGEST_OFFSETS = Table("ingest_offsets", ("topic", "partition", "epoch", "last_offset"))
+INGEST_OFFSETS = Table("ingest_offsets", ("topic", "partition", "epoch", "last_offset", "leader_epoch"))
+INGEST_PENDING = Table("ingest_pending", ("owner", "generation", "number", "ranges", "skipped"))
 
-TABLES = (MARKETS, MARKET_TOKENS, SNAPSHOTS, OHLCV_1M, MOVERS_LATEST, ALERTS, FEED_STATUS, INGEST_OFFSETS)
+TABLES = (
+    MARKETS, MARKET_TOKENS, SNAPSHOTS, OHLCV_1M, MOVERS_LATEST, ALERTS, FEED_STATUS, INGEST_OFFSETS, INGEST_PENDING,
+)  # fmt: skip
 
 
 @lru_cache(maxsize=1 << 17)

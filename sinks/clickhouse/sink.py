@@ -1,38 +1,41 @@
 """The sink: Kafka to ClickHouse, in batches, each event stored once.
 
-One turn of the loop: take what Kafka has (up to `BATCH_MESSAGES`, at most `BATCH_WAIT_S`), decode it, insert it table
-by table, record the offsets in the store's fence, commit them to Kafka. Nothing is kept between turns, so a crash at
-any point means: read on after the fence. What was inserted after the last fence comes again and is recognised, ticks by
-`SeenTicks`, all else by the tables' own replacing keys.
+One turn of the loop: take what Kafka has (up to `BATCH_MESSAGES`, at most `BATCH_WAIT_S`), decode it, record the
+offsets as pending, ask Kafka whether the partitions are still ours, insert table by table, record the offsets in the
+store's fence, commit them to Kafka. Nothing is kept between turns, so a crash at any point means: carry out what is
+pending (`takeover.py`), read on after the fence. Ticks that were published twice are recognised by `SeenTicks`.
 """
 
 from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from kernel.clock import SystemClock
 from kernel.dead_letters import BadInputLimit, DeadLetters
-from kernel.errors import PermanentError, TransientError
+from kernel.errors import KafkaAwayError, PermanentError, TransientError
 from kernel.kafka import LinkWatch, consumer
 from kernel.logs import get_logger
-from kernel.metrics import LAG, MESSAGES, NEWEST_EVENT, ROWS
+from kernel.metrics import LAG, MESSAGES, NEWEST_EVENT
 from kernel.process import Process, Stopped, living
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from schemas.events import Tick
 from schemas.topics import ALERTS, BARS, FEED_STATUS, MARKETS, MOVES, TICKS
 from schemas.units import US_PER_S
-from sinks.clickhouse import rows as to
-from sinks.clickhouse.batch import Batch, Reader
-from sinks.clickhouse.fence import starting_offsets, topic_epochs
+from sinks.clickhouse.batch import Batch, Place, Reader
+from sinks.clickhouse.insert import insert_batch
+from sinks.clickhouse.log_ends import TopicFacts, Topics
+from sinks.clickhouse.pending import Pending
 from sinks.clickhouse.ranking import Ranking
 from sinks.clickhouse.seen import SeenTicks
 from sinks.clickhouse.store import Store
+from sinks.clickhouse.takeover import Takeover
 
 log = get_logger(__name__)
 
@@ -50,10 +53,26 @@ _CONSUMER_CONFIG: dict[str, Any] = {
     "group.instance.id": f"{GROUP}-{socket.gethostname()}",
     "session.timeout.ms": 10_000,
     "heartbeat.interval.ms": 2_000,
+    # We say where to read, always. An offset that Kafka does not have is an error here, never a jump to elsewhere.
+    "auto.offset.reset": "error",
+    # A leader learns of new partitions from its metadata, by default after five minutes.
+    "topic.metadata.refresh.interval.ms": 5_000,
     # What librdkafka fetches ahead while a batch is being stored.
     "queued.max.messages.kbytes": 32_768,
     "queued.min.messages": 20_000,
 }
+
+# The group has put this member out for good: another one has its name. `error.fatal()` is False for the first two.
+_PUT_OUT = frozenset({KafkaError._FATAL, KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID})
+# The group has gone on without this member, or is just sharing the partitions out anew.
+_LEFT_BEHIND = frozenset(
+    {
+        *(KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS),
+        *(KafkaError._ASSIGNMENT_LOST, KafkaError.STALE_MEMBER_EPOCH),
+    }
+)
+# The position is none that Kafka has: it deleted what was there, or lost its newest data.
+_OFF_THE_LOG = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION, KafkaError.OFFSET_OUT_OF_RANGE})
 
 T = TypeVar("T")
 
@@ -86,19 +105,27 @@ class Sink:
         self._reader = Reader(self._registry, TOPICS)
         self._ranking = Ranking(self._store, settings.rules)
         self._seen = SeenTicks()
-        watch = LinkWatch(process, GROUP, self._bootstrap)
-        self._consumer: Consumer = consumer(
-            self._bootstrap, GROUP, from_start=True, overrides={**_CONSUMER_CONFIG, **watch.config()}
-        )
-        self._epochs: dict[str, str] = {}
-        self._positions: dict[tuple[str, int], int] = {}
+        self._topics = Topics(self._bootstrap, [t.name for t in TOPICS])
+        self._takeover = Takeover(self._store, self._reader, self._dead_letters, self._bootstrap)
+        self._consumer = self._new_consumer()
+        self._names = [t.name for t in TOPICS]
+        self._assigned: list[Place] = []
+        self._epochs: dict[Place, str] = {}
+        self._positions: dict[Place, int] = {}
+        self._known: dict[str, TopicFacts] = {}
+        self._pending = Pending("", 0)
         self._reassigned = False
         self._waiting = False
 
+    def _new_consumer(self) -> Consumer:
+        watch = LinkWatch(self._process, GROUP, self._bootstrap)
+        overrides = {**_CONSUMER_CONFIG, **watch.config()}
+        return consumer(self._bootstrap, GROUP, from_start=True, overrides=overrides)
+
     def run(self) -> None:
         """Turns the loop until stopped."""
-        self._consumer.subscribe([t.name for t in TOPICS], on_assign=self._on_assign, on_revoke=self._on_revoke)
-        log.info("sink_started", topics=[t.name for t in TOPICS])
+        self._subscribe()
+        log.info("sink_started", topics=self._names)
         try:
             while not self._process.stopping.is_set():
                 try:
@@ -112,8 +139,10 @@ class Sink:
 
     def _turn(self) -> None:
         messages = self._consumer.consume(BATCH_MESSAGES, timeout=BATCH_WAIT_S)
+        self._notice(self._topics.news())
         if self._reassigned:
             # Whatever came in this call may belong to positions that no longer hold; it is read again.
+            self._refuse_put_out(messages)
             self._until_done(self._take_positions)
             return
         self._process.beat()
@@ -122,6 +151,7 @@ class Sink:
             self._store_batch(batch)
 
     def _expected(self, messages: list[Message]) -> list[Message]:
+        self._refuse_put_out(messages)
         good = []
         for message in messages:
             error = message.error()
@@ -129,11 +159,18 @@ class Sink:
                 position = self._positions.get((message.topic(), message.partition()))
                 if position is not None and message.offset() >= position:
                     good.append(message)
-            elif error.fatal():
-                raise PermanentError(f"Kafka put this sink out: {error.str()}")
-            else:
-                log.warning("kafka_error", code=error.name(), detail=error.str())
+                continue
+            log.warning("kafka_error", code=error.name(), detail=error.str())
+            if error.code() in _OFF_THE_LOG:
+                self._reassigned = True
         return good
+
+    @staticmethod
+    def _refuse_put_out(messages: list[Message]) -> None:
+        for message in messages:
+            error = message.error()
+            if error is not None and (error.fatal() or error.code() in _PUT_OUT):
+                raise PermanentError(f"Kafka put this sink out: {error.str()}")
 
     def _store_batch(self, batch: Batch) -> None:
         started_s = time.monotonic()
@@ -141,33 +178,47 @@ class Sink:
             self._until_done(lambda: self._dead_letters.put(batch.rejected))
         # Only the question is repeated: `new_ones` itself must see each batch once.
         fresh = self._seen.new_ones(batch.ticks, lambda late: self._until_done(lambda: self._store.stored_ticks(late)))
-        self._insert(to.MARKETS, [to.market_row(m) for m in batch.markets], batch)
-        self._insert(to.MARKET_TOKENS, [row for m in batch.markets for row in to.market_token_rows(m)], batch)
-        ticks = zip(batch.ticks, batch.tick_places, fresh, strict=True)
-        self._insert(to.SNAPSHOTS, [to.tick_row(tick, *place) for tick, place, is_fresh in ticks if is_fresh], batch)
+        skipped = frozenset(place for place, is_fresh in zip(batch.tick_places, fresh, strict=True) if not is_fresh)
+        self._pending = replace(
+            self._pending, number=self._pending.number + 1, spans=batch.spans(self._epochs), skipped=skipped
+        )
+        self._until_done(lambda: self._store.record(self._pending))
+        # Only now, and after the record: a successor that has the partitions by then finds it.
+        self._until_done(self._confirm_membership)
+        insert_batch(self._store, batch, self._pending, self._until_done)
         self._measure_lag(tick for tick, is_fresh in zip(batch.ticks, fresh, strict=True) if is_fresh)
-        self._insert(to.OHLCV_1M, [to.bar_row(bar) for bar in batch.bars], batch)
-        self._insert(to.MOVERS_LATEST, to.newest_move_rows(batch.moves), batch)
-        self._insert(to.ALERTS, [to.alert_row(alert) for alert in batch.alerts], batch)
-        self._insert(to.FEED_STATUS, [to.feed_status_row(status) for status in batch.statuses], batch)
         self._turn_minute(batch)
-        self._until_done(lambda: self._store.store_fences(batch.offsets, self._epochs))
+        self._until_done(lambda: self._store.store_fences(batch.offsets, self._epochs, batch.leader_epochs))
         self._commit(batch)
         log.debug(
             "batch_stored",
             messages=batch.messages,
             ticks=len(batch.ticks),
-            known_ticks=fresh.count(False),
+            known_ticks=len(skipped),
             rejected=len(batch.rejected),
             duration_ms=round((time.monotonic() - started_s) * 1000),
         )
         self._limit.saw(batch.messages, len(batch.rejected))
 
-    def _insert(self, table: to.Table, rows: list[to.Row], batch: Batch) -> None:
-        if rows:
-            token = f"{table.name}:{len(rows)}:{batch.token(self._epochs)}"
-            self._until_done(lambda: self._store.insert(table, rows, token))
-            ROWS.labels(table.name).inc(len(rows))
+    def _confirm_membership(self) -> None:
+        """Asks Kafka, by a commit of where we stand, whether the partitions are still ours.
+
+        Raises:
+            KafkaAwayError: no answer.
+            PermanentError: another member has our name.
+            _Reassigned: the group went on without us.
+        """
+        places = [TopicPartition(*place, offset) for place, offset in self._positions.items()]
+        try:
+            self._consumer.commit(offsets=places, asynchronous=False)
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code in _PUT_OUT:
+                raise PermanentError(f"Kafka put this sink out: {error.args[0].str()}") from error
+            if code in _LEFT_BEHIND:
+                self._reassigned = True
+                raise _Reassigned from error
+            raise KafkaAwayError(f"Kafka does not take a position: {error.args[0].str()}") from error
 
     def _measure_lag(self, ticks: Iterable[Tick]) -> None:
         now_us = time.time_ns() // 1_000
@@ -197,32 +248,70 @@ class Sink:
         except KafkaException as error:
             log.warning("commit_failed", detail=str(error))
 
-    def _on_assign(self, reader: Consumer, partitions: list[TopicPartition]) -> None:
-        # Only noted here: the positions come from the store, and waiting for it inside this callback would block Kafka.
-        reader.assign(partitions)
-        if partitions:
-            reader.pause(partitions)
-        self._reassigned = True
+    def _subscribe(self) -> None:
+        self._consumer.subscribe(self._names, on_assign=self._on_assign, on_revoke=self._on_revoke)
 
-    def _on_revoke(self, _reader: Consumer, _partitions: list[TopicPartition]) -> None:
+    def _on_assign(self, reader: Consumer, partitions: list[TopicPartition]) -> None:
+        # Only noted: the positions come from the store, and waiting for it inside this callback would block Kafka.
+        reader.assign([])
+        self._assigned = [(p.topic, p.partition) for p in partitions]
         self._positions = {}
         self._reassigned = True
 
+    def _on_revoke(self, reader: Consumer, _partitions: list[TopicPartition]) -> None:
+        reader.unassign()
+        self._assigned = []
+        self._positions = {}
+        self._reassigned = True
+
+    def _notice(self, topics: Mapping[str, TopicFacts]) -> None:
+        """A topic made anew, or with more partitions: neither does the client take up by itself, or not always."""
+        before, self._known = self._known, {**self._known, **topics}
+        changed = {name: now for name, now in topics.items() if name in before and now != before[name]}
+        made_anew = [name for name, now in changed.items() if now.topic_id != before[name].topic_id]
+        for name, now in changed.items():
+            event = "topic_made_anew" if name in made_anew else "partitions_added"
+            log.warning(event, topic=name, partitions=now.partitions, before=before[name].partitions)
+        if made_anew:
+            # A client that has read the old topic may never read the new one (librdkafka 2.12.1).
+            self._consumer.close()
+            self._consumer = self._new_consumer()
+            self._assigned, self._positions, self._reassigned = [], {}, True
+            self._subscribe()
+        elif changed:
+            self._share_out_anew()
+
+    def _share_out_anew(self) -> None:
+        """Makes the group share its partitions out again: a member that asks for something else has it do so.
+
+        A static member that comes back gets the assignment of before, and nobody of the group looks whether there are
+        more partitions by now. The order of the names is what the broker sees as something else.
+        """
+        self._names = [*self._names[1:], self._names[0]]
+        self._subscribe()
+
     def _take_positions(self) -> None:
-        partitions = self._consumer.assignment()
-        if not partitions:
+        if not self._assigned:
             self._reassigned = False
             return
-        self._epochs = topic_epochs(self._bootstrap, [t.name for t in TOPICS])
-        fences = self._store.fences(self._epochs)
-        positions = starting_offsets(self._consumer, partitions, fences)
+        is_first = not self._known
+        self._notice(self._topics.look())
+        if not self._assigned:
+            raise _Reassigned
+        existing = {(name, number) for name, facts in self._known.items() for number in range(facts.partitions)}
+        if not existing.issuperset(self._assigned) or (is_first and existing != set(self._assigned)):
+            # An assignment from before there were as many, or fewer. Where other sinks have the rest it costs a moment.
+            log.info("sharing_out_anew", assigned=len(self._assigned), existing=len(existing))
+            self._share_out_anew()
+            raise _Reassigned
+        positions = self._takeover.positions(self._consumer, self._assigned, self._known)
+        self._positions, self._epochs = positions.offsets, positions.epochs
+        self._confirm_membership()
+        self._pending = self._takeover.finish_pending(positions)
         self._seen.restart(self._store.newest_ticks())
         self._reassigned = False
-        self._positions = positions
-        places = [TopicPartition(topic, partition, offset) for (topic, partition), offset in positions.items()]
-        self._consumer.assign(places)
-        self._consumer.resume(places)
-        log.info("positions_taken", partitions=len(places), fenced=sum(1 for key in positions if key in fences))
+        self._consumer.assign([TopicPartition(*place, offset) for place, offset in positions.offsets.items()])
+        log.info("positions_taken", partitions=len(positions.offsets))
 
     def _until_done(self, step: Callable[[], T]) -> T:
         """Repeats a step while what it needs is away. Kafka is polled meanwhile, paused: memory stays bounded."""

@@ -6,7 +6,7 @@ a failed insert with the identical rows and token before anything else, so an an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -18,7 +18,10 @@ from kernel.clickhouse import connect
 from kernel.errors import StoreAwayError, UserError
 from kernel.settings import ClickHouseSettings
 from schemas.units import US_PER_S
-from sinks.clickhouse.rows import INGEST_OFFSETS, TABLES, Row, Table, as_columns
+from sinks.clickhouse.batch import Place, Span
+from sinks.clickhouse.fence import Fence
+from sinks.clickhouse.pending import Pending
+from sinks.clickhouse.rows import INGEST_OFFSETS, INGEST_PENDING, TABLES, Row, Table, as_columns
 
 # ClickHouse error numbers that no waiting mends: unknown names, wrong types, syntax, rights, login.
 _LASTING_CODES = frozenset({16, 46, 47, 53, 60, 62, 81, 115, 192, 193, 497, 516})
@@ -30,15 +33,20 @@ _INSERT_SETTINGS: Mapping[str, Any] = {
     "max_partitions_per_insert_block": 0,
 }
 
-_HORIZON_US = 86_400 * US_PER_S
+_HORIZON_US = 3_600 * US_PER_S
 _PAIRS_PER_QUERY = 2_000
 
 _COLUMN_TYPES = "SELECT table, name, type FROM system.columns WHERE database = currentDatabase()"
-_FENCES = (
-    "SELECT topic, partition, max(last_offset) FROM ingest_offsets WHERE (topic, epoch) IN %(epochs)s GROUP BY ALL"
-)
-# One stamp from a clock that runs ahead must not push the floor above everything else.
-_NEWEST_TS = "SELECT toUnixTimestamp64Micro(maxIf(ts, ts <= now64(6) + INTERVAL 1 HOUR)) FROM snapshots"
+_FENCES = """
+SELECT topic, partition, epoch, max(last_offset), argMax(leader_epoch, last_offset),
+    toUnixTimestamp64Micro(argMax(stored_at, last_offset))
+FROM ingest_offsets WHERE topic IN %(topics)s GROUP BY topic, partition, epoch
+"""
+_PENDINGS = """
+SELECT owner, generation, argMax((number, ranges, skipped), number) FROM ingest_pending GROUP BY owner, generation
+"""
+# Known from the borders of the parts: nothing is read.
+_NEWEST_TS = "SELECT toUnixTimestamp64Micro(max(ts)) FROM snapshots"
 _NEWEST_TICKS = """
 SELECT token_id, toUnixTimestamp64Micro(max(ts)) FROM snapshots
 WHERE ts >= fromUnixTimestamp64Micro(toInt64(%(floor)s)) GROUP BY token_id
@@ -49,6 +57,9 @@ SELECT token_id, toUnixTimestamp64Micro(ts) FROM snapshots
 WHERE ts >= fromUnixTimestamp64Micro(toInt64(%(first)s)) AND ts <= fromUnixTimestamp64Micro(toInt64(%(last)s))
   AND token_id IN %(tokens)s AND toUnixTimestamp64Micro(ts) IN %(times)s
 """
+_OWN_INSERTS = "movers-sink "
+# SYNC: they have stopped when it answers. The comment of a statement is what tells ours (a setting, as in any server).
+_STOP_INSERTS = "KILL QUERY WHERE Settings['log_comment'] IN %(comments)s SYNC"
 
 
 class NewestTicks(NamedTuple):
@@ -65,6 +76,8 @@ class Store:
         self._settings = settings
         self._client: Client | None = None
         self._types: dict[tuple[str, str], str] = {}
+        self.owner = ""
+        """Whose inserts they are, so that a successor can stop them."""
 
     def close(self) -> None:
         """Closes the connection, if there is one."""
@@ -81,7 +94,11 @@ class Store:
                 table.columns,
                 column_type_names=[self._types[table.name, column] for column in table.columns],
                 column_oriented=True,
-                settings={**_INSERT_SETTINGS, "insert_deduplication_token": token},
+                settings={
+                    **_INSERT_SETTINGS,
+                    "insert_deduplication_token": token,
+                    "log_comment": _OWN_INSERTS + self.owner,
+                },
             )
 
     def command(self, sql: str, parameters: Mapping[str, Any]) -> None:
@@ -96,20 +113,33 @@ class Store:
                 sql, parameters=dict(parameters or {}), settings={"max_query_size": 16 << 20}
             ).result_rows
 
-    def fences(self, epochs: Mapping[str, str]) -> dict[tuple[str, int], int]:
-        """Highest stored offset by (topic, partition), for the given epoch of each topic."""
-        if not epochs:
-            return {}
-        found = self.rows(_FENCES, {"epochs": tuple(epochs.items())})
-        return {(topic, partition): offset for topic, partition, offset in found}
+    def fences(self, topics: Collection[str]) -> list[Fence]:
+        """Up to where each partition of the topics is stored, once for each epoch it had."""
+        return [Fence((topic, partition), *rest) for topic, partition, *rest in self.rows(_FENCES, {"topics": topics})]
 
-    def store_fences(self, offsets: Mapping[tuple[str, int], int], epochs: Mapping[str, str]) -> None:
-        """Records the highest stored offset by (topic, partition). Only after all rows up to it are stored."""
-        rows = [(topic, part, epochs[topic], offset) for (topic, part), offset in sorted(offsets.items())]
+    def store_fences(
+        self, offsets: Mapping[Place, int], epochs: Mapping[Place, str], leader_epochs: Mapping[Place, int]
+    ) -> None:
+        """Records the highest stored offset of places. Only after all rows up to it are stored."""
+        rows = [(*at, epochs[at], offset, leader_epochs.get(at, -1)) for at, offset in sorted(offsets.items())]
         self.insert(INGEST_OFFSETS, rows, token=repr(rows))
 
+    def record(self, pending: Pending) -> None:
+        """Records what is about to be inserted; the owner's earlier record goes."""
+        ranges = [(*place, *span) for place, span in sorted(pending.spans.items())]
+        row = (pending.owner, pending.generation, pending.number, ranges, sorted(pending.skipped))
+        self.insert(INGEST_PENDING, [row], token="")
+
+    def pendings(self) -> list[Pending]:
+        """The newest record of every owner."""
+        return [_pending(owner, generation, *newest) for owner, generation, newest in self.rows(_PENDINGS)]
+
+    def stop_inserts(self, owners: Collection[str]) -> None:
+        """Ends the inserts of other sinks that still run; returns when they have ended."""
+        self.command(_STOP_INSERTS, {"comments": tuple(_OWN_INSERTS + owner for owner in owners)})
+
     def newest_ticks(self) -> NewestTicks:
-        """What `SeenTicks` starts from: the newest tick of every token of the last day of stored venue time."""
+        """What `SeenTicks` starts from: the newest tick of every token of the last hour of stored venue time."""
         newest_us = self.rows(_NEWEST_TS)[0][0]
         floor_us = max(0, newest_us - _HORIZON_US)
         return NewestTicks({token: ts for token, ts in self.rows(_NEWEST_TICKS, {"floor": floor_us})}, floor_us)  # noqa: C416
@@ -151,6 +181,18 @@ class Store:
             if missing:
                 self._types = {}
                 raise UserError(f"ClickHouse has no {table.name}.{missing[0]}: run `movers migrate` first")
+
+
+def _pending(owner: str, generation: int, number: int, ranges: Any, skipped: Any) -> Pending:
+    spans = {
+        (topic, partition): Span(epoch, first, last) for topic, partition, epoch, first, last in map(_plain, ranges)
+    }
+    return Pending(owner, generation, number, spans, frozenset(_plain(pair) for pair in skipped))
+
+
+def _plain(value: Any) -> tuple[Any, ...]:
+    """A named tuple of the store: the client gives a dict."""
+    return tuple(value.values()) if isinstance(value, dict) else tuple(value)
 
 
 def _first_line(error: Exception) -> str:

@@ -34,6 +34,14 @@ def a_tick(token_id: str = "T1", ts_us: int = NOON_US, **changes: Any) -> Tick: 
     return Tick(**{**values, **changes})
 
 
+def some_ticks(count: int, first: int = 0, days: int = 1) -> list[Tick]:
+    """Ticks of 40 tokens, a second apart, spread over days of venue time."""
+    return [
+        a_tick(f"T{i % 40}", NOON_US + i * 1_000_000 + (i % days) * 86_400_000_000, bid_ppm=i % 1_000_000)
+        for i in range(first, first + count)
+    ]
+
+
 def a_window(window_s: int, **changes: Any) -> WindowMove:
     """A covered window with a move."""
     values: dict[str, Any] = {

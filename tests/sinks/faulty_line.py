@@ -1,4 +1,4 @@
-"""A line to the warehouse with faults on order: hold a request back, or carry it out and lose the answer."""
+"""A line to the warehouse with faults on order: a request held back, then dropped or delivered late; an answer lost."""
 
 from __future__ import annotations
 
@@ -10,14 +10,22 @@ from io import BufferedIOBase
 
 
 class FaultyLine:
-    """Forwards HTTP to the warehouse. Faults apply to inserts into one table, told by the request's first bytes."""
+    """Forwards HTTP to the warehouse. Faults apply to inserts into one table, told by the request's first bytes.
+
+    hold_inserts_into: the next such request is held back, until it is forgotten or delivered late; with `let_pass` so
+    many go through before. hold_answers_of: the next such request is carried out, and its answer held back for good.
+    """
 
     def __init__(self, upstream_port: int) -> None:
         self.upstream_port = upstream_port
         self.hold_inserts_into: str | None = None
+        self.hold_answers_of: str | None = None
+        self.let_pass = 0
         self.lose_answers_of: str | None = None
         self.held = threading.Event()
+        self.delivered_late = threading.Event()
         self.lost = 0
+        self._deliver = False
         self._released = threading.Event()
         line = self
 
@@ -34,7 +42,8 @@ class FaultyLine:
                 """Silent."""
 
             def _forward(self, body: bytes) -> None:
-                if not line.let_through(self.path, body):
+                is_held = line.holds(self.path, body)
+                if is_held and not line.wait_for_release():
                     self.close_connection = True
                     return
                 upstream = http.client.HTTPConnection("127.0.0.1", line.upstream_port, timeout=60)
@@ -48,6 +57,8 @@ class FaultyLine:
                     return
                 finally:
                     upstream.close()
+                if is_held:
+                    line.delivered_late.set()
                 if line.loses(self.path, body):
                     self.close_connection = True
                     return
@@ -66,16 +77,31 @@ class FaultyLine:
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
-    def let_through(self, path: str, body: bytes) -> bool:
-        """False when the request was held back and is to be forgotten."""
+    def holds(self, path: str, body: bytes) -> bool:
+        """Whether this request is the one to be held back; the fault then stops by itself."""
         if self.hold_inserts_into is None or not _inserts_into(self.hold_inserts_into, path, body):
-            return True
+            return False
+        self.let_pass -= 1
+        if self.let_pass >= 0:
+            return False
+        self.hold_inserts_into = None
         self.held.set()
-        self._released.wait(60)
-        return False
+        return True
+
+    def wait_for_release(self) -> bool:
+        """Waits; True when what is held back is to be delivered after all."""
+        self._released.wait(120)
+        return self._deliver
 
     def loses(self, path: str, body: bytes) -> bool:
         """Whether the answer of this request is to get lost; the fault then stops by itself."""
+        if self.hold_answers_of is not None and _inserts_into(self.hold_answers_of, path, body):
+            self.let_pass -= 1
+            if self.let_pass < 0:
+                self.hold_answers_of = None
+                self.held.set()
+                self._released.wait(120)
+                return True
         if self.lose_answers_of is None or not _inserts_into(self.lose_answers_of, path, body):
             return False
         self.lose_answers_of = None
@@ -84,9 +110,15 @@ class FaultyLine:
 
     def forget_held(self) -> None:
         """Drops what is held back, and holds nothing back any more."""
-        self.hold_inserts_into = None
+        self.hold_inserts_into = self.hold_answers_of = None
         self._released.set()
         self._released = threading.Event()
+
+    def deliver_held(self) -> None:
+        """Delivers what is held back, though nobody waits for the answer; returns when it was carried out."""
+        self._deliver = True
+        self._released.set()
+        assert self.delivered_late.wait(30)
 
     def close(self) -> None:
         """Ends the line."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from kernel.schema_registry import SchemaRegistry
 from kernel.settings import ClickHouseSettings
 from movers.local.ports import free_port
 from schemas.codec import Codec
-from schemas.events import Event
-from schemas.topics import CATALOGUE, Topic
+from schemas.events import Event, Tick
+from schemas.topics import CATALOGUE, TICKS, Topic
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.store import Store
 from tests.sinks.faulty_line import FaultyLine
@@ -31,8 +31,13 @@ PARTITIONS = 3
 class Broker:
     """Kafka and the registry."""
 
-    bootstrap: str
+    node: KafkaProcess
     registry_url: str
+
+    @property
+    def bootstrap(self) -> str:
+        """`bootstrap.servers`"""
+        return self.node.bootstrap
 
 
 @pytest.fixture(scope="package")
@@ -42,7 +47,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory, registry: ServiceProcess) -
     client = SchemaRegistry(registry.url)
     client.register(CATALOGUE)
     client.close()
-    yield Broker(node.bootstrap, registry.url)
+    yield Broker(node, registry.url)
     node.stop()
 
 
@@ -59,11 +64,10 @@ class Stand:
     sinks: list[MoversProcess] = field(default_factory=list)
     published: Counter[str] = field(default_factory=Counter)
 
-    def start_sink(self) -> subprocess.Popen[bytes]:
+    def start_sink(self, metrics_port: int | None = None) -> subprocess.Popen[bytes]:
         """Starts a sink, as `movers sink clickhouse` does."""
-        sink = MoversProcess.start(
-            "sink", "clickhouse", log=self.log_path, settings=self.environment(), port=self.metrics_port
-        )
+        port = metrics_port or self.metrics_port
+        sink = MoversProcess.start("sink", "clickhouse", log=self.log_path, settings=self.environment(), port=port)
         self.sinks.append(sink)
         return sink.process
 
@@ -141,6 +145,23 @@ def stand_with_own_warehouse(broker: Broker, tmp_path: Path) -> Iterator[tuple[S
     yield stand, switch
     close_stand(stand)
     running[0].terminate()
+
+
+def assert_stored_once(stand: Stand, ticks: Sequence[Tick]) -> None:
+    """Without FINAL, and only when the fence stands after the last message: a late second copy would show."""
+    stand.wait_until_taken(TICKS)
+    assert stored(stand) == identities(ticks)
+
+
+def stored(stand: Stand) -> list[tuple[str, int]]:
+    """Token and moment of every row of `snapshots`, in order."""
+    rows = stand.store.rows("SELECT token_id, toUnixTimestamp64Micro(ts) AS t FROM snapshots ORDER BY token_id, t")
+    return [(token, ts) for token, ts in rows]
+
+
+def identities(ticks: Sequence[Tick]) -> list[tuple[str, int]]:
+    """Token and moment of ticks, in order."""
+    return sorted((tick.token_id, tick.ts_event_us) for tick in ticks)
 
 
 def close_stand(stand: Stand) -> None:

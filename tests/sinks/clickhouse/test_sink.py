@@ -14,6 +14,7 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from kernel.errors import StoreAwayError
 from kernel.kafka import read_to_end, watermarks
 from kernel.process import Process
 from kernel.schema_registry import SchemaRegistry
@@ -22,10 +23,10 @@ from schemas.codec import Codec
 from schemas.events import DeadLetter, Tick
 from schemas.topics import ALERTS, BARS, DEAD_LETTERS, FEED_STATUS, MARKETS, MOVES, TICKS
 from sinks.clickhouse import sink as sink_module
-from sinks.clickhouse.fence import topic_epochs
 from sinks.clickhouse.sink import GROUP
-from tests.sinks.clickhouse.conftest import PARTITIONS, Stand, recreate_topics
-from tests.sinks.events import NOON_US, a_bar, a_market, a_move, a_status, a_tick, an_alert
+from sinks.clickhouse.store import Store
+from tests.sinks.clickhouse.conftest import PARTITIONS, Stand, assert_stored_once, recreate_topics
+from tests.sinks.events import NOON_US, a_bar, a_market, a_move, a_status, a_tick, an_alert, some_ticks
 from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -55,7 +56,7 @@ def test_every_topic_reaches_its_tables(stand: Stand) -> None:
 
 
 def test_sigterm_ends_it_with_everything_stored_and_committed(stand: Stand) -> None:
-    ticks = _ticks(3_000)
+    ticks = some_ticks(3_000)
     stand.publish(TICKS, *ticks)
     sink = stand.start_sink()
     wait_until(lambda: stand.count() > 0, "first rows")
@@ -64,12 +65,12 @@ def test_sigterm_ends_it_with_everything_stored_and_committed(stand: Stand) -> N
 
     assert sink.wait(20) == 0
     stand.start_sink()
-    _assert_stored_once(stand, ticks)
+    assert_stored_once(stand, ticks)
     wait_until(lambda: _committed(stand, TICKS.name) == len(ticks), "offsets committed")
 
 
 def test_killed_again_and_again_under_load_each_event_is_stored_once(stand: Stand) -> None:
-    ticks = _ticks(20_000)
+    ticks = some_ticks(20_000)
     feeder = threading.Thread(target=_publish_in_parts, args=(stand, ticks))
     rng = random.Random(3)
 
@@ -82,11 +83,11 @@ def test_killed_again_and_again_under_load_each_event_is_stored_once(stand: Stan
     stand.start_sink()
     feeder.join()
 
-    _assert_stored_once(stand, ticks)
+    assert_stored_once(stand, ticks)
 
 
 def test_killed_between_rows_and_fence_each_event_is_stored_once(stand: Stand) -> None:
-    ticks = _ticks(2_000, days=3)
+    ticks = some_ticks(2_000, days=3)
     stand.publish(TICKS, *ticks)
     stand.line.hold_inserts_into = "ingest_offsets"
     sink = stand.start_sink()
@@ -96,38 +97,104 @@ def test_killed_between_rows_and_fence_each_event_is_stored_once(stand: Stand) -
     sink.wait()
     stored_before = stand.count()
     stand.line.forget_held()
-    stand.publish(TICKS, *(more := _ticks(100, first=2_000)))  # so the batches of the second run end elsewhere
+    stand.publish(TICKS, *(more := some_ticks(100, first=2_000)))  # so the batches of the second run end elsewhere
     stand.start_sink()
 
     assert stored_before > 0
-    _assert_stored_once(stand, [*ticks, *more])
+    assert_stored_once(stand, [*ticks, *more])
+
+
+POINTS = {
+    "before the record": ("ingest_pending", 1, "dropped"),
+    "before the record, which comes late": ("ingest_pending", 1, "late"),
+    "after the record": ("ingest_pending", 1, "answer"),
+    "before the insert": ("snapshots", 0, "dropped"),
+    "before the insert, which comes late": ("snapshots", 0, "late"),
+    "after the insert": ("snapshots", 0, "answer"),
+    "before the fence": ("ingest_offsets", 0, "dropped"),
+    "before the fence, which comes late": ("ingest_offsets", 0, "late"),
+    "after the fence, before the commit": ("ingest_offsets", 0, "answer"),
+}
+
+
+@pytest.mark.parametrize(("table", "let_pass", "held"), POINTS.values(), ids=POINTS)
+def test_killed_at_a_named_point_each_event_is_stored_once(stand: Stand, table: str, let_pass: int, held: str) -> None:
+    """What the dead sink had sent may be delivered after its successor has read on: delayed, not dropped."""
+    ticks = some_ticks(2_000, days=3)
+    stand.publish(TICKS, *ticks)
+    stand.line.let_pass = let_pass
+    if held == "answer":
+        stand.line.hold_answers_of = table
+    else:
+        stand.line.hold_inserts_into = table
+    sink = stand.start_sink()
+    assert stand.line.held.wait(60)
+
+    sink.kill()
+    sink.wait()
+    stand.publish(TICKS, *(more := some_ticks(500, first=2_000)))  # so that the batches of the second run end elsewhere
+    stand.start_sink()
+    assert_stored_once(stand, [*ticks, *more])
+    if held == "late":
+        stand.line.deliver_held()
+        assert stand.count() == stand.count("uniqExact(token_id, ts)") == len(ticks) + len(more)
+
+
+def test_the_inserts_of_a_dead_sink_are_stopped(stand: Stand) -> None:
+    """One that runs in the store when its successor comes is ended, and waited for."""
+    stand.store.owner = "the dead one"
+    slow = (
+        "INSERT INTO ohlcv_1m (token_id, ticks) SELECT toString(sleepEachRow(1)), 1 FROM numbers(60)"
+        " SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 3000000,"
+        " log_comment = 'movers-sink the dead one'"
+    )
+    failed: list[Exception] = []
+
+    def insert() -> None:
+        other = Store(stand.clickhouse)
+        try:
+            other.command(slow, {})
+        except StoreAwayError as error:
+            failed.append(error)
+        other.close()
+
+    thread = threading.Thread(target=insert)
+    thread.start()
+    running = "system.processes WHERE query LIKE 'INSERT INTO ohlcv%'"
+    wait_until(lambda: stand.count(table=running) == 1, "the insert runs")
+
+    stand.store.stop_inserts(["the dead one"])
+
+    assert stand.count(table=running) == 0
+    thread.join(30)
+    assert "QUERY_WAS_CANCELLED" in str(failed[0])
 
 
 def test_an_answer_that_got_lost_doubles_nothing(stand: Stand) -> None:
-    ticks = _ticks(2_000, days=3)
+    ticks = some_ticks(2_000, days=3)
     stand.publish(TICKS, *ticks)
     stand.line.lose_answers_of = "snapshots"
 
     stand.start_sink()
 
-    _assert_stored_once(stand, ticks)
+    assert_stored_once(stand, ticks)
     assert stand.line.lost == 1
 
 
 def test_the_same_tick_published_again_is_not_stored_again(stand: Stand) -> None:
-    ticks = _ticks(1_000)
+    ticks = some_ticks(1_000)
     stand.publish(TICKS, *ticks)
     sink = stand.start_sink()
-    _assert_stored_once(stand, ticks)
+    assert_stored_once(stand, ticks)
 
     stand.publish(TICKS, *ticks[300:])
     stand.wait_until_taken(TICKS)
     sink.kill()
     sink.wait()
-    stand.publish(TICKS, *ticks, *(more := _ticks(10, first=1_000)))
+    stand.publish(TICKS, *ticks, *(more := some_ticks(10, first=1_000)))
     stand.start_sink()
 
-    _assert_stored_once(stand, [*ticks, *more])
+    assert_stored_once(stand, [*ticks, *more])
 
 
 def test_a_late_tick_is_stored_though_newer_ones_are(stand: Stand) -> None:
@@ -137,24 +204,24 @@ def test_a_late_tick_is_stored_though_newer_ones_are(stand: Stand) -> None:
 
     stand.publish(TICKS, a_tick(ts_us=NOON_US + 20), a_tick(ts_us=NOON_US + 10), a_tick(ts_us=NOON_US - DAY_US * 2))
 
-    _assert_stored_once(stand, [a_tick(ts_us=NOON_US + at) for at in (10, 20, 30, -DAY_US * 2)])
+    assert_stored_once(stand, [a_tick(ts_us=NOON_US + at) for at in (10, 20, 30, -DAY_US * 2)])
 
 
 def test_a_store_that_goes_away_and_comes_back_has_lost_nothing(
     stand_with_own_warehouse: tuple[Stand, Callable[[bool], None]],
 ) -> None:
     stand, switch = stand_with_own_warehouse
-    ticks = _ticks(3_000)
+    ticks = some_ticks(3_000)
     stand.publish(TICKS, *ticks[:1_000])
     sink = stand.start_sink()
-    _assert_stored_once(stand, ticks[:1_000])
+    assert_stored_once(stand, ticks[:1_000])
 
     switch(False)
     stand.publish(TICKS, *ticks[1_000:])
     wait_until(lambda: '"ok": false' in _get(stand, "/health"), "health says that the store is away")
     switch(True)
 
-    _assert_stored_once(stand, ticks)
+    assert_stored_once(stand, ticks)
     wait_until(lambda: '"ok": true' in _get(stand, "/health"), "health is good again")
     assert sink.poll() is None
 
@@ -163,18 +230,18 @@ def test_stopped_while_the_store_is_away_it_ends_and_loses_nothing(
     stand_with_own_warehouse: tuple[Stand, Callable[[bool], None]],
 ) -> None:
     stand, switch = stand_with_own_warehouse
-    ticks = _ticks(500)
+    ticks = some_ticks(500)
     switch(False)
     sink = stand.start_sink()
     stand.publish(TICKS, *ticks)
-    wait_until(lambda: '"waiting"' in stand.log_text(), "waiting for the store")
+    wait_until(lambda: '"need_away"' in stand.log_text(), "waiting for the store")
 
     sink.send_signal(signal.SIGTERM)
     assert sink.wait(20) == 0
     switch(True)
     stand.start_sink()
 
-    _assert_stored_once(stand, ticks)
+    assert_stored_once(stand, ticks)
 
 
 def test_bad_messages_are_dead_lettered_and_the_rest_is_stored(stand: Stand) -> None:
@@ -186,7 +253,7 @@ def test_bad_messages_are_dead_lettered_and_the_rest_is_stored(stand: Stand) -> 
 
     stand.start_sink()
 
-    _assert_stored_once(stand, [a_tick("T1"), a_tick("T2")])
+    assert_stored_once(stand, [a_tick("T1"), a_tick("T2")])
     codec = Codec(DEAD_LETTERS, registry, DeadLetter)
     letters = [codec.decode(message.value()) for message in read_to_end(stand.broker.bootstrap, DEAD_LETTERS.name)]
     registry.close()
@@ -209,25 +276,25 @@ def test_mostly_bad_messages_stop_it_loudly(stand: Stand) -> None:
 
 
 def test_topics_made_anew_start_at_zero_and_are_not_swallowed(stand: Stand) -> None:
-    first = _ticks(1_000)
+    first = some_ticks(1_000)
     stand.publish(TICKS, *first)
     sink = stand.start_sink()
-    _assert_stored_once(stand, first)
+    assert_stored_once(stand, first)
     sink.send_signal(signal.SIGTERM)
     assert sink.wait(20) == 0
 
     recreate_topics(stand.broker.bootstrap)
-    stand.publish(TICKS, *(second := _ticks(500, first=1_000)))
+    stand.publish(TICKS, *(second := some_ticks(500, first=1_000)))
     stand.start_sink()
 
-    _assert_stored_once(stand, [*first, *second])
+    assert_stored_once(stand, [*first, *second])
 
 
 def test_an_emptied_store_is_filled_again_from_kafka(stand: Stand) -> None:
-    ticks = _ticks(500)
+    ticks = some_ticks(500)
     stand.publish(TICKS, *ticks)
     sink = stand.start_sink()
-    _assert_stored_once(stand, ticks)
+    assert_stored_once(stand, ticks)
     wait_until(lambda: _committed(stand, TICKS.name) == len(ticks), "offsets committed")
     sink.send_signal(signal.SIGTERM)
     assert sink.wait(20) == 0
@@ -236,36 +303,11 @@ def test_an_emptied_store_is_filled_again_from_kafka(stand: Stand) -> None:
         stand.store.command(f"TRUNCATE TABLE {table}", {})
     stand.start_sink()
 
-    _assert_stored_once(stand, ticks)
-
-
-def test_a_store_ahead_of_the_log_is_refused_with_advice(stand: Stand) -> None:
-    epochs = topic_epochs(stand.broker.bootstrap, [TICKS.name])
-    stand.store.store_fences({(TICKS.name, 0): 41}, epochs)
-
-    sink = stand.start_sink()
-
-    assert sink.wait(30) == 2
-    assert "ticks partition 0 ends at offset 0, but the store has it up to 41" in stand.log_text()
-
-
-def test_messages_that_kafka_dropped_before_they_were_stored_are_told(stand: Stand) -> None:
-    stand.publish_bytes(TICKS, *[("one key", b"")] * 30)
-    (partition,) = [p for p, (_, high) in watermarks(stand.broker.bootstrap, TICKS.name).items() if high]
-    admin = AdminClient({"bootstrap.servers": stand.broker.bootstrap})
-    for future in admin.delete_records([TopicPartition(TICKS.name, partition, 20)]).values():
-        future.result(30)
-    epochs = topic_epochs(stand.broker.bootstrap, [TICKS.name])
-    stand.store.store_fences({(TICKS.name, partition): 9}, epochs)
-
-    stand.start_sink()
-
-    stand.wait_until_taken(TICKS)
-    assert '"stored_to": 9, "kafka_from": 20, "event": "messages_lost"' in stand.log_text()
+    assert_stored_once(stand, ticks)
 
 
 def test_a_second_sink_takes_over_from_a_killed_one(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = _ticks(6_000)
+    ticks = some_ticks(6_000)
     stand.publish(TICKS, *ticks[:2_000])
     first = stand.start_sink()
     wait_until(lambda: stand.count() > 0, "first rows")
@@ -282,7 +324,7 @@ def test_a_second_sink_takes_over_from_a_killed_one(stand: Stand, monkeypatch: p
     first.kill()
     stand.publish(TICKS, *ticks[4_000:])
 
-    _assert_stored_once(stand, ticks)
+    assert_stored_once(stand, ticks)
     other.stop()
     second.join(30)
 
@@ -296,24 +338,9 @@ def test_without_tables_it_says_what_to_do(stand: Stand) -> None:
     assert "run `movers migrate` first" in stand.log_text()
 
 
-def _ticks(count: int, first: int = 0, days: int = 1) -> list[Tick]:
-    """Ticks of 40 tokens, spread over days of venue time."""
-    return [
-        a_tick(f"T{i % 40}", NOON_US + i * 1_000_000 + (i % days) * DAY_US, bid_ppm=i % 1_000_000)
-        for i in range(first, first + count)
-    ]
-
-
 def _publish_in_parts(stand: Stand, ticks: list[Tick]) -> None:
     for start in range(0, len(ticks), 500):
         stand.publish(TICKS, *ticks[start : start + 500])
-
-
-def _assert_stored_once(stand: Stand, ticks: list[Tick]) -> None:
-    """Without FINAL, and only when the fence stands after the last message: a late second copy would show."""
-    stand.wait_until_taken(TICKS)
-    stored = stand.store.rows("SELECT token_id, toUnixTimestamp64Micro(ts) AS t FROM snapshots ORDER BY token_id, t")
-    assert list(map(tuple, stored)) == sorted((tick.token_id, tick.ts_event_us) for tick in ticks)
 
 
 def _committed(stand: Stand, topic: str) -> int:
