@@ -214,6 +214,10 @@ class Jobs:
         disturbed = self._state.failures(SWEEP) > 0
         self._rhythm.came_round(began_us, spent_s * self.venue_clock.pace, disturbed=disturbed)
         self._last_sweep_s = self._clock.monotonic_s()
+        if self._rhythm.changed():
+            event = "price_interval_kept" if self._rhythm.kept else "price_interval_not_kept"
+            asked_s, keeps_s = self._settings.collector_price_interval, self._rhythm.heartbeat_s
+            log.warning(event, venue=self._venue, shard=self._shard.label, asked_s=asked_s, keeps_s=keeps_s)
         self._stands_still = began_us <= self._last_sweep_us
         self._last_sweep_us = began_us
 

@@ -6,6 +6,8 @@ import math
 
 from schemas.units import US_PER_S
 
+_WORTH_TELLING = 1.25
+
 
 class Rhythm:
     """The interval that is wanted, or the longer one that the job really keeps.
@@ -17,6 +19,7 @@ class Rhythm:
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
         self._last_us: int | None = None
+        self._told_s = interval_s
         self.promise_s = 0.0
         """Seconds; 0 before the first round is done, since nobody knows how long one takes."""
 
@@ -24,6 +27,19 @@ class Rhythm:
     def heartbeat_s(self) -> int:
         """The promise in whole seconds."""
         return math.ceil(self.promise_s)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the promise is the interval that is wanted, or little more."""
+        return self.promise_s < _WORTH_TELLING * self._interval_s
+
+    def changed(self) -> bool:
+        """Whether the promise has changed since the last time this said so, by enough to be told."""
+        before_s, now_s = self._told_s, self._interval_s if self.kept else self.promise_s
+        if before_s / _WORTH_TELLING < now_s < before_s * _WORTH_TELLING:
+            return False
+        self._told_s = now_s
+        return True
 
     def came_round(self, began_us: int, took_s: float, *, disturbed: bool) -> None:
         """A round that began at `began_us` and took so many venue seconds is done. After failures its distance to the
