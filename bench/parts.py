@@ -22,7 +22,7 @@ from kernel import logs, settings
 from kernel.kafka import PRODUCER_CONFIG, consumer
 from kernel.process import Process
 from kernel.schema_registry import SchemaRegistry
-from kernel.settings import Settings
+from kernel.settings import KafkaSettings, Settings
 from processors import analytics_app
 from processors.analytics.windows import WindowPlan
 from processors.quix import run
@@ -73,7 +73,9 @@ def make_step(part: str, registry: SchemaRegistry, tree: Settings) -> Step:
 
 def bare_loop(stage: Stage, step: Step, bootstrap: str) -> dict[str, float]:
     """Once through the input: messages, CPU-seconds, and what was written and kept of the state."""
-    reader = consumer(bootstrap, f"bare-{stage.name}-{time.time_ns()}", from_start=True)
+    reader = consumer(
+        KafkaSettings(kafka_bootstrap_servers=bootstrap), f"bare-{stage.name}-{time.time_ns()}", from_start=True
+    )
     reader.subscribe([stage.input.name])
     producer = Producer({**PRODUCER_CONFIG, "bootstrap.servers": bootstrap})
     state: dict[bytes, Remembered] = {}

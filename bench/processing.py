@@ -32,6 +32,7 @@ from bench.house_ticks import house_ticks
 from bench.parts import SINK_OF_BARE_LOOP, STAGES
 from kernel.kafka import Publisher, consumer, create_topics, watermarks
 from kernel.schema_registry import SchemaRegistry
+from kernel.settings import KafkaSettings
 from movers.local.broker.node import LocalKafka
 from movers.local.ports import free_port
 from schemas.codec import Codec
@@ -98,7 +99,7 @@ def stack() -> Iterator[Place]:
             node.wait_ready(90)
             client.register(CATALOGUE)
             topics = (*CATALOGUE, replace(MOVES, name=SINK_OF_BARE_LOOP))
-            create_topics(node.bootstrap, partitions=4, replication=1, topics=topics)
+            create_topics(KafkaSettings(kafka_bootstrap_servers=node.bootstrap, kafka_partitions=4), topics=topics)
             yield Place(node.bootstrap, f"http://127.0.0.1:{port}", client, folder)
         finally:
             client.close()
@@ -121,7 +122,12 @@ def fill(place: Place, markets: int, minutes: int) -> int:
 
 def measure(place: Place, part: str, runs: int) -> dict[str, Any]:
     """One part: the process beside the bare loop, in turns, so that both meet the same machine."""
-    messages = sum(high for _, high in watermarks(place.bootstrap, STAGES[part].input.name).values())
+    messages = sum(
+        high
+        for _, high in watermarks(
+            KafkaSettings(kafka_bootstrap_servers=place.bootstrap), STAGES[part].input.name
+        ).values()
+    )
     bare, ours, per_s = [], [], []
     for number in range(runs):
         bare.append(bare_loop(place, part))
@@ -203,12 +209,14 @@ def running(place: Place, part: str, number: int) -> Iterator[Running]:
 def lone_tick(place: Place, count: int = 40) -> dict[str, int]:
     """How long a tick takes to become a visible move when there is nothing else to do, in milliseconds."""
     codec, publisher = Codec(TICKS, place.registry, Tick), make_publisher(place)
-    ticks = sum(high for _, high in watermarks(place.bootstrap, TICKS.name).values())
-    reader = consumer(place.bootstrap, "lone", from_start=False)
+    ticks = sum(
+        high for _, high in watermarks(KafkaSettings(kafka_bootstrap_servers=place.bootstrap), TICKS.name).values()
+    )
+    reader = consumer(KafkaSettings(kafka_bootstrap_servers=place.bootstrap), "lone", from_start=False)
     took_ms = []
     with running(place, "moves", 99) as process:
         process.through(ticks)
-        ends = watermarks(place.bootstrap, MOVES.name)
+        ends = watermarks(KafkaSettings(kafka_bootstrap_servers=place.bootstrap), MOVES.name)
         reader.assign([TopicPartition(MOVES.name, partition, end) for partition, (_, end) in ends.items()])
         tick = next(house_ticks(20, 1))
         for i in range(count):
@@ -231,7 +239,7 @@ def make_publisher(place: Place) -> Publisher:
     def lost(message: object, error: object) -> None:
         raise RuntimeError(f"undelivered: {error}")
 
-    return Publisher(place.bootstrap, "bench", lost)
+    return Publisher(KafkaSettings(kafka_bootstrap_servers=place.bootstrap), "bench", lost)
 
 
 def print_table(result: dict[str, Any]) -> None:

@@ -55,7 +55,7 @@ def context() -> Context:
         rules=settings.rules,
         sweep_interval_s=settings.collector.collector_price_interval,
         store=Store(settings.clickhouse),
-        alerts=AlertFeed(settings.kafka.kafka_bootstrap_servers, settings.kafka.schema_registry_url),
+        alerts=AlertFeed(settings.kafka),
         readers=own.dashboard_oidc_readers if own.dashboard_oidc_metadata_url else None,
     )
 

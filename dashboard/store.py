@@ -97,7 +97,7 @@ class Store:
         try:
             return self._idle.get_nowait()
         except Empty:
-            return connect(self._settings, client_name="dashboard")
+            return connect(self._settings, client_name="dashboard", role="read")
 
 
 def _bind(parameters: Mapping[str, Any]) -> dict[str, Any]:

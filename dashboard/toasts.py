@@ -17,6 +17,7 @@ from kernel.errors import TransientError
 from kernel.kafka import consumer
 from kernel.logs import get_logger
 from kernel.schema_registry import SchemaRegistry
+from kernel.settings import KafkaSettings
 from schemas.codec import Codec, UndecodableError
 from schemas.events import Alert
 from schemas.topics import ALERTS
@@ -95,13 +96,12 @@ class AlertFeed:
     """Reads new alerts in a thread of its own and keeps the last few hundred, numbered. Sessions ask `since`.
 
     Args:
-        bootstrap: Kafka, host:port list.
-        registry_url: schema registry, base address.
+        kafka: where, and how we get in; the schema registry too.
     """
 
-    def __init__(self, bootstrap: str, registry_url: str) -> None:
-        self._bootstrap = bootstrap
-        self._registry = SchemaRegistry(registry_url)
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._registry = SchemaRegistry.of(kafka)
         self._codec = Codec(ALERTS, self._registry, Alert)
         self._kept: deque[tuple[int, Alert]] = deque(maxlen=_KEPT)
         self._lock = threading.Lock()
@@ -135,7 +135,7 @@ class AlertFeed:
 
     def _run(self) -> None:
         reader = consumer(
-            self._bootstrap,
+            self._kafka,
             f"dashboard-toasts-{uuid.uuid4().hex[:12]}",
             from_start=False,
             # The client's own complaints about an absent broker would repeat without end; `state` says it once.

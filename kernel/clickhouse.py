@@ -7,23 +7,31 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from kernel.errors import StoreAwayError, UserError
-from kernel.settings import ClickHouseSettings
+from kernel.settings import ClickHouseRole, ClickHouseSettings
+from kernel.tls import certificate_refusal
 
 
-def connect(settings: ClickHouseSettings, *, client_name: str, database: str | None = None) -> Client:
-    """A client on our database (or another one). One client per thread: it keeps no session between queries.
+def connect(
+    settings: ClickHouseSettings, *, client_name: str, role: ClickHouseRole, database: str | None = None
+) -> Client:
+    """A client on our database (or another one), with the user of a role.
+
+    One client per thread: it keeps no session between queries.
 
     Raises:
         StoreAwayError: nothing answers there yet.
-        UserError: something answers and refuses (wrong password, unknown database).
+        UserError: something answers and refuses (wrong password, unknown database), or its certificate is refused.
     """
+    user, password = settings.login(role)
     where = f"{settings.clickhouse_host}:{settings.clickhouse_port}"
     try:
         return clickhouse_connect.get_client(
             host=settings.clickhouse_host,
             port=settings.clickhouse_port,
-            username=settings.clickhouse_user,
-            password=settings.clickhouse_password.get_secret_value(),
+            username=user,
+            password=password,
+            interface="https" if settings.clickhouse_secure else "http",
+            ca_cert=str(settings.clickhouse_ca_file) if settings.clickhouse_ca_file else None,
             database=settings.clickhouse_database if database is None else database,
             client_name=f"movers-{client_name}",
             autogenerate_session_id=False,
@@ -31,6 +39,8 @@ def connect(settings: ClickHouseSettings, *, client_name: str, database: str | N
             send_receive_timeout=120,
         )
     except OperationalError as error:
+        if refusal := certificate_refusal(error):
+            raise UserError(f"ClickHouse at {where}: its certificate is refused: {refusal}") from error
         raise StoreAwayError(f"ClickHouse at {where} does not answer") from error
     except DatabaseError as error:
         raise UserError(f"ClickHouse at {where} refuses: {str(error).splitlines()[0]}") from error

@@ -13,6 +13,7 @@ from kernel.errors import BadMessageError, KafkaAwayError, TooMuchBadInputError
 from kernel.kafka import Publisher
 from kernel.logs import get_logger
 from kernel.metrics import BAD_INPUT
+from kernel.settings import KafkaSettings
 from schemas.codec import Codec, SchemaStore
 from schemas.events import DeadLetter
 from schemas.topics import DEAD_LETTERS
@@ -77,9 +78,9 @@ def letter_for_answer(stage: str, venue: str, channel: str, error: BadMessageErr
 class DeadLetters:
     """Files messages of topics on `dead.letters` and waits until Kafka has them. One thread."""
 
-    def __init__(self, bootstrap: str, store: SchemaStore, stage: str, clock: Clock) -> None:
+    def __init__(self, kafka: KafkaSettings, store: SchemaStore, stage: str, clock: Clock) -> None:
         self._codec = Codec(DEAD_LETTERS, store, DeadLetter)
-        self._publisher = Publisher(bootstrap, f"{stage}-dead-letters", self._on_undelivered)
+        self._publisher = Publisher(kafka, f"{stage}-dead-letters", self._on_undelivered)
         self._stage = stage
         self._clock = clock
         self._undelivered = 0

@@ -8,17 +8,19 @@ partitioner is set here for every producer of ours.
 from __future__ import annotations
 
 import logging
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
 
-from kernel.errors import KafkaAwayError
+from kernel.errors import KafkaAwayError, UserError
 from kernel.logs import get_logger
 from kernel.process import Process
+from kernel.settings import KafkaSettings
 from schemas.topics import CATALOGUE, Topic
 
 log = get_logger(__name__)
@@ -40,6 +42,61 @@ PRODUCER_CONFIG: Mapping[str, Any] = {
     "message.max.bytes": 16 * 1024 * 1024,
 }
 
+_LOST_LINK = frozenset(
+    {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
+)
+_NOT_LET_IN = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
+_LINK_LINE = re.compile(
+    r"^(FAIL|ERROR|REQTMOUT|SESSTMOUT|FETCHERR|GETPID|COORD) \[|brokers are down|^Kafka (consumer|producer) error: "
+)
+
+
+def about_the_link(error: KafkaError) -> bool:
+    """Whether an error says only that Kafka cannot be reached now: `LinkWatch` tells that, once."""
+    return error.code() in _LOST_LINK or error.code() in _NOT_LET_IN
+
+
+class LinkSilence(logging.Filter):
+    """Keeps what client libraries say about lost connections, once a try and client, out of all but a debug log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is to be shown."""
+        return logging.getLogger().isEnabledFor(logging.DEBUG) or not _LINK_LINE.search(record.getMessage())
+
+
+_LIBRDKAFKA.addFilter(LinkSilence())
+
+
+def connection_config(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
+    """How any Kafka client of ours gets in, Quix's included: address, protocol, login, certificates."""
+    config: dict[str, Any] = {
+        "bootstrap.servers": kafka.kafka_bootstrap_servers,
+        "client.id": client_id,
+        "security.protocol": kafka.kafka_security_protocol.lower(),
+    }
+    if kafka.kafka_security_protocol.startswith("SASL"):
+        config |= {
+            "sasl.mechanism": kafka.kafka_sasl_mechanism,
+            "sasl.username": kafka.kafka_username,
+            "sasl.password": kafka.kafka_password.get_secret_value(),
+        }
+    if kafka.kafka_security_protocol.endswith("SSL"):
+        files = {
+            "ssl.ca.location": kafka.kafka_ca_file,
+            "ssl.certificate.location": kafka.kafka_certificate_file,
+            "ssl.key.location": kafka.kafka_key_file,
+        }
+        config |= {name: str(path) for name, path in files.items() if path is not None}
+        if kafka.kafka_key_file is not None and (password := kafka.kafka_key_password.get_secret_value()):
+            config["ssl.key.password"] = password
+    return config
+
+
+def client_config(kafka: KafkaSettings, client_id: str, watch: LinkWatch | None = None) -> dict[str, Any]:
+    """Settings that every client of ours begins with: how it gets in, and where its complaints go."""
+    told = {"error_cb": lambda _error: None} if watch is None else watch.config()
+    return {**connection_config(kafka, client_id), **told, "logger": _LIBRDKAFKA}
+
 
 class LinkWatch:
     """Tells a process whether a client of its reaches Kafka, from the client's own statistics.
@@ -55,45 +112,115 @@ class LinkWatch:
     def __init__(self, process: Process, client_id: str, where: str, *, can_work: bool = False) -> None:
         self._process = process
         self._client_id = client_id
-        self._detail = f"no broker of {where} answers"
+        self._where = where
         self._can_work = can_work
         self._without = 0
+        self._refusal = ""
 
     def config(self) -> dict[str, Any]:
         """librdkafka settings that make a client report here."""
-        return {"statistics.interval.ms": self.INTERVAL_MS, "stats_cb": self.statistics}
+        return {"statistics.interval.ms": self.INTERVAL_MS, "stats_cb": self.statistics, "error_cb": self.error}
+
+    def error(self, error: KafkaError) -> None:
+        """An error of the client as a whole; kept to say why Kafka is away."""
+        if error.code() in _NOT_LET_IN:
+            self._refusal = f"Kafka at {self._where} does not let us in: {_reason(error)}"
 
     def statistics(self, report: str) -> None:
         """One report of the client."""
         states = [broker["state"] for broker in orjson.loads(report)["brokers"].values()]
         if "UP" in states:
-            self._without = 0
+            self._without, self._refusal = 0, ""
             self._process.back("kafka", noticed_by=self._client_id)
             return
         self._without += 1
         if self._without >= self.PATIENCE:
-            self._process.away("kafka", self._detail, noticed_by=self._client_id, can_work=self._can_work)
+            detail = self._refusal or f"no broker of {self._where} answers"
+            self._process.away("kafka", detail, noticed_by=self._client_id, can_work=self._can_work)
+
+
+def existing_topics(kafka: KafkaSettings, timeout_s: float = 10.0) -> set[str]:
+    """Names of all topics. The question that proves whether we get in.
+
+    Raises:
+        UserError: Kafka answers and does not let us in: a wrong password, an unknown CA, an expired certificate.
+        KafkaAwayError: it does not answer.
+    """
+    return set(open_admin(kafka, timeout_s)[1].topics)
+
+
+def require_topics(kafka: KafkaSettings, topics: Iterable[Topic], timeout_s: float = 10.0) -> None:
+    """Proves that Kafka lets us in and that topics exist; for the start of a process.
+
+    Raises:
+        UserError: it does not, or one is missing.
+        KafkaAwayError: it does not answer.
+    """
+    existing = existing_topics(kafka, timeout_s)
+    missing = [topic.name for topic in topics if topic.name not in existing]
+    if missing:
+        raise UserError(f"Kafka has no topic {missing[0]}; run `movers topics create`")
+
+
+def open_admin(kafka: KafkaSettings, timeout_s: float = 10.0) -> tuple[AdminClient, ClusterMetadata]:
+    """An admin client that got in, and what it saw.
+
+    Raises:
+        UserError: Kafka answers and does not let us in: a wrong password, an unknown CA, an expired certificate.
+        KafkaAwayError: it does not answer.
+    """
+    refusals: list[KafkaError] = []
+
+    def complain(error: KafkaError) -> None:
+        if error.code() in _NOT_LET_IN:
+            refusals.append(error)
+
+    where = kafka.kafka_bootstrap_servers
+    try:
+        admin = AdminClient({**client_config(kafka, "movers-admin"), "error_cb": complain})
+    except KafkaException as error:  # a certificate or key that cannot be read
+        raise UserError(f"Kafka's settings do not do: {_reason(error.args[0])}") from error
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        try:
+            return admin, admin.list_topics(timeout=min(1.0, timeout_s))
+        except KafkaException as error:
+            admin.poll(0)
+            if refusals:
+                raise UserError(f"Kafka at {where} does not let us in: {_reason(refusals[0])}") from error
+            if time.monotonic() > deadline_s:
+                raise KafkaAwayError(f"Kafka at {where} does not answer: {error.args[0].str()}") from error
+
+
+def _reason(error: KafkaError) -> str:
+    """The part of librdkafka's sentence that a person can act on, without threads, addresses and source lines."""
+    text = " ".join(str(error.str()).split())
+    text = re.sub(r"^\[thrd:[^\]]*\]: ", "", text)
+    text = re.sub(r"^\S+/(bootstrap|\d+|\w+): ", "", text)
+    return re.sub(r" ?\(after \d+ms in state \w+(, \d+ identical error\(s\) suppressed)?\)", "", text)
 
 
 class Publisher:
     """Publishes bytes and accounts for each: delivered, or handed to `on_undelivered` with the reason.
 
     Args:
-        bootstrap: host:port list.
+        kafka: where, and how we get in.
         client_id: shown in the broker's logs and metrics.
         on_undelivered: called from `poll`/`flush` for each message Kafka did not take within the delivery timeout.
+        watch: who is told whether Kafka is reached.
         overrides: librdkafka settings on top of `PRODUCER_CONFIG`.
     """
 
     def __init__(
         self,
-        bootstrap: str,
+        kafka: KafkaSettings,
         client_id: str,
         on_undelivered: OnUndelivered,
+        *,
+        watch: LinkWatch | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> None:
-        config = {**PRODUCER_CONFIG, **(overrides or {}), "bootstrap.servers": bootstrap, "client.id": client_id}
-        self._producer = Producer(config, logger=_LIBRDKAFKA)
+        self._producer = Producer({**PRODUCER_CONFIG, **client_config(kafka, client_id, watch), **(overrides or {})})
         self._on_undelivered = on_undelivered
 
     def publish(
@@ -148,54 +275,47 @@ class Publisher:
         return len(self._producer)
 
 
-def create_topics(
-    bootstrap: str, partitions: int, replication: int, topics: Sequence[Topic] = CATALOGUE, timeout_s: float = 30.0
-) -> list[str]:
+def create_topics(kafka: KafkaSettings, topics: Sequence[Topic] = CATALOGUE, timeout_s: float = 30.0) -> list[str]:
     """Creates the topics that are missing; returns their names. Existing ones are left as they are.
 
     Raises:
-        KafkaAwayError: the broker does not answer or refuses.
+        UserError: Kafka does not let us in.
+        KafkaAwayError: it does not answer, or refuses.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap}, logger=_LIBRDKAFKA)
+    admin, seen = open_admin(kafka, timeout_s)
+    partitions, replication = kafka.kafka_partitions, kafka.kafka_replication
+    missing = [
+        NewTopic(t.name, num_partitions=partitions, replication_factor=replication, config=dict(t.config))
+        for t in topics
+        if t.name not in seen.topics
+    ]
     try:
-        existing = admin.list_topics(timeout=timeout_s).topics
-        missing = [
-            NewTopic(t.name, num_partitions=partitions, replication_factor=replication, config=dict(t.config))
-            for t in topics
-            if t.name not in existing
-        ]
         if missing:
             for future in admin.create_topics(missing, operation_timeout=timeout_s).values():
                 future.result(timeout_s)
     except KafkaException as error:
-        raise KafkaAwayError(f"Kafka at {bootstrap}: {error.args[0].str()}") from error
+        raise KafkaAwayError(f"Kafka at {kafka.kafka_bootstrap_servers}: {error.args[0].str()}") from error
     return [topic.topic for topic in missing]
 
 
-def require_broker(reader: Consumer, bootstrap: str, timeout_s: float = 5.0) -> None:
-    """Proves that the broker answers, for commands that would else wait for ever.
-
-    Raises:
-        KafkaAwayError: it does not.
-    """
-    try:
-        reader.list_topics(timeout=timeout_s)
-    except KafkaException as error:
-        raise KafkaAwayError(f"Kafka at {bootstrap} does not answer: {error.args[0].str()}") from error
-
-
-def consumer(bootstrap: str, group: str, *, from_start: bool, overrides: Mapping[str, Any] | None = None) -> Consumer:
+def consumer(
+    kafka: KafkaSettings,
+    group: str,
+    *,
+    from_start: bool,
+    watch: LinkWatch | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Consumer:
     """A plain consumer of ours: offsets are committed by hand, aborted transactions are hidden."""
     return Consumer(
         {
-            "bootstrap.servers": bootstrap,
+            **client_config(kafka, group, watch),
             "group.id": group,
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest" if from_start else "latest",
             **(overrides or {}),
-        },
-        logger=_LIBRDKAFKA,
+        }
     )
 
 
@@ -212,17 +332,17 @@ def read_messages(reader: Consumer, stop: Callable[[], bool], *, batch: int = 50
                 yield message
             elif error.fatal():
                 raise KafkaException(error)
-            else:
+            elif not about_the_link(error):
                 log.warning("kafka_error", code=error.name(), detail=error.str())
 
 
-def read_to_end(bootstrap: str, topic: str, timeout_s: float = 30.0) -> Iterator[Message]:
+def read_to_end(kafka: KafkaSettings, topic: str, timeout_s: float = 30.0) -> Iterator[Message]:
     """Yields every message now in a topic, partition by partition order not guaranteed across partitions.
 
     Raises:
         KafkaAwayError: the end was not reached in time.
     """
-    reader = consumer(bootstrap, f"read-to-end-{topic}", from_start=True)
+    reader = consumer(kafka, f"read-to-end-{topic}", from_start=True)
     try:
         ends = _ends(reader, topic, timeout_s)
         open_ends = {p: (low, high) for p, (low, high) in ends.items() if high > low}
@@ -241,9 +361,9 @@ def read_to_end(bootstrap: str, topic: str, timeout_s: float = 30.0) -> Iterator
         reader.close()
 
 
-def watermarks(bootstrap: str, topic: str, timeout_s: float = 10.0) -> dict[int, tuple[int, int]]:
+def watermarks(kafka: KafkaSettings, topic: str, timeout_s: float = 10.0) -> dict[int, tuple[int, int]]:
     """First and next offset of each partition. Empty when the topic does not exist."""
-    reader = consumer(bootstrap, "watermarks", from_start=True)
+    reader = consumer(kafka, "watermarks", from_start=True)
     try:
         return _ends(reader, topic, timeout_s)
     finally:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
+from pathlib import Path
 
 import httpx
 
 from kernel.errors import RegistryAwayError, UserError
+from kernel.settings import KafkaSettings
+from kernel.tls import certificate_refusal
 from schemas.codec import schema_text
 from schemas.topics import Topic
 
@@ -17,8 +21,26 @@ COMPATIBILITY = "FULL_TRANSITIVE"
 class SchemaRegistry:
     """The registry of the running stack (our loopback one, Redpanda's, Confluent's). Satisfies `SchemaStore`."""
 
-    def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url.rstrip("/"), timeout=10, trust_env=False)
+    def __init__(self, url: str, *, login: tuple[str, str] | None = None, ca_file: Path | None = None) -> None:
+        verify = True if ca_file is None else ssl.create_default_context(cafile=str(ca_file))
+        self._http = httpx.Client(base_url=url.rstrip("/"), timeout=10, trust_env=False, auth=login, verify=verify)
+
+    @classmethod
+    def of(cls, kafka: KafkaSettings) -> SchemaRegistry:
+        """The registry that the settings name.
+
+        Raises:
+            UserError: the file of its CA is none.
+        """
+        user, password = kafka.schema_registry_username, kafka.schema_registry_password.get_secret_value()
+        try:
+            return cls(
+                kafka.schema_registry_url,
+                login=(user, password) if user else None,
+                ca_file=kafka.schema_registry_ca_file,
+            )
+        except ssl.SSLError as error:
+            raise UserError(f"SCHEMA_REGISTRY_CA_FILE {kafka.schema_registry_ca_file}: no certificate in it") from error
 
     def close(self) -> None:
         """Closes the connections."""
@@ -66,7 +88,13 @@ class SchemaRegistry:
         try:
             answer = self._http.request(method, path, json=body)
         except httpx.TransportError as error:
+            if refusal := certificate_refusal(error):
+                raise UserError(
+                    f"schema registry {self._http.base_url}: its certificate is refused: {refusal}"
+                ) from error
             raise RegistryAwayError(f"schema registry {self._http.base_url} does not answer: {error}") from error
+        if answer.status_code in (401, 403):
+            raise UserError(f"schema registry {self._http.base_url} refuses the login ({answer.status_code})")
         if answer.is_server_error:
             raise RegistryAwayError(f"schema registry {self._http.base_url} answers {answer.status_code}")
         return answer

@@ -9,10 +9,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from kernel.errors import UserError
 from schemas.words import ScoreName
@@ -48,14 +58,30 @@ class Group(BaseModel):
         return tuple(field.upper() for field in cls.model_fields)
 
     @classmethod
+    def secret_files(cls) -> tuple[str, ...]:
+        """For each secret X the name X_FILE, which may name a file with the secret instead."""
+        return tuple(f"{field.upper()}_FILE" for field in cls.model_fields if cls.is_secret(field))
+
+    @classmethod
     def is_secret(cls, field: str) -> bool:
         """Whether a field's value must be shown nowhere."""
         return cls.model_fields[field].annotation is SecretStr
 
 
 GroupT = TypeVar("GroupT", bound=Group)
-OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
-"""A file that need not be given: empty is none."""
+
+
+def _readable(path: Path | None) -> Path | None:
+    if path is not None and not os.access(path, os.R_OK):
+        raise ValueError("no such file, or not to be read")
+    return path
+
+
+OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: value or None), AfterValidator(_readable)]
+"""A file that need not be given: empty is none. One that is given must be there."""
+
+ClickHouseRole = Literal["migrate", "write", "read"]
+"""What a process does with the store; each may have a user of its own, with no more rights than it needs."""
 
 
 class KafkaSettings(Group):
@@ -67,8 +93,41 @@ class KafkaSettings(Group):
     schema_registry_url: str = Field(
         "http://127.0.0.1:18081", min_length=8, description="Schema registry, base address"
     )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; for the SASL protocols"
+    )
+    kafka_username: str = Field("", description="User, for the SASL protocols")
+    kafka_password: SecretStr = Field(SecretStr(""), description="Password, for the SASL protocols")
+    kafka_ca_file: OptionalFile = Field(
+        None, description="PEM file of the CA that signed Kafka's certificate; empty = the system's CAs"
+    )
+    kafka_certificate_file: OptionalFile = Field(
+        None, description="PEM file of our own certificate, where Kafka wants one"
+    )
+    kafka_key_file: OptionalFile = Field(None, description="PEM file of the key of our own certificate")
+    kafka_key_password: SecretStr = Field(SecretStr(""), description="Password of that key, if it has one")
+    schema_registry_username: str = Field("", description="User of the schema registry, where it wants one")
+    schema_registry_password: SecretStr = Field(SecretStr(""), description="Password of the schema registry")
+    schema_registry_ca_file: OptionalFile = Field(
+        None, description="PEM file of the CA of the registry's certificate; empty = the system's CAs"
+    )
     kafka_partitions: int = Field(4, ge=1, le=1024, description="Partitions of each topic that we create")
     kafka_replication: int = Field(1, ge=1, le=7, description="Replicas of each topic that we create")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_username and self.kafka_password.get_secret_value()
+        ):
+            raise ValueError(
+                f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} needs KAFKA_USERNAME and KAFKA_PASSWORD"
+            )
+        if (self.kafka_certificate_file is None) != (self.kafka_key_file is None):
+            raise ValueError("KAFKA_CERTIFICATE_FILE and KAFKA_KEY_FILE go together")
+        return self
 
 
 class ClickHouseSettings(Group):
@@ -76,12 +135,32 @@ class ClickHouseSettings(Group):
 
     clickhouse_host: str = Field("127.0.0.1", min_length=1, description="ClickHouse host")
     clickhouse_port: int = Field(18123, ge=1, le=65535, description="ClickHouse HTTP port")
-    clickhouse_user: str = Field("default", description="ClickHouse user")
-    clickhouse_password: SecretStr = Field(SecretStr(""), description="ClickHouse password")
+    clickhouse_secure: bool = Field(False, description="Whether ClickHouse is reached over TLS")
+    clickhouse_ca_file: OptionalFile = Field(
+        None, description="PEM file of the CA of ClickHouse's certificate; empty = the system's CAs"
+    )
+    clickhouse_user: str = Field("default", description="ClickHouse user that writes rows")
+    clickhouse_password: SecretStr = Field(SecretStr(""), description="Password of that user")
+    clickhouse_migrate_user: str = Field("", description="User that makes tables; empty = the one that writes")
+    clickhouse_migrate_password: SecretStr = Field(SecretStr(""), description="Password of the user that makes tables")
+    clickhouse_read_user: str = Field(
+        "", description="User that dashboard and commands read as; empty = the one that writes"
+    )
+    clickhouse_read_password: SecretStr = Field(SecretStr(""), description="Password of the user that reads")
     clickhouse_database: str = Field("movers", pattern=r"^[a-zA-Z_]\w*$", description="Database for all our tables")
     snapshots_retention_days: int = Field(14, ge=1, description="Days that ticks are kept in the store")
     bars_retention_days: int = Field(365, ge=1, description="Days that 1-minute bars are kept in the store")
     movers_cache_retention_days: int = Field(30, ge=1, description="Days that ranked movers are kept in the store")
+
+    def login(self, role: ClickHouseRole) -> tuple[str, str]:
+        """User and password of a role. Where the role has no user of its own, the one that writes."""
+        own = {
+            "migrate": (self.clickhouse_migrate_user, self.clickhouse_migrate_password),
+            "read": (self.clickhouse_read_user, self.clickhouse_read_password),
+            "write": (self.clickhouse_user, self.clickhouse_password),
+        }
+        user, password = own[role] if own[role][0] else own["write"]
+        return user, password.get_secret_value()
 
 
 class CollectorSettings(Group):
@@ -216,7 +295,9 @@ def refuse_unknown(groups: Callable[[], Iterable[type[Group]]]) -> None:
         UserError: `.env` holds a key that none of the groups knows.
     """
     keys = _dotenv()
-    known = COMPOSE_NAMES | {name for group in groups() for name in group.names()} if keys else COMPOSE_NAMES
+    known = set(COMPOSE_NAMES)
+    if keys:
+        known |= {name for group in groups() for name in (*group.names(), *group.secret_files())}
     for name, _ in keys:
         if name not in known and not name.startswith("COMPOSE_"):
             lines = _DOTENV.read_text("utf-8").upper().splitlines()
@@ -226,13 +307,32 @@ def refuse_unknown(groups: Callable[[], Iterable[type[Group]]]) -> None:
 
 def _make(group: type[GroupT], values: Mapping[str, str]) -> GroupT:
     try:
-        return group.model_validate({name.lower(): values[name] for name in group.names() if name in values})
+        return group.model_validate(_given(group, values))
     except ValidationError as error:
         first = error.errors()[0]
+        problem = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:  # about several settings, which the text names
+            raise UserError(problem) from None
         field = str(first["loc"][0])
-        secret = group.is_secret(field)
-        got = "" if secret else f" (got {first['input']!r})"
-        raise UserError(f"setting {field.upper()}: {first['msg']}{got}") from (None if secret else error)
+        got = "" if group.is_secret(field) else f" (got {str(first['input'])!r})"
+        raise UserError(f"setting {field.upper()}: {problem}{got}") from None
+
+
+def _given(group: type[Group], values: Mapping[str, str]) -> dict[str, str]:
+    """What was given of a group, by field. A secret X may stand in the file that X_FILE names."""
+    found = {name.lower(): values[name] for name in group.names() if name in values}
+    for name in group.secret_files():
+        path = values.get(name)
+        if not path:
+            continue
+        field = name.removesuffix("_FILE").lower()
+        if found.get(field):
+            raise UserError(f"{field.upper()} and {name} are both set: one is enough")
+        try:
+            found[field] = Path(path).read_text("utf-8").rstrip("\n")
+        except OSError as error:
+            raise UserError(f"setting {name}: {path}: {error.strerror}") from error
+    return found
 
 
 def _dotenv() -> list[tuple[str, str]]:

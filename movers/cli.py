@@ -164,8 +164,7 @@ def topics_create() -> None:
     """Create the topics that are missing."""
     from kernel.kafka import create_topics
 
-    kafka = _settings().kafka
-    made = create_topics(kafka.kafka_bootstrap_servers, kafka.kafka_partitions, kafka.kafka_replication)
+    made = create_topics(_settings().kafka)
     typer.echo(f"created {', '.join(made)}" if made else "all topics exist")
 
 
@@ -175,7 +174,7 @@ def schemas_register() -> None:
     from kernel.schema_registry import SchemaRegistry
     from schemas.topics import CATALOGUE
 
-    ids = SchemaRegistry(_settings().kafka.schema_registry_url).register(CATALOGUE)
+    ids = SchemaRegistry.of(_settings().kafka).register(CATALOGUE)
     for subject, number in ids.items():
         typer.echo(f"{subject}\t{number}")
 

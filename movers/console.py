@@ -20,7 +20,7 @@ from dashboard.queries import BOARD_MAX_AGE_S
 from dashboard.store import query_text
 from kernel.clickhouse import connect
 from kernel.errors import UserError
-from kernel.kafka import consumer, read_messages, require_broker
+from kernel.kafka import consumer, read_messages, require_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Group, Settings
 from schemas.codec import Codec, UndecodableError
@@ -57,7 +57,7 @@ def query(settings: Settings, sql: str, parameters: Mapping[str, Any] | None = N
     Raises:
         UserError: ClickHouse refuses the statement; the text is its own first line.
     """
-    client = connect(settings.clickhouse, client_name="cli")
+    client = connect(settings.clickhouse, client_name="cli", role="read")
     try:
         result = client.query(sql, parameters=dict(parameters or {}))
     except ClickHouseError as error:
@@ -97,10 +97,9 @@ def tail_alerts(settings: Settings, *, as_json: bool, from_start: bool, count: i
     Raises:
         TransientError: Kafka or the schema registry does not answer.
     """
-    codec = Codec(ALERTS, SchemaRegistry(settings.kafka.schema_registry_url), Alert)
-    bootstrap = settings.kafka.kafka_bootstrap_servers
-    reader = consumer(bootstrap, f"tail-{uuid.uuid4()}", from_start=from_start)
-    require_broker(reader, bootstrap)
+    codec = Codec(ALERTS, SchemaRegistry.of(settings.kafka), Alert)
+    require_topics(settings.kafka, [ALERTS])
+    reader = consumer(settings.kafka, f"tail-{uuid.uuid4()}", from_start=from_start)
     reader.subscribe([ALERTS.name])
     printed = 0
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import sys
 import time
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 
 from kernel.clickhouse import connect
 from kernel.errors import MoversError
-from kernel.kafka import consumer, require_broker, watermarks
+from kernel.kafka import require_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from movers.local.broker.java import find_java
@@ -65,36 +64,25 @@ def _disk(settings: Settings) -> str:
 
 
 def _kafka(settings: Settings) -> str:
-    servers = settings.kafka.kafka_bootstrap_servers
-    with contextlib.closing(consumer(servers, "doctor", from_start=False)) as reader:
-        require_broker(reader, servers)
-    missing = []
-    for topic in CATALOGUE:
-        try:
-            if not watermarks(servers, topic.name, timeout_s=5):
-                missing.append(topic.name)
-        except KeyError:
-            missing.append(topic.name)
-    if missing:
-        raise MoversError(f"{servers}: no topic {', '.join(missing)}; run `movers topics create`")
-    return f"{servers}: all {len(CATALOGUE)} topics exist"
+    require_topics(settings.kafka, CATALOGUE)
+    return f"{settings.kafka.kafka_bootstrap_servers}: all {len(CATALOGUE)} topics exist"
 
 
 def _registry(settings: Settings) -> str:
-    registry = SchemaRegistry(settings.kafka.schema_registry_url)
+    registry = SchemaRegistry.of(settings.kafka)
     for topic in CATALOGUE:
         registry.id_of(topic.subject, schema_text(topic.subject_file))
     return f"{settings.kafka.schema_registry_url}: all subjects registered"
 
 
 def _clickhouse(settings: Settings) -> str:
-    client = connect(settings.clickhouse, client_name="doctor")
+    client = connect(settings.clickhouse, client_name="doctor", role="read")
     applied = client.query("SELECT count() FROM schema_migrations").result_rows[0][0]
     return f"{settings.clickhouse.clickhouse_host}:{settings.clickhouse.clickhouse_port}: {applied} migrations applied"
 
 
 def _freshness(settings: Settings) -> str:
-    client = connect(settings.clickhouse, client_name="doctor")
+    client = connect(settings.clickhouse, client_name="doctor", role="read")
     rows = client.query(
         "SELECT venue, toUnixTimestamp64Micro(max(ts_received)) FROM snapshots GROUP BY venue ORDER BY venue"
     ).result_rows

@@ -159,7 +159,7 @@ def _rounded(value: float | None) -> float | None:
 
 def _messages(settings: Settings, topic: str) -> int:
     try:
-        ends = watermarks(settings.kafka.kafka_bootstrap_servers, topic)
+        ends = watermarks(settings.kafka, topic)
     except (KafkaException, KeyError):
         return 0
     return sum(high - low for low, high in ends.values())
@@ -167,7 +167,7 @@ def _messages(settings: Settings, topic: str) -> int:
 
 def _rows(settings: Settings) -> dict[str, int]:
     try:
-        client = connect(settings.clickhouse, client_name="report")
+        client = connect(settings.clickhouse, client_name="report", role="read")
     except MoversError:
         return {}
     counts = {}
@@ -180,7 +180,7 @@ def _rows(settings: Settings) -> dict[str, int]:
 def _last_30_s(settings: Settings) -> dict[str, float | None]:
     """Steady state: ticks stored a second and the lag from received to stored, over the newest half minute stored."""
     try:
-        client = connect(settings.clickhouse, client_name="report")
+        client = connect(settings.clickhouse, client_name="report", role="read")
     except MoversError:
         return {}
     sql = """

@@ -157,12 +157,8 @@ class Stack:
         return 0 if result["ok"] else 1
 
     def _set_up(self) -> None:
-        kafka.create_topics(
-            self._settings.kafka.kafka_bootstrap_servers,
-            self._settings.kafka.kafka_partitions,
-            self._settings.kafka.kafka_replication,
-        )
-        schemas = schema_registry.SchemaRegistry(self._settings.kafka.schema_registry_url)
+        kafka.create_topics(self._settings.kafka)
+        schemas = schema_registry.SchemaRegistry.of(self._settings.kafka)
         schemas.register(CATALOGUE)
         schemas.close()
         migrate(self._settings.clickhouse)

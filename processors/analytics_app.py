@@ -104,7 +104,7 @@ def alert_part(store: SchemaStore, rules: Sequence[Rule], lookup: Callable[[str]
 
 
 def _start(registry: SchemaRegistry, settings: Settings, process: Process, until_end: ExitStack) -> Step:
-    titles = Titles(settings.kafka.kafka_bootstrap_servers, registry, settings.process.state_dir / "titles.sqlite")
+    titles = Titles(settings.kafka, registry, settings.process.state_dir / "titles.sqlite")
     until_end.callback(titles.stop)
     titles.start()
     process.add_facts(titles.health)

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, NewPartitions
+from confluent_kafka.admin import NewPartitions
 
 from kernel.errors import KafkaAwayError, UserError
+from kernel.kafka import open_admin
 from kernel.logs import get_logger
+from kernel.settings import KafkaSettings
 
 log = get_logger(__name__)
 
@@ -31,47 +33,48 @@ class Log:
     identity: str
 
 
-def look(bootstrap: str, topic: str) -> Log:
+def look(kafka: KafkaSettings, topic: str) -> Log:
     """The topic as it stands now.
 
     Raises:
         UserError: there is none.
         KafkaAwayError: the broker does not answer.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin, seen = open_admin(kafka, _TIMEOUT_S)
+    known = seen.topics.get(topic)
+    if known is None or known.error is not None:
+        raise UserError(f"topic {topic} is missing; run `movers topics create`")
     try:
-        known = admin.list_topics(timeout=_TIMEOUT_S).topics.get(topic)  # all: to name one could create it
-        if known is None or known.error is not None:
-            raise UserError(f"topic {topic} is missing; run `movers topics create`")
         described = admin.describe_topics(TopicCollection([topic]), request_timeout=_TIMEOUT_S)[topic].result()
     except KafkaException as error:
-        raise KafkaAwayError(f"Kafka at {bootstrap}: {error.args[0].str()}") from error
+        raise KafkaAwayError(f"Kafka at {kafka.kafka_bootstrap_servers}: {error.args[0].str()}") from error
     return Log(topic, len(known.partitions), _short(described.topic_id))
 
 
-def grow(bootstrap: str, prefix: str, partitions: int) -> list[str]:
+def grow(kafka: KafkaSettings, prefix: str, partitions: int) -> list[str]:
     """Gives the topics whose names begin so at least so many partitions; returns those that had fewer.
 
     Raises:
         KafkaAwayError: the broker does not answer or refuses.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin, seen = open_admin(kafka, _TIMEOUT_S)
+    small = [name for name, t in seen.topics.items() if name.startswith(prefix) and len(t.partitions) < partitions]
     try:
-        known = admin.list_topics(timeout=_TIMEOUT_S).topics
-        small = [name for name, t in known.items() if name.startswith(prefix) and len(t.partitions) < partitions]
         if small:
             for future in admin.create_partitions([NewPartitions(name, partitions) for name in small]).values():
                 future.result(_TIMEOUT_S)
     except KafkaException as error:
-        raise KafkaAwayError(f"Kafka at {bootstrap}: {error.args[0].str()}") from error
+        raise KafkaAwayError(f"Kafka at {kafka.kafka_bootstrap_servers}: {error.args[0].str()}") from error
     return small
 
 
 class LogWatch:
     """Calls back, once, when a log is not what it was. Runs from `start` to `stop` in a thread of its own."""
 
-    def __init__(self, bootstrap: str, begun: Log, on_change: Callable[[Log], None], every_s: float = EVERY_S) -> None:
-        self._bootstrap = bootstrap
+    def __init__(
+        self, kafka: KafkaSettings, begun: Log, on_change: Callable[[Log], None], every_s: float = EVERY_S
+    ) -> None:
+        self._kafka = kafka
         self._begun = begun
         self._on_change = on_change
         self._every_s = every_s
@@ -89,7 +92,7 @@ class LogWatch:
     def _watch(self) -> None:
         while not self._stop.wait(self._every_s):
             try:
-                now = look(self._bootstrap, self._begun.topic)
+                now = look(self._kafka, self._begun.topic)
             except (KafkaAwayError, UserError):
                 continue  # being made anew, or away: the processor's own client tells that
             if now != self._begun:

@@ -14,8 +14,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 from quixstreams.checkpointing.exceptions import CheckpointConsumerCommitError, CheckpointProducerTimeout
+from quixstreams.kafka.configuration import ConnectionConfig
 from quixstreams.kafka.exceptions import KafkaBrokerUnavailableError, KafkaProducerDeliveryError
 from quixstreams.models import Row
 from quixstreams.models.serializers import SerializationContext, Serializer
@@ -25,20 +25,21 @@ from quixstreams.state.rocksdb import RocksDBOptions
 
 from kernel.clock import Clock, SystemClock
 from kernel.dead_letters import BadInputLimit, DeadLetters, Refused
-from kernel.errors import BadMessageError, KafkaAwayError, UserError
-from kernel.kafka import PRODUCER_CONFIG, LinkWatch
+from kernel.errors import BadMessageError
+from kernel.kafka import PRODUCER_CONFIG, LinkSilence, LinkWatch, connection_config, require_topics
 from kernel.logs import get_logger
 from kernel.metrics import BAD_INPUT, LAG, MESSAGES, NEWEST_EVENT, STATE_DROPPED
 from kernel.process import Process, living
 from kernel.schema_registry import SchemaRegistry
-from kernel.settings import Settings
+from kernel.settings import KafkaSettings, Settings
 from processors.log_watch import Log, LogWatch, grow, look
 from processors.quix_inside import ProcessorApplication, says_log_was_cut
 from processors.step import Output, Processor, Result, Stage, Step, guarded
-from schemas.topics import Topic
 from schemas.units import US_PER_MS, US_PER_S
 
 log = get_logger(__name__)
+for _name in ("quixstreams.kafka.consumer", "quixstreams.kafka.producer", "quixstreams.models.topics.admin"):
+    logging.getLogger(_name).addFilter(LinkSilence())
 
 COMMIT_INTERVAL_S = 1.0
 _POLL_S = 0.2
@@ -135,16 +136,16 @@ def build(stage: Stage, worker: Worker, settings: Settings, process: Process, be
     """The Quix application of a stage over a log, wired and not yet running. Talks to the broker.
 
     Raises:
-        UserError: a topic is missing.
+        UserError: a topic is missing, or Kafka does not let us in.
         KafkaAwayError: the broker does not answer.
     """
-    bootstrap = settings.kafka.kafka_bootstrap_servers
-    _require_topics(bootstrap, (stage.input, *stage.outputs))
+    require_topics(settings.kafka, (stage.input, *stage.outputs))
     group = group_of(stage, begun)
-    for name in grow(bootstrap, f"changelog__{group}--", begun.partitions):
+    for name in grow(settings.kafka, f"changelog__{group}--", begun.partitions):
         log.warning("changelog_grown", topic=name, partitions=begun.partitions)
     app = ProcessorApplication(
-        broker_address=bootstrap,
+        broker_address=ConnectionConfig.from_librdkafka_dict(connection_config(settings.kafka, group)),
+        broker_availability_timeout=0,  # a processor waits for Kafka and says so; a new one could do no more
         consumer_group=group,
         auto_offset_reset="error",
         commit_interval=COMMIT_INTERVAL_S,
@@ -156,7 +157,7 @@ def build(stage: Stage, worker: Worker, settings: Settings, process: Process, be
         state_dir=settings.process.state_dir.absolute(),
         rocksdb_options=RocksDBOptions(block_cache_size=_BLOCK_CACHE_BYTES),
         processing_guarantee="at-least-once",
-        producer_extra_config={**PRODUCER_CONFIG, "client.id": group},
+        producer_extra_config=dict(PRODUCER_CONFIG),
         consumer_extra_config=_consumer_config(group, settings, process),
         on_processing_error=worker.on_error,
         on_message_processed=worker.on_done,
@@ -187,10 +188,10 @@ def run(processor: Processor, settings: Settings) -> None:
     """
     stage = processor.stage
     with living(f"process-{stage.name}", settings.process) as process, ExitStack() as until_end:
-        registry = SchemaRegistry(settings.kafka.schema_registry_url)
+        registry = SchemaRegistry.of(settings.kafka)
         until_end.callback(registry.close)
         step = processor.start(registry, settings, process, until_end)
-        letters = DeadLetters(settings.kafka.kafka_bootstrap_servers, registry, stage.name, SystemClock())
+        letters = DeadLetters(settings.kafka, registry, stage.name, SystemClock())
         limit = BadInputLimit(settings.process.max_bad_share)
         worker = Worker(stage, step, letters, limit, process, SystemClock())
         _Life(stage, worker, settings, process).live()
@@ -230,14 +231,14 @@ class _Life:
         log.info("processor_stopped", stage=self._stage.name)
 
     def _live_once(self) -> None:
-        begun = self._process.until(lambda: look(self._bootstrap, self._stage.input.name))
+        begun = self._process.until(lambda: look(self._kafka, self._stage.input.name))
         app = self._app = self._process.until(
             lambda: build(self._stage, self._worker, self._settings, self._process, begun)
         )
         app.was_cut, self._was_cut = self._was_cut, False
         log.info("processor_started", stage=self._stage.name, input=begun.topic, partitions=begun.partitions)
         try:
-            with LogWatch(self._bootstrap, begun, self._changed):
+            with LogWatch(self._kafka, begun, self._changed):
                 app.run()
         except Exception as error:
             if not self._mend(error, app, begun):
@@ -263,7 +264,7 @@ class _Life:
             self._process.stopping.wait(_PAUSE_S)
             return True
         # Partitions that were added a moment ago have no changelog yet; the next application makes it.
-        return isinstance(error, ChangelogTopicPartitionNotAssigned) and look(self._bootstrap, begun.topic) != begun
+        return isinstance(error, ChangelogTopicPartitionNotAssigned) and look(self._kafka, begun.topic) != begun
 
     def _changed(self, now: Log) -> None:
         log.warning("log_changed", stage=self._stage.name, topic=now.topic, partitions=now.partitions, id=now.identity)
@@ -275,8 +276,8 @@ class _Life:
             self._app.stop()
 
     @property
-    def _bootstrap(self) -> str:
-        return self._settings.kafka.kafka_bootstrap_servers
+    def _kafka(self) -> KafkaSettings:
+        return self._settings.kafka
 
 
 def _consumer_config(group: str, settings: Settings, process: Process) -> dict[str, Any]:
@@ -293,17 +294,6 @@ def _consumer_config(group: str, settings: Settings, process: Process) -> dict[s
         # kill -9; heartbeats come from a thread of the C library's own, however busy we are.
         "session.timeout.ms": _SESSION_MS,
         "heartbeat.interval.ms": _SESSION_MS // 4,
-        "client.id": group,
-        **watch.config(),
+        "statistics.interval.ms": LinkWatch.INTERVAL_MS,
         "stats_cb": polled,
     }
-
-
-def _require_topics(bootstrap: str, topics: Iterable[Topic]) -> None:
-    try:
-        known = AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=30).topics
-    except KafkaException as error:
-        raise KafkaAwayError(f"Kafka at {bootstrap}: {error.args[0].str()}") from error
-    missing = [topic.name for topic in topics if topic.name not in known]
-    if missing:
-        raise UserError(f"topic {missing[0]} is missing; run `movers topics create`")

@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from kernel.kafka import consumer, watermarks
 from kernel.logs import get_logger
 from kernel.metrics import BAD_INPUT
+from kernel.settings import KafkaSettings
 from processors.log_watch import look
 from schemas.codec import Codec, SchemaStore, UndecodableError
 from schemas.events import Market
@@ -110,13 +111,13 @@ class Titles:
     """Follows the `markets` topic. `lookup` may be called from any thread.
 
     Args:
-        bootstrap: host:port list.
+        kafka: where, and how we get in.
         store: the schema registry.
         path: where the file is.
     """
 
-    def __init__(self, bootstrap: str, store: SchemaStore, path: Path) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: KafkaSettings, store: SchemaStore, path: Path) -> None:
+        self._kafka = kafka
         self._codec = Codec(MARKETS, store, Market)
         self._file = TitleFile(path)
         self._caught_up = threading.Event()
@@ -159,10 +160,10 @@ class Titles:
                 self._stop.wait(pause_s)
 
     def _follow(self) -> None:
-        log_id = look(self._bootstrap, MARKETS.name).identity
-        reader = consumer(self._bootstrap, "movers-titles", from_start=True)
+        log_id = look(self._kafka, MARKETS.name).identity
+        reader = consumer(self._kafka, "movers-titles", from_start=True)
         try:
-            ends = watermarks(self._bootstrap, MARKETS.name)
+            ends = watermarks(self._kafka, MARKETS.name)
             read = self._file.positions(log_id)
             starts = {p: min(max(read.get(p, 0), low), high) for p, (low, high) in ends.items()}
             reader.assign([TopicPartition(MARKETS.name, p, start) for p, start in starts.items()])

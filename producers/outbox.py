@@ -7,14 +7,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from confluent_kafka import KafkaException, Message
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Message
 
 from kernel import metrics
 from kernel.clock import Clock
 from kernel.dead_letters import letter_for_answer
-from kernel.errors import BadMessageError, UserError
-from kernel.kafka import Headers
+from kernel.errors import BadMessageError, KafkaAwayError
+from kernel.kafka import Headers, LinkWatch, require_topics
+from kernel.settings import KafkaSettings
 from producers.base import Received
 from producers.publishing import SpillingPublisher, opener
 from producers.shards import Shard
@@ -29,7 +29,7 @@ MAX_RAW_BYTES = 15 * 1024 * 1024
 """A larger answer is not kept whole: Kafka's limit for a message is 16 MiB."""
 
 _STAGE = "producer"
-_TOPICS = tuple(t.name for t in (topics.MARKETS, topics.TICKS, topics.FEED_STATUS, topics.DEAD_LETTERS))
+_TOPICS = (topics.MARKETS, topics.TICKS, topics.FEED_STATUS, topics.DEAD_LETTERS)
 
 
 class Outbox:
@@ -37,27 +37,30 @@ class Outbox:
 
     Args:
         shard: whose messages; its venue goes into headers and dead letters.
-        bootstrap: Kafka's addresses.
+        kafka: where, and how we get in.
         store: the schema registry.
         spill: where undelivered messages are kept.
         clock: for stamps.
+        watch: who is told whether Kafka is reached.
         overrides: librdkafka settings, for tests.
     """
 
     def __init__(
         self,
         shard: Shard,
-        bootstrap: str,
+        kafka: KafkaSettings,
         store: SchemaStore,
         spill: Spill,
         clock: Clock,
+        *,
+        watch: LinkWatch | None = None,
         overrides: dict[str, Any] | None = None,
     ) -> None:
         self._venue = venue = shard.venue
         self._clock = clock
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})  # that Kafka is away is told once
+        self._kafka = kafka
         self._publisher = SpillingPublisher(
-            shard.name, opener(bootstrap, f"producer-{shard.name}", overrides), self._admin, spill, self._delivered
+            shard.name, opener(kafka, f"producer-{shard.name}", watch, overrides), kafka, spill, self._delivered
         )
         self._raw_topic = topics.BY_NAME[topics.raw_topic(venue)]
         self._raw = Codec(self._raw_topic, store, RawMessage)
@@ -93,10 +96,8 @@ class Outbox:
             UserError: a schema is not registered, or a topic does not exist.
             TransientError: the registry does not answer.
         """
-        with contextlib.suppress(KafkaException):
-            existing = self._admin.list_topics(timeout=5.0).topics
-            if missing := [topic for topic in (self._raw_topic.name, *_TOPICS) if topic not in existing]:
-                raise UserError(f"Kafka has no topic {missing[0]}; run `movers topics create`")
+        with contextlib.suppress(KafkaAwayError):
+            require_topics(self._kafka, (self._raw_topic, *_TOPICS), timeout_s=5.0)
         self._statuses.encode(_EMPTY_STATUS)
         self._ticks.encode(_EMPTY_TICK)
         self._dead.encode(_EMPTY_DEAD_LETTER)

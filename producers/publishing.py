@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from confluent_kafka import KafkaError, KafkaException, Message
-from confluent_kafka.admin import AdminClient
 
 from kernel import metrics
-from kernel.errors import TransientError
-from kernel.kafka import Headers, OnDelivered, OnUndelivered, Publisher
+from kernel.errors import KafkaAwayError, TransientError, UserError
+from kernel.kafka import Headers, LinkWatch, OnDelivered, OnUndelivered, Publisher, existing_topics
 from kernel.logs import get_logger
+from kernel.settings import KafkaSettings
 from producers.spill import Spill, Spilled
 
 log = get_logger(__name__)
@@ -41,18 +41,18 @@ class SpillingPublisher:
     Args:
         name: whose it is, for logs.
         open_publisher: makes Kafka's client; called again when librdkafka declares the one before broken for good.
-        admin: asks whether Kafka is back.
+        kafka: who is asked whether it is back.
         spill: where undelivered messages are kept.
         on_delivered: told of each delivery that has no callback of its own.
     """
 
     def __init__(
-        self, name: str, open_publisher: OpenPublisher, admin: AdminClient, spill: Spill, on_delivered: OnDelivered
+        self, name: str, open_publisher: OpenPublisher, kafka: KafkaSettings, spill: Spill, on_delivered: OnDelivered
     ) -> None:
         self._name = name
         self._open_publisher = open_publisher
         self._publisher = open_publisher(self._undelivered)
-        self._admin = admin
+        self._kafka = kafka
         self._spill = spill
         self._on_delivered = on_delivered
         self._replay_failed = False
@@ -118,7 +118,7 @@ class SpillingPublisher:
             self._replay_failed = True
             return
         if self.state == "flowing":
-            log.error("kafka_away", name=self._name, error=error.name(), spill_to="SPILL_DIR")
+            log.info("spill_begun", name=self._name, error=error.name())
             self.state = "stuck"
         headers = tuple((name, value) for name, value in message.headers() or ())
         self._append(Spilled(message.topic(), message.key() or b"", message.value() or b"", headers))
@@ -158,8 +158,8 @@ class SpillingPublisher:
 
     def _kafka_answers(self) -> bool:
         try:
-            self._admin.list_topics(timeout=2.0)
-        except KafkaException:
+            existing_topics(self._kafka, timeout_s=2.0)
+        except (KafkaAwayError, UserError):  # a changed password is mended as an absence is: by trying again
             return False
         return True
 
@@ -216,6 +216,8 @@ class SpillingPublisher:
         return chunk
 
 
-def opener(bootstrap: str, client_id: str, overrides: dict[str, Any] | None) -> OpenPublisher:
+def opener(
+    kafka: KafkaSettings, client_id: str, watch: LinkWatch | None, overrides: dict[str, Any] | None
+) -> OpenPublisher:
     """How Kafka's client is made for a collector."""
-    return lambda on_undelivered: Publisher(bootstrap, client_id, on_undelivered, overrides)
+    return lambda on_undelivered: Publisher(kafka, client_id, on_undelivered, watch=watch, overrides=overrides)

@@ -35,11 +35,11 @@ def run(settings: Settings, venue: str) -> None:
     kafka = settings.kafka
     shard = Shard(venue)
     with living(f"produce-{venue}", settings.process) as process:
-        registry = SchemaRegistry(kafka.schema_registry_url)
+        registry = SchemaRegistry.of(kafka)
         spill = Spill(settings.collector.spill_dir / shard.name)
         # Without Kafka a producer works on: the spill keeps what it has.
         watch = LinkWatch(process, f"producer-{venue}", kafka.kafka_bootstrap_servers, can_work=True)
-        outbox = Outbox(shard, kafka.kafka_bootstrap_servers, registry, spill, clock, watch.config())
+        outbox = Outbox(shard, kafka, registry, spill, clock, watch=watch)
         collector = VENUES[venue].collector(settings, outbox, clock)
         jobs = Jobs(collector, settings.collector, settings.process.max_bad_share, outbox, clock, shard)
         process.add_facts(jobs.health)

@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import Field, SecretStr
 
-from kernel.settings import Group, OptionalPath
+from kernel.settings import Group, OptionalFile
 from schemas.words import Category, MarketStatus
 
 VENUE: Final = "kalshi"
@@ -23,7 +23,7 @@ class KalshiSettings(Group):
     )
     kalshi_requests_per_s: float = Field(5, gt=0, description="Requests a second at the most")
     kalshi_api_key: SecretStr = Field(SecretStr(""), description="Id of the API key (streaming)")
-    kalshi_private_key_file: OptionalPath = Field(None, description="PEM file with the private key of that API key")
+    kalshi_private_key_file: OptionalFile = Field(None, description="PEM file with the private key of that API key")
 
 
 EVENTS_PAGE: Final = 200

@@ -12,7 +12,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from confluent_kafka.admin import AdminClient
 
 from kernel.errors import KafkaAwayError
-from kernel.kafka import consumer
+from kernel.kafka import client_config, consumer
+from kernel.settings import KafkaSettings
 from sinks.clickhouse.batch import Place
 from sinks.clickhouse.fence import REREAD_US, Ends, Fence
 
@@ -31,11 +32,11 @@ class TopicFacts:
 class Topics:
     """Our topics as they are now, and whether they are still what they were at the last look."""
 
-    def __init__(self, bootstrap: str, names: Iterable[str]) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: KafkaSettings, names: Iterable[str]) -> None:
+        self._where = kafka.kafka_bootstrap_servers
         self._names = list(names)
         # Level 4: without the client's remark, at each end, that a background queue was not empty.
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 4})
+        self._admin = AdminClient({**client_config(kafka, "sink-topics"), "log_level": 4})
         self._cluster_id = ""
         self._asked: dict[str, Future[Any]] = {}
         self._asked_s = time.monotonic()
@@ -51,10 +52,11 @@ class Topics:
             self._ask()
             return {name: self._facts(future.result(_TIMEOUT_S)) for name, future in self._asked.items()}
         except (KafkaException, TimeoutError) as error:
-            raise KafkaAwayError(f"Kafka at {self._bootstrap} cannot describe our topics: {error}") from error
+            raise KafkaAwayError(f"Kafka at {self._where} cannot describe our topics: {error}") from error
 
     def news(self) -> dict[str, TopicFacts]:
         """What has been learned since, never waiting for it: empty most of the time, and while Kafka is away."""
+        self._admin.poll(0)
         if not all(future.done() for future in self._asked.values()):
             return {}
         known = {}
@@ -76,7 +78,9 @@ class Topics:
         return TopicFacts(text if is_known else self._cluster_id, len(described.partitions))
 
 
-def ends(reader: Consumer, bootstrap: str, places: Iterable[Place], fences: Mapping[Place, Fence]) -> dict[Place, Ends]:
+def ends(
+    reader: Consumer, kafka: KafkaSettings, places: Iterable[Place], fences: Mapping[Place, Fence]
+) -> dict[Place, Ends]:
     """What Kafka holds of the places, compared with their fences.
 
     Raises:
@@ -96,14 +100,14 @@ def ends(reader: Consumer, bootstrap: str, places: Iterable[Place], fences: Mapp
         for at, (low, high) in bounds.items()
         if at in fences and low <= fences[at].last_offset < high
     }
-    leaders = {(m.topic(), m.partition()): m.leader_epoch() for m in read_range(bootstrap, there)}
+    leaders = {(m.topic(), m.partition()): m.leader_epoch() for m in read_range(kafka, there)}
     return {
         at: Ends(low, high, leaders.get(at), offset if (offset := again.get(at, -1)) >= 0 else None)
         for at, (low, high) in bounds.items()
     }
 
 
-def read_range(bootstrap: str, ranges: Mapping[Place, tuple[int, int]], timeout_s: float = 30.0) -> list[Message]:
+def read_range(kafka: KafkaSettings, ranges: Mapping[Place, tuple[int, int]], timeout_s: float = 30.0) -> list[Message]:
     """The messages that Kafka holds between two offsets of each place, both included; in order in each.
 
     Raises:
@@ -111,7 +115,7 @@ def read_range(bootstrap: str, ranges: Mapping[Place, tuple[int, int]], timeout_
     """
     if not ranges:
         return []
-    reader = consumer(bootstrap, "clickhouse-sink-again", from_start=True, overrides={"enable.partition.eof": True})
+    reader = consumer(kafka, "clickhouse-sink-again", from_start=True, overrides={"enable.partition.eof": True})
     messages: list[Message] = []
     missing = {place: last for place, (_, last) in ranges.items()}
     try:

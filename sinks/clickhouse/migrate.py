@@ -73,7 +73,7 @@ def migrate(settings: ClickHouseSettings) -> list[str]:
         UserError: a file was edited after it had been applied, the store is newer than this code, or a statement fails.
     """
     _create_database(settings)
-    client = connect(settings, client_name="migrate")
+    client = connect(settings, client_name="migrate", role="migrate")
     try:
         applied = apply(client, packaged_migrations())
         apply_retention(client, retention_days(settings))
@@ -164,7 +164,7 @@ def apply_retention(client: Client, days: Mapping[str, int]) -> list[str]:
 
 
 def _create_database(settings: ClickHouseSettings) -> None:
-    client = connect(settings, client_name="migrate", database="default")
+    client = connect(settings, client_name="migrate", role="migrate", database="default")
     try:
         # Atomic: tables are created and renamed in one step, also by two processes at once.
         client.command(f"CREATE DATABASE IF NOT EXISTS {settings.clickhouse_database} ENGINE = Atomic")

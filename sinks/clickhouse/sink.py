@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from kernel.clock import SystemClock
 from kernel.dead_letters import BadInputLimit, DeadLetters
 from kernel.errors import KafkaAwayError, PermanentError, TransientError
-from kernel.kafka import LinkWatch, consumer
+from kernel.kafka import LinkWatch, about_the_link, consumer, require_topics
 from kernel.logs import get_logger
 from kernel.metrics import LAG, MESSAGES, NEWEST_EVENT
 from kernel.process import Process, Stopped, living
@@ -96,17 +96,17 @@ class Sink:
     """The loop and what it holds. One thread."""
 
     def __init__(self, settings: Settings, process: Process) -> None:
-        self._bootstrap = settings.kafka.kafka_bootstrap_servers
+        self._kafka = settings.kafka
         self._process = process
         self._store = Store(settings.clickhouse)
-        self._registry = SchemaRegistry(settings.kafka.schema_registry_url)
-        self._dead_letters = DeadLetters(self._bootstrap, self._registry, "store", SystemClock())
+        self._registry = SchemaRegistry.of(settings.kafka)
+        self._dead_letters = DeadLetters(self._kafka, self._registry, "store", SystemClock())
         self._limit = BadInputLimit(settings.process.max_bad_share)
         self._reader = Reader(self._registry, TOPICS)
         self._ranking = Ranking(self._store, settings.rules)
         self._seen = SeenTicks()
-        self._topics = Topics(self._bootstrap, [t.name for t in TOPICS])
-        self._takeover = Takeover(self._store, self._reader, self._dead_letters, self._bootstrap)
+        self._topics = Topics(self._kafka, [t.name for t in TOPICS])
+        self._takeover = Takeover(self._store, self._reader, self._dead_letters, self._kafka)
         self._consumer = self._new_consumer()
         self._names = [t.name for t in TOPICS]
         self._assigned: list[Place] = []
@@ -118,12 +118,12 @@ class Sink:
         self._waiting = False
 
     def _new_consumer(self) -> Consumer:
-        watch = LinkWatch(self._process, GROUP, self._bootstrap)
-        overrides = {**_CONSUMER_CONFIG, **watch.config()}
-        return consumer(self._bootstrap, GROUP, from_start=True, overrides=overrides)
+        watch = LinkWatch(self._process, GROUP, self._kafka.kafka_bootstrap_servers)
+        return consumer(self._kafka, GROUP, from_start=True, watch=watch, overrides=_CONSUMER_CONFIG)
 
     def run(self) -> None:
         """Turns the loop until stopped."""
+        self._process.until(lambda: require_topics(self._kafka, TOPICS))
         self._subscribe()
         log.info("sink_started", topics=self._names)
         try:
@@ -160,7 +160,8 @@ class Sink:
                 if position is not None and message.offset() >= position:
                     good.append(message)
                 continue
-            log.warning("kafka_error", code=error.name(), detail=error.str())
+            if not about_the_link(error):
+                log.warning("kafka_error", code=error.name(), detail=error.str())
             if error.code() in _OFF_THE_LOG:
                 self._reassigned = True
         return good

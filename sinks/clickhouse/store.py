@@ -158,7 +158,7 @@ class Store:
     def _connected(self) -> Iterator[Client]:
         try:
             if self._client is None:
-                self._client = connect(self._settings, client_name="sink")
+                self._client = connect(self._settings, client_name="sink", role="write")
             if not self._types:
                 self._types = {
                     (table, name): type_ for table, name, type_ in self._client.query(_COLUMN_TYPES).result_rows

@@ -11,6 +11,7 @@ from kernel.dead_letters import DeadLetters, Refused
 from kernel.errors import BadMessageError
 from kernel.logs import get_logger
 from kernel.metrics import LOST, SET_BACK
+from kernel.settings import KafkaSettings
 from sinks.clickhouse.batch import Place, Reader
 from sinks.clickhouse.fence import Positions, in_force, positions
 from sinks.clickhouse.insert import insert_batch
@@ -24,11 +25,11 @@ log = get_logger(__name__)
 class Takeover:
     """The steps of a sink that got partitions. Each may be repeated from its start."""
 
-    def __init__(self, store: Store, reader: Reader, dead_letters: DeadLetters, bootstrap: str) -> None:
+    def __init__(self, store: Store, reader: Reader, dead_letters: DeadLetters, kafka: KafkaSettings) -> None:
         self._store = store
         self._reader = reader
         self._dead_letters = dead_letters
-        self._bootstrap = bootstrap
+        self._kafka = kafka
         self._told: set[tuple[Place, str, int]] = set()
 
     def positions(self, consumer: Consumer, places: Sequence[Place], facts: Mapping[str, TopicFacts]) -> Positions:
@@ -39,7 +40,7 @@ class Takeover:
         """
         topic_ids = {name: fact.topic_id for name, fact in facts.items()}
         fences = in_force(self._store.fences(list(facts)), topic_ids)
-        found = positions(ends(consumer, self._bootstrap, places, fences), fences, topic_ids)
+        found = positions(ends(consumer, self._kafka, places, fences), fences, topic_ids)
         for place, (first, last) in found.lost.items():
             detail = f"offsets {first} to {last} were deleted by Kafka before they were stored"
             if self._tell(place, first, "lost_in_kafka", detail, found.epochs[place]):
@@ -81,9 +82,7 @@ class Takeover:
         return claim
 
     def _finish(self, pending: Pending, found: Positions) -> None:
-        messages = read_range(
-            self._bootstrap, {place: (span.first, span.last) for place, span in pending.spans.items()}
-        )
+        messages = read_range(self._kafka, {place: (span.first, span.last) for place, span in pending.spans.items()})
         batch = self._reader.read(messages)
         if batch.rejected:
             self._dead_letters.put(batch.rejected)

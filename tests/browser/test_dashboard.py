@@ -19,7 +19,7 @@ from schemas.topics import ALERTS
 from tests.browser.conftest import OpenPage, StartDashboard
 from tests.dashboard.fixtures import SeededStore
 from tests.dashboard.test_toasts import BASE
-from tests.stack.processes import KafkaProcess, ServiceProcess
+from tests.stack.processes import KafkaProcess, ServiceProcess, kafka_at
 from tests.stack.waiting import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack]
@@ -90,7 +90,7 @@ def test_new_move_reaches_the_board_without_a_reload(
 ) -> None:
     page = open_page(start_dashboard("dashboard_young").url, 1400).page
     wait_until(lambda: len(_cells(page)) > 0, "the board has rows")
-    client = connect(young.settings, client_name="test")
+    client = connect(young.settings, client_name="test", role="read")
     columns = "market_id token_id venue window ts ts_received price_now price_then move_pp abs_move_pp score"
     columns += " coverage_s price_basis spread volume_24h_usd market_status is_settling computed_across_gap"
     now = datetime.now(tz=UTC)
@@ -110,13 +110,13 @@ def test_alert_on_the_topic_pops_up_once(
     start_dashboard: StartDashboard,
     open_page: OpenPage,
 ) -> None:
-    create_topics(kafka_stack.bootstrap, partitions=1, replication=1, topics=[ALERTS])
+    create_topics(kafka_at(kafka_stack.bootstrap, partitions=1), topics=[ALERTS])
     store = SchemaRegistry(registry.url)
     store.register([ALERTS])
     visit = open_page(start_dashboard("dashboard_seeded").url, 1400)
     expect(visit.page.locator('[data-testid="stDataFrame"]').first).to_be_visible(timeout=30_000)
     undelivered: list[object] = []
-    publisher = Publisher(kafka_stack.bootstrap, "test", lambda message, error: undelivered.append(error))
+    publisher = Publisher(kafka_at(kafka_stack.bootstrap), "test", lambda message, error: undelivered.append(error))
     codec = Codec(ALERTS, store, Alert)
 
     # A reader that starts at the end may miss what is written while it finds its place: it is told until it shows.

@@ -34,7 +34,7 @@ def _settings(warehouse: ServiceProcess, database: str) -> ClickHouseSettings:
 
 def _seeded(settings: ClickHouseSettings, history_min: int) -> SeededStore:
     migrate(settings)
-    client = connect(settings, client_name="seed")
+    client = connect(settings, client_name="seed", role="write")
     now = datetime.now(tz=UTC)
     try:
         return SeededStore(settings, Store(settings), seed(client, now=now, history_min=history_min), now)

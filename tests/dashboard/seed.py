@@ -299,7 +299,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--history-min", type=int, default=26 * 60)
     arguments = parser.parse_args()
-    client = connect(ClickHouseSettings(clickhouse_port=arguments.port), client_name="seed")
+    client = connect(ClickHouseSettings(clickhouse_port=arguments.port), client_name="seed", role="write")
     paths = seed(client, history_min=arguments.history_min)
     print(f"{len(paths)} markets seeded")
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dashboard.toasts import BURST_US, AlertFeed, Shown, plan
+from kernel.settings import KafkaSettings
 from movers.local.ports import free_port
 from schemas.events import Alert
 from schemas.words import EpisodeState
@@ -129,7 +130,11 @@ def test_newest_state_of_the_shortest_window_is_shown() -> None:
 
 
 def test_feed_without_kafka_says_away_and_closes() -> None:
-    feed = AlertFeed(f"127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}")
+    feed = AlertFeed(
+        KafkaSettings(
+            kafka_bootstrap_servers=f"127.0.0.1:{free_port()}", schema_registry_url=f"http://127.0.0.1:{free_port()}"
+        )
+    )
     try:
         wait_until(lambda: feed.state == "away", "the feed knows that Kafka is away")
 

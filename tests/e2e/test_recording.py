@@ -27,6 +27,7 @@ from simulator.convert import KINDS, cut
 from simulator.tape import write_tape
 from tests.e2e import reference
 from tests.e2e.demo import Demo
+from tests.stack.processes import kafka_at
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
@@ -114,8 +115,10 @@ def _read(demo: Demo, registry: SchemaRegistry, client: Client) -> Replay:
 
     bootstrap = demo.env["KAFKA_BOOTSTRAP_SERVERS"]
     move_codec, alert_codec = Codec(MOVES, registry, Move), Codec(ALERTS, registry, Alert)
-    moves = {m.event_id: m for m in (move_codec.decode(x.value()) for x in read_to_end(bootstrap, "moves"))}
-    alerts = {a.event_id: a for a in (alert_codec.decode(x.value()) for x in read_to_end(bootstrap, "alerts"))}
+    moves = {m.event_id: m for m in (move_codec.decode(x.value()) for x in read_to_end(kafka_at(bootstrap), "moves"))}
+    alerts = {
+        a.event_id: a for a in (alert_codec.decode(x.value()) for x in read_to_end(kafka_at(bootstrap), "alerts"))
+    }
     titles = client.query("SELECT market_id, title FROM markets FINAL").result_rows
     return Replay(
         snapshots=client.query_df(
@@ -133,7 +136,7 @@ def _read(demo: Demo, registry: SchemaRegistry, client: Client) -> Replay:
         alerts=[dataclasses.asdict(a) for a in alerts.values()],
         stored_alerts=client.query_df("SELECT toString(event_id) AS event_id FROM alerts FINAL"),
         titles={str(market_id): str(title) for market_id, title in titles},
-        dead_letters=sum(1 for _ in read_to_end(bootstrap, "dead.letters")),
+        dead_letters=sum(1 for _ in read_to_end(kafka_at(bootstrap), "dead.letters")),
         restarts={child["name"]: child["restarts"] for child in demo.state["processes"]},
     )
 

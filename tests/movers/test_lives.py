@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from kernel.settings import ClickHouseSettings
 from movers.local.ports import free_port
 from schemas.topics import CATALOGUE
 from sinks.clickhouse.migrate import migrate
-from tests.stack.processes import KafkaProcess, ServiceProcess, child_environment
+from tests.stack.processes import KafkaProcess, ServiceProcess, child_environment, kafka_at
 from tests.stack.waiting import wait_until
 
 PROCESSES = {
@@ -88,6 +89,15 @@ class Lives:
         """The log of a process."""
         return (self._folder / f"{name}.log").read_text()
 
+    def said_of_kafka(self, name: str) -> list[str]:
+        """Lines of a process's log that a person reads as news of Kafka, beside the two that it is to say."""
+        return [
+            line
+            for line in self.log(name).splitlines()
+            if re.search(r"kafka|broker|rdkafka", line, re.IGNORECASE)
+            and not re.search(r'"level": "(info|debug)"|"event": "need_(away|back)"', line)
+        ]
+
     def told(self, name: str, event: str) -> list[str]:
         """Which needs a process said were away (or back), in order."""
         lines = [json.loads(line) for line in self.log(name).splitlines() if line.startswith("{")]
@@ -106,7 +116,7 @@ def node(tmp_path: Path) -> Iterator[KafkaProcess]:
 def test_with_kafka_away_health_says_so_until_it_is_back(
     tmp_path: Path, node: KafkaProcess, registry: ServiceProcess, warehouse: ServiceProcess
 ) -> None:
-    create_topics(node.bootstrap, 2, 1)
+    create_topics(kafka_at(node.bootstrap, 2))
     client = SchemaRegistry(registry.url)
     client.register(CATALOGUE)
     client.close()
@@ -134,3 +144,4 @@ def test_with_kafka_away_health_says_so_until_it_is_back(
             lives.wait_for(name, ok=True, away=set())
             assert lives.told(name, "need_away") == ["kafka"], lives.log(name)
             assert lives.told(name, "need_back") == ["kafka"], lives.log(name)
+            assert lives.said_of_kafka(name) == []

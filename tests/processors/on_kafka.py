@@ -17,6 +17,7 @@ from kernel.schema_registry import SchemaRegistry
 from movers.local.ports import free_port
 from schemas.codec import Codec
 from schemas.topics import BY_NAME
+from tests.stack.processes import kafka_at
 from tests.stack.waiting import wait_until
 
 
@@ -63,12 +64,12 @@ class Stack:
 
     def publisher(self) -> Publisher:
         """A publisher that tolerates no loss."""
-        return Publisher(self.bootstrap, "test", lambda message, error: pytest.fail(error.str()))
+        return Publisher(kafka_at(self.bootstrap), "test", lambda message, error: pytest.fail(error.str()))
 
     def read(self, topic: str) -> list[Any]:
         """All events of a topic."""
         codec = self.codec(topic)
-        return [codec.decode(m.value()) for m in read_to_end(self.bootstrap, topic)]
+        return [codec.decode(m.value()) for m in read_to_end(kafka_at(self.bootstrap), topic)]
 
     def wait_for(self, topic: str, what: str, enough: Callable[[list[Any]], bool], timeout_s: float = 90) -> list[Any]:
         """Reads a topic until it holds enough."""

@@ -18,7 +18,7 @@ from schemas.units import US_PER_S
 from tests.processors.analytics.brute_force import price_at, spells
 from tests.processors.on_kafka import Stack
 from tests.processors.ticks import START_US, make_tick
-from tests.stack.processes import KafkaProcess, ServiceProcess
+from tests.stack.processes import KafkaProcess, ServiceProcess, kafka_at
 from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -34,7 +34,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, registry: ServiceProcess) ->
     node = KafkaProcess(folder / "node")
     client = SchemaRegistry(registry.url)
     client.register(CATALOGUE)
-    create_topics(node.bootstrap, partitions=3, replication=1)
+    create_topics(kafka_at(node.bootstrap, partitions=3))
     made = Stack(node.bootstrap, registry.url, client, folder)
     yield made
     made.end()
@@ -188,16 +188,16 @@ def test_an_undecodable_message_lands_in_dead_letters_with_its_place(stack: Stac
     assert {(x.stage, x.reason, x.channel, x.body, x.venue) for x in letters} == {
         ("analytics", "undecodable", "ticks", b"not a tick", "kalshi"),
     }
-    keys = {m.key().decode() for m in read_to_end(stack.bootstrap, DEAD_LETTERS.name)}
+    keys = {m.key().decode() for m in read_to_end(kafka_at(stack.bootstrap), DEAD_LETTERS.name)}
     assert keys == {f"ticks/{x.partition}/{x.offset}" for x in letters}
 
 
 def test_outputs_keep_key_and_headers_and_stay_in_their_partition(stack: Stack) -> None:
-    places = {m.key(): m.partition() for m in read_to_end(stack.bootstrap, TICKS.name)}
+    places = {m.key(): m.partition() for m in read_to_end(kafka_at(stack.bootstrap), TICKS.name)}
 
     for topic in (MOVES, BARS, ALERTS):
         codec = stack.codec(topic.name)
-        for message in read_to_end(stack.bootstrap, topic.name):
+        for message in read_to_end(kafka_at(stack.bootstrap), topic.name):
             event: Event = codec.decode(message.value())
             assert not isinstance(event, DeadLetter)
             assert message.key().decode() == event.market_id  # type: ignore[union-attr]

@@ -22,7 +22,7 @@ from schemas.topics import CATALOGUE, DEAD_LETTERS, MOVES, TICKS
 from tests.processors.isolated import POINTS, topic_of
 from tests.processors.on_kafka import Stack
 from tests.processors.ticks import make_tick
-from tests.stack.processes import KafkaProcess, ServiceProcess
+from tests.stack.processes import KafkaProcess, ServiceProcess, kafka_at
 from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -36,7 +36,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, registry: ServiceProcess) ->
     node = KafkaProcess(folder / "node")
     client = SchemaRegistry(registry.url)
     client.register(CATALOGUE)
-    create_topics(node.bootstrap, partitions=PARTITIONS, replication=1)
+    create_topics(kafka_at(node.bootstrap, partitions=PARTITIONS))
     made = Stack(node.bootstrap, registry.url, client, folder)
     yield made
     made.end()
@@ -55,7 +55,7 @@ class Isolated:
         self.make_topic()
 
     def make_topic(self) -> None:
-        create_topics(self.stack.bootstrap, PARTITIONS, 1, [replace(TICKS, name=self.topic)])
+        create_topics(kafka_at(self.stack.bootstrap, PARTITIONS), [replace(TICKS, name=self.topic)])
 
     def start(self, *point: str) -> subprocess.Popen[bytes]:
         self.stack.start(self.name, "tests.processors.isolated", self.name, *point)
@@ -127,7 +127,7 @@ def test_added_partitions_are_read_within_seconds_and_their_state_is_kept(
     app.publish(more)
 
     app.wait_for_moves_of(more, timeout_s=30)
-    assert sum(high > 0 for _, high in watermarks(stack.bootstrap, app.topic).values()) > PARTITIONS
+    assert sum(high > 0 for _, high in watermarks(kafka_at(stack.bootstrap), app.topic).values()) > PARTITIONS
     assert app.said("log_changed")
     assert app.said("changelog_grown")
     app.end()
@@ -180,9 +180,9 @@ def test_messages_that_kafka_deleted_unread_are_told_as_lost_and_the_rest_is_rea
     app.publish(first := app.ticks(0, 5))
     app.wait_for_moves_of(first)
     app.end()
-    before = {p: high for p, (_, high) in watermarks(stack.bootstrap, app.topic).items()}
+    before = {p: high for p, (_, high) in watermarks(kafka_at(stack.bootstrap), app.topic).items()}
     app.publish(app.ticks(3600, 5))
-    lows = {p: high for p, (_, high) in watermarks(stack.bootstrap, app.topic).items()}
+    lows = {p: high for p, (_, high) in watermarks(kafka_at(stack.bootstrap), app.topic).items()}
     asked = [TopicPartition(app.topic, p, low) for p, low in lows.items()]
     for future in app.admin.delete_records(asked).values():
         future.result(30)
@@ -243,7 +243,7 @@ def test_kafka_that_lost_its_newest_data_heals_by_itself(tmp_path: Path, registr
     node = KafkaProcess(tmp_path / "node")
     client = SchemaRegistry(registry.url)
     client.register(CATALOGUE)
-    create_topics(node.bootstrap, PARTITIONS, 1)
+    create_topics(kafka_at(node.bootstrap, PARTITIONS))
     stack = Stack(node.bootstrap, registry.url, client, tmp_path)
     app = Isolated(stack, "setback")
     process = app.start()

@@ -14,7 +14,7 @@ from schemas.codec import Codec
 from schemas.events import Market
 from schemas.topics import CATALOGUE, MARKETS
 from tests.processors.test_apps import market_facts
-from tests.stack.processes import KafkaProcess, ServiceProcess
+from tests.stack.processes import KafkaProcess, ServiceProcess, kafka_at
 from tests.stack.waiting import wait_until
 
 
@@ -41,9 +41,9 @@ def test_titles_come_although_the_registry_was_away_and_a_restart_reads_on(
 ) -> None:
     real = SchemaRegistry(registry.url)
     real.register(CATALOGUE)
-    create_topics(kafka_stack.bootstrap, 2, 1)
+    create_topics(kafka_at(kafka_stack.bootstrap, 2))
     codec = Codec(MARKETS, real, Market)
-    publisher = Publisher(kafka_stack.bootstrap, "test", lambda message, error: pytest.fail(error.str()))
+    publisher = Publisher(kafka_at(kafka_stack.bootstrap), "test", lambda message, error: pytest.fail(error.str()))
 
     def publish(market_id: str, value: bytes | None) -> None:
         publisher.publish(MARKETS.name, market_id.encode(), value)  # type: ignore[arg-type]
@@ -53,7 +53,7 @@ def test_titles_come_although_the_registry_was_away_and_a_restart_reads_on(
         publish(f"KALSHI:M{i}", codec.encode(market_facts(f"KALSHI:M{i}")))
     path = tmp_path / "state" / "titles.sqlite"
 
-    titles = Titles(kafka_stack.bootstrap, HiccupingRegistry(real, away=2), path)
+    titles = Titles(kafka_at(kafka_stack.bootstrap), HiccupingRegistry(real, away=2), path)
     titles.start(timeout_s=30)
     assert titles.lookup("KALSHI:M3") == Title("Will KALSHI:M3 happen?", "climate", "https://example.org/KALSHI:M3")
     assert titles.health() == {"titles": 20, "titles_trouble": ""}
@@ -61,7 +61,7 @@ def test_titles_come_although_the_registry_was_away_and_a_restart_reads_on(
     publish("KALSHI:M3", None)
     publish("KALSHI:M20", codec.encode(market_facts("KALSHI:M20")))
 
-    again = Titles(kafka_stack.bootstrap, HiccupingRegistry(real, away=0), path)
+    again = Titles(kafka_at(kafka_stack.bootstrap), HiccupingRegistry(real, away=0), path)
     again.start(timeout_s=30)
     wait_until(lambda: again.lookup("KALSHI:M20") != UNKNOWN, "the new title")
     assert again.lookup("KALSHI:M3") == UNKNOWN

@@ -12,7 +12,7 @@ from kernel.schema_registry import SchemaRegistry
 from schemas.codec import Codec
 from schemas.events import Event
 from schemas.topics import CATALOGUE, Topic
-from tests.stack.processes import KafkaProcess, ServiceProcess
+from tests.stack.processes import KafkaProcess, ServiceProcess, kafka_at
 from tests.stack.processes import kafka_stack as kafka_stack
 from tests.stack.processes import registry as registry
 from tests.stack.processes import stack_dir as stack_dir
@@ -34,7 +34,7 @@ class Stack:
         try:
             return [
                 (codec.decode(message.value()), message.key().decode(), dict(message.headers() or ()))
-                for message in read_to_end(self.bootstrap, topic.name)
+                for message in read_to_end(kafka_at(self.bootstrap), topic.name)
             ]
         finally:
             store.close()
@@ -42,7 +42,7 @@ class Stack:
 
 def prepared(node: KafkaProcess, schemas: ServiceProcess, topics: Sequence[Topic] = CATALOGUE) -> Stack:
     """Topics made and schemas registered."""
-    create_topics(node.bootstrap, 2, 1, topics)
+    create_topics(kafka_at(node.bootstrap, 2), topics)
     store = SchemaRegistry(schemas.url)
     store.register(CATALOGUE)
     store.close()

@@ -24,7 +24,7 @@ from schemas.events import DeadLetter, FeedStatus, Market, RawMessage, Tick
 from schemas.topics import Topic
 from schemas.units import US_PER_S, event_id
 from tests.producers.conftest import Stack
-from tests.stack.processes import child_environment
+from tests.stack.processes import child_environment, kafka_at
 from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -58,7 +58,7 @@ class Collecting:
 
 
 def count(stack: Stack, topic: Topic) -> int:
-    return sum(high - low for low, high in watermarks(stack.bootstrap, topic.name).values())
+    return sum(high - low for low, high in watermarks(kafka_at(stack.bootstrap), topic.name).values())
 
 
 def simulate(folder: Path, *arguments: str) -> tuple[subprocess.Popen[bytes], str]:

@@ -32,6 +32,7 @@ from schemas import topics
 from schemas.events import Market, Tick
 from schemas.units import US_PER_S, datetime_from_micros, event_id, micros_from_iso
 from tests.producers.conftest import Stack
+from tests.stack.processes import kafka_at
 from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -82,7 +83,7 @@ def bench(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> Itera
     """A bench for the venue that the test is about."""
     store, clock = SchemaRegistry(stack.registry_url), ManualClock(START_US)
     venue: str = request.param
-    outbox = Outbox(Shard(venue), stack.bootstrap, store, Spill(tmp_path), clock)
+    outbox = Outbox(Shard(venue), kafka_at(stack.bootstrap), store, Spill(tmp_path), clock)
     made = Bench(stack, clock, outbox, lambda _: 500, lambda: {})
     made.headers = made.date
     yield made

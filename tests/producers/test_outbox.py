@@ -20,7 +20,7 @@ from producers.spill import Spill
 from schemas import topics
 from schemas.events import DeadLetter, FeedStatus
 from tests.producers.conftest import Stack, prepared
-from tests.stack.processes import KafkaProcess, ServiceProcess
+from tests.stack.processes import KafkaProcess, ServiceProcess, kafka_at
 
 pytestmark = pytest.mark.stack
 
@@ -37,7 +37,7 @@ def store(stack: Stack) -> Iterator[SchemaRegistry]:
 
 
 def outbox(bootstrap: str, store: SchemaRegistry, folder: Path) -> Outbox:
-    return Outbox(Shard("kalshi"), bootstrap, store, Spill(folder), SystemClock(), IMPATIENT)
+    return Outbox(Shard("kalshi"), kafka_at(bootstrap), store, Spill(folder), SystemClock(), overrides=IMPATIENT)
 
 
 def status(number: int, shard: str) -> FeedStatus:

@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 import pytest
 
+from kernel.settings import KafkaSettings
 from movers.local.broker.node import LocalKafka
 from movers.local.ports import free_port
 from tests.stack.waiting import wait_until as wait_until
@@ -44,6 +45,11 @@ def child_environment(settings: Mapping[str, str] | None = None) -> dict[str, st
         if name in _KEPT or name.lower() in _PROXIES or name.startswith(_KEPT_PREFIXES)
     }
     return {**kept, **(settings or {})}
+
+
+def kafka_at(bootstrap: str, partitions: int = 1) -> KafkaSettings:
+    """Settings of a Kafka without a lock on its door; topics made with them have so many partitions."""
+    return KafkaSettings(kafka_bootstrap_servers=bootstrap, kafka_partitions=partitions)
 
 
 class Child:

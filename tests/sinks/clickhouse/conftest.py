@@ -21,7 +21,7 @@ from schemas.topics import CATALOGUE, TICKS, Topic
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.store import Store
 from tests.sinks.faulty_line import FaultyLine
-from tests.stack.processes import KafkaProcess, MoversProcess, ServiceProcess
+from tests.stack.processes import KafkaProcess, MoversProcess, ServiceProcess, kafka_at
 from tests.stack.waiting import wait_until
 
 PARTITIONS = 3
@@ -92,7 +92,7 @@ class Stand:
     def publish_bytes(self, topic: Topic, *pairs: tuple[str, bytes]) -> None:
         """Publishes (key, value) and waits until Kafka has them."""
         failed: list[object] = []
-        publisher = Publisher(self.broker.bootstrap, "test", lambda message, error: failed.append(error))
+        publisher = Publisher(kafka_at(self.broker.bootstrap), "test", lambda message, error: failed.append(error))
         for key, value in pairs:
             publisher.publish(topic.name, key.encode(), value)
         assert publisher.flush(30) == 0
@@ -181,4 +181,4 @@ def recreate_topics(bootstrap: str) -> None:
         for future in admin.delete_topics(present, operation_timeout=30).values():
             future.result(30)
         wait_until(lambda: not set(names) & set(admin.list_topics(timeout=10).topics), "topics deleted")
-    create_topics(bootstrap, PARTITIONS, 1)
+    create_topics(kafka_at(bootstrap, PARTITIONS))

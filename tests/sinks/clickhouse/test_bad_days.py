@@ -24,6 +24,7 @@ from tests.sinks.clickhouse.conftest import (
     stored,
 )
 from tests.sinks.events import some_ticks
+from tests.stack.processes import kafka_at
 from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -112,12 +113,12 @@ def test_kafka_set_back_is_told_and_nothing_it_still_has_is_lost(
 
 def test_messages_that_kafka_dropped_before_they_were_stored_are_told(stand: Stand) -> None:
     stand.publish_bytes(TICKS, *[("one key", b"")] * 30)
-    (partition,) = [p for p, (_, high) in watermarks(stand.broker.bootstrap, TICKS.name).items() if high]
+    (partition,) = [p for p, (_, high) in watermarks(kafka_at(stand.broker.bootstrap), TICKS.name).items() if high]
     admin = AdminClient({"bootstrap.servers": stand.broker.bootstrap})
     for future in admin.delete_records([TopicPartition(TICKS.name, partition, 20)]).values():
         future.result(30)
     place = (TICKS.name, partition)
-    topic_id = Topics(stand.broker.bootstrap, [TICKS.name]).look()[TICKS.name].topic_id
+    topic_id = Topics(kafka_at(stand.broker.bootstrap), [TICKS.name]).look()[TICKS.name].topic_id
     stand.store.store_fences({place: 9}, {place: topic_id}, {})
 
     stand.start_sink()
@@ -162,6 +163,6 @@ def _set_back(stand: Stand, batches: int) -> None:
 def _letters(stand: Stand) -> list[DeadLetter]:
     registry = SchemaRegistry(stand.broker.registry_url)
     codec = Codec(DEAD_LETTERS, registry, DeadLetter)
-    letters = [codec.decode(m.value()) for m in read_to_end(stand.broker.bootstrap, DEAD_LETTERS.name)]
+    letters = [codec.decode(m.value()) for m in read_to_end(kafka_at(stand.broker.bootstrap), DEAD_LETTERS.name)]
     registry.close()
     return letters

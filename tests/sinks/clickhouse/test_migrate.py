@@ -16,9 +16,9 @@ _REPEATABLE = ("IF NOT EXISTS", "OR REPLACE", "MODIFY SETTING")
 
 @pytest.fixture
 def client(empty_database: ClickHouseSettings) -> Iterator[Client]:
-    with connect(empty_database, client_name="test", database="default") as default:
+    with connect(empty_database, client_name="test", role="migrate", database="default") as default:
         default.command(f"CREATE DATABASE {empty_database.clickhouse_database} ENGINE = Atomic")
-    with connect(empty_database, client_name="test") as client:
+    with connect(empty_database, client_name="test", role="migrate") as client:
         yield client
 
 
@@ -37,7 +37,7 @@ def test_several_at_once_end_with_one_record_per_file(empty_database: ClickHouse
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: migrate(empty_database), range(4)))
 
-    with connect(empty_database, client_name="test") as client:
+    with connect(empty_database, client_name="test", role="migrate") as client:
         names = [row[0] for row in client.query("SELECT name FROM schema_migrations FINAL ORDER BY number").result_rows]
     assert names == [migration.name for migration in packaged_migrations()]
 
@@ -136,11 +136,11 @@ def test_a_store_that_does_not_answer_may_come_back() -> None:
 
 def _definitions(settings: ClickHouseSettings) -> dict[str, str]:
     sql = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
-    with connect(settings, client_name="test") as client:
+    with connect(settings, client_name="test", role="migrate") as client:
         return {name: query for name, query in client.query(sql).result_rows}  # noqa: C416
 
 
 def _modified_at(settings: ClickHouseSettings) -> list[object]:
     sql = "SELECT name, metadata_modification_time FROM system.tables WHERE database = currentDatabase() ORDER BY name"
-    with connect(settings, client_name="test") as client:
+    with connect(settings, client_name="test", role="migrate") as client:
         return list(client.query(sql).result_rows)

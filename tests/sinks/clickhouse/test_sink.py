@@ -27,6 +27,7 @@ from sinks.clickhouse.sink import GROUP
 from sinks.clickhouse.store import Store
 from tests.sinks.clickhouse.conftest import PARTITIONS, Stand, assert_stored_once, recreate_topics
 from tests.sinks.events import NOON_US, a_bar, a_market, a_move, a_status, a_tick, an_alert, some_ticks
+from tests.stack.processes import kafka_at
 from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -255,7 +256,9 @@ def test_bad_messages_are_dead_lettered_and_the_rest_is_stored(stand: Stand) -> 
 
     assert_stored_once(stand, [a_tick("T1"), a_tick("T2")])
     codec = Codec(DEAD_LETTERS, registry, DeadLetter)
-    letters = [codec.decode(message.value()) for message in read_to_end(stand.broker.bootstrap, DEAD_LETTERS.name)]
+    letters = [
+        codec.decode(message.value()) for message in read_to_end(kafka_at(stand.broker.bootstrap), DEAD_LETTERS.name)
+    ]
     registry.close()
     assert sorted((letter.reason, letter.body) for letter in letters) == [
         ("impossible_value", impossible),
@@ -348,7 +351,7 @@ def _committed(stand: Stand, topic: str) -> int:
     places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
     request = ConsumerGroupTopicPartitions(GROUP, places)
     answer = admin.list_consumer_group_offsets([request])[GROUP].result(10)
-    assert set(watermarks(stand.broker.bootstrap, topic)) == set(range(PARTITIONS))
+    assert set(watermarks(kafka_at(stand.broker.bootstrap), topic)) == set(range(PARTITIONS))
     return sum(max(0, place.offset) for place in answer.topic_partitions)
 
 
