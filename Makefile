@@ -33,6 +33,7 @@ $(READY): constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	-@$(BIN)/python -m movers compile
 	@touch $(READY)
 
 # Needs uv. Hashes, no index addresses. The image gets only what runs in production.

@@ -119,6 +119,14 @@ def process(name: Annotated[str, typer.Argument(metavar="APP", help=", ".join(PR
     run(find(name), _process_settings(f"process-{name}"))
 
 
+@app.command("compile", epilog="Example: movers compile")
+def compile_hot_parts() -> None:
+    """Compile the analytics and the hot codecs, where a C compiler is."""
+    from movers import compiling
+
+    typer.echo(f"compiled to {compiling.build()}")
+
+
 @sink_app.command("clickhouse", epilog="Example: movers sink clickhouse")
 def sink_clickhouse() -> None:
     """Write markets, ticks, bars, moves and alerts to ClickHouse."""

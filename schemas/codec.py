@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 import typing
 from dataclasses import fields, is_dataclass
 from functools import cache
-from importlib.resources import files
+from importlib import import_module
 from io import BytesIO
+from types import ModuleType
 from typing import Any, Generic, Protocol, TypeVar
 
 import fastavro
 from fastavro.types import Schema
 
+from schemas import compiled, generate
+from schemas.avro_files import schema_text as schema_text
 from schemas.events import Event
 from schemas.topics import Topic
 
@@ -22,6 +26,7 @@ _Nested = tuple[type[Any], tuple[str, ...]]
 
 _HEADER = struct.Struct(">bI")
 _MAGIC = 0
+_STUMBLED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error)
 
 
 class UndecodableError(Exception):
@@ -39,19 +44,41 @@ class SchemaStore(Protocol):
 
 
 @cache
-def schema_text(subject_file: str) -> str:
-    """The `.avsc` of a subject as text."""
-    return files("schemas").joinpath("avro", f"{subject_file}.v1.avsc").read_text("utf-8")
-
-
-@cache
 def parsed_schema(subject_file: str) -> Schema:
     """The `.avsc` of a subject, parsed for fastavro."""
     return fastavro.parse_schema(json.loads(schema_text(subject_file)))
 
 
+class FastCodec(Protocol):
+    """What `schemas.generate` writes. Both raise one of `_STUMBLED` where fastavro is to be asked."""
+
+    def encode(self, event: Any) -> bytes:
+        """The record, without the wire format's header."""
+
+    def decode(self, data: bytes, at: int) -> Any:
+        """The event whose record begins there and ends with the data."""
+
+
+@cache
+def fast_codec(subject_file: str) -> FastCodec | None:
+    """The codec written for a hot topic's own schema: compiled where it is, else the same source interpreted."""
+    if subject_file not in {topic.subject_file for topic in generate.HOT} or compiled.turned_off():
+        return None
+    name = generate.MODULE.format(subject_file=subject_file)
+    try:
+        return typing.cast("FastCodec", import_module(name))
+    except ModuleNotFoundError:
+        module = ModuleType(name)
+        topic = next(topic for topic in generate.HOT if topic.subject_file == subject_file)
+        exec(compile(generate.source(topic), name, "exec"), module.__dict__)  # noqa: S102  # our own text
+        return typing.cast("FastCodec", module)
+
+
 class Codec(Generic[EventT]):
     """Encoder and decoder for one topic's events.
+
+    fastavro is the reference. A hot topic has a codec written for it (`schemas.generate`), which does the common case,
+    our own version of the schema; it gives the same bytes and leaves every doubtful case to the reference.
 
     Asks the store for the schema's id at the first `encode`, and for the writer's schema of each new id met by
     `decode`; both are kept. Not thread-safe before those first calls.
@@ -66,6 +93,7 @@ class Codec(Generic[EventT]):
         self._schema = parsed_schema(topic.subject_file)
         self._names = tuple(f.name for f in fields(event))
         self._nested = _nested_records(event)
+        self._fast = fast_codec(topic.subject_file)
         self._header: bytes | None = None
         self._writers: dict[int, Schema] = {}
 
@@ -74,8 +102,13 @@ class Codec(Generic[EventT]):
         if self._header is None:
             schema_id = self._store.id_of(self._topic.subject, schema_text(self._topic.subject_file))
             self._header = _HEADER.pack(_MAGIC, schema_id)
+        if self._fast is not None:
+            with contextlib.suppress(*_STUMBLED):
+                return self._header + self._fast.encode(event)
+        return self._header + self._reference_bytes(event)
+
+    def _reference_bytes(self, event: EventT) -> bytes:
         out = BytesIO()
-        out.write(self._header)
         fastavro.schemaless_writer(out, self._schema, self._to_record(event), strict=True)
         return out.getvalue()
 
@@ -91,6 +124,12 @@ class Codec(Generic[EventT]):
         if magic != _MAGIC:
             raise UndecodableError(f"magic byte {magic}, expected {_MAGIC}")
         writer = self._writers.get(schema_id) or self._fetch_writer(schema_id)
+        if self._fast is not None and writer is self._schema:
+            with contextlib.suppress(*_STUMBLED):
+                return typing.cast("EventT", self._fast.decode(data, _HEADER.size))
+        return self._reference_event(data, schema_id, writer)
+
+    def _reference_event(self, data: bytes, schema_id: int, writer: Schema) -> EventT:
         body = BytesIO(data)
         body.seek(_HEADER.size)
         try:

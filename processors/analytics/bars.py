@@ -19,14 +19,11 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, replace
 from math import nan
-from typing import TypeVar
 
 from processors.analytics.volume import NO_COUNTER, highest, reading, traded_usd
 from schemas.events import Bar, Tick
 from schemas.times import is_ahead
 from schemas.units import US_PER_S, event_id
-
-_Number = TypeVar("_Number", int, float)
 
 BAR_S = 60
 _BAR_US = BAR_S * US_PER_S
@@ -172,7 +169,7 @@ def merge(earlier: OpenBar, later: OpenBar) -> OpenBar:
         last_event_us=later.last_event_us,
         last_received_us=max(earlier.last_received_us, later.last_received_us),
         volume_usd=_sum(earlier.volume_usd, later.volume_usd),
-        trades=_sum(earlier.trades, later.trades),
+        trades=_count(earlier.trades, later.trades),
         ticks=earlier.ticks + later.ticks,
     )
 
@@ -221,7 +218,7 @@ def _join(state: BarState, tick: Tick) -> tuple[BarState, Bar | None]:
     """A tick in order."""
     start_us = tick.ts_event_us // _BAR_US * _BAR_US
     price_ppm = state.price_ppm if tick.price_ppm is None else tick.price_ppm
-    usd, trades = state.carried_usd, _sum(state.carried_trades, tick.trades)
+    usd, trades = state.carried_usd, _count(state.carried_trades, tick.trades)
     kind, counter = reading(tick)
     if kind == NO_COUNTER:
         kind, counter = state.counter_kind, state.counter
@@ -239,7 +236,7 @@ def _join(state: BarState, tick: Tick) -> tuple[BarState, Bar | None]:
         bar = part if bar is None else merge(bar, part)
         usd = trades = None
     elif bar is not None:
-        bar = replace(bar, volume_usd=_sum(bar.volume_usd, usd), trades=_sum(bar.trades, trades))
+        bar = replace(bar, volume_usd=_sum(bar.volume_usd, usd), trades=_count(bar.trades, trades))
         usd = trades = None
     if reopened is not None:
         finished = None if bar == reopened else bar
@@ -324,7 +321,13 @@ def _bar(state: BarState, market_id: str, bar: OpenBar) -> Bar:
     )
 
 
-def _sum(a: _Number | None, b: _Number | None) -> _Number | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return a + b
+def _sum(a: float | None, b: float | None) -> float | None:
+    if a is None:
+        return b
+    return a if b is None else a + b
+
+
+def _count(a: int | None, b: int | None) -> int | None:
+    if a is None:
+        return b
+    return a if b is None else a + b

@@ -1,0 +1,60 @@
+"""Where the hot parts lie as machine code, when this installation has them: the analytics and the codecs of hot topics.
+
+`movers compile` makes them with mypyc, where a C compiler is; without one the same source runs interpreted, with the
+same results. They stand in a folder named after the sources' digest and the interpreter, so that code compiled from
+other sources is never used. `MOVERS_INTERPRETED=1` turns all of it off: plain source, and fastavro for every topic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import sysconfig
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+SOURCES = ("schemas/*.py", "schemas/avro/*.avsc", "processors/analytics/*.py")
+"""What the compiled code depends on."""
+
+ANALYTICS = ("alerts", "bars", "episodes", "moves", "reasons", "rules", "scoring", "volume", "windows")
+"""Modules of processors/analytics that are compiled; one that is not there is left out."""
+
+
+@cache
+def digest() -> str:
+    """Of the sources as they are, and of the interpreter they are compiled for."""
+    sha = hashlib.sha256(f"{sysconfig.get_platform()} {sys.version}".encode())
+    for pattern in SOURCES:
+        for path in sorted(ROOT.glob(pattern)):
+            sha.update(path.name.encode() + b"\0" + path.read_bytes())
+    return sha.hexdigest()[:16]
+
+
+def turned_off() -> bool:
+    """Whether plain source and fastavro are asked for."""
+    return bool(os.environ.get("MOVERS_INTERPRETED"))
+
+
+def home() -> Path:
+    """Folder of all compiled versions, part of the environment they belong to."""
+    return Path(sys.prefix) / "lib" / "movers-compiled"
+
+
+@cache
+def folder() -> Path | None:
+    """Folder of the code compiled from these sources, if it is there and wanted."""
+    path = home() / digest()
+    if turned_off() or not (path / "complete").is_file():
+        return None
+    if str(path) not in sys.path:
+        sys.path.append(str(path))  # the library that the modules share
+    return path
+
+
+def search_path(package: str, own: list[str]) -> list[str]:
+    """A package's `__path__` with its compiled modules in front."""
+    compiled = folder()
+    return own if compiled is None else [str(compiled.joinpath(*package.split("."))), *own]
