@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo up test check bench setup lock clean
+.PHONY: demo up test chaos check bench setup lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m movers demo $(ARGS)
@@ -14,6 +14,9 @@ up: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(READY)
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import signal
 import subprocess
@@ -24,27 +23,11 @@ import pytest
 from kernel.settings import KafkaSettings
 from movers.local.broker.node import LocalKafka
 from movers.local.ports import free_port
+from tests.stack.environment import child_environment as child_environment
 from tests.stack.waiting import wait_until as wait_until
 
 REPO = Path(__file__).resolve().parents[2]
 JAR_CACHE = REPO / ".movers" / "cache"
-
-_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "JAVA_HOME", "VIRTUAL_ENV", "SSL_CERT_FILE")
-_KEPT_PREFIXES = ("PYTHON", "COVERAGE", "PIP_", "JGO_")
-_PROXIES = ("http_proxy", "https_proxy", "no_proxy")
-
-
-def child_environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The whole environment of a child of the tests: what any program needs, and the settings given here.
-
-    Settings of ours that the tests' own environment happens to hold do not reach it.
-    """
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in _KEPT or name.lower() in _PROXIES or name.startswith(_KEPT_PREFIXES)
-    }
-    return {**kept, **(settings or {})}
 
 
 def kafka_at(bootstrap: str, partitions: int = 1) -> KafkaSettings:
@@ -63,7 +46,7 @@ class Child:
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 argv,
-                env=child_environment(settings),
+                env=child_environment(settings or {}),
                 cwd=cwd or REPO,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -213,11 +196,24 @@ class SimulatorProcess(Child):
         }
 
 
+class _Node(LocalKafka):
+    """A node that tells its clients another port than its own."""
+
+    def __init__(self, data_dir: Path, cache_dir: Path, port: int, controller_port: int, reached_at: int) -> None:
+        super().__init__(data_dir, cache_dir, port, controller_port)
+        self._reached_at = reached_at
+
+    def properties(self) -> dict[str, str | int]:
+        return {**super().properties(), "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self._reached_at}"}
+
+
 class KafkaProcess:
     """A Kafka node of the tests."""
 
-    def __init__(self, folder: Path) -> None:
-        self.kafka = LocalKafka(folder / "kafka data", JAR_CACHE, free_port(), free_port())
+    def __init__(self, folder: Path, *, reached_at: int | None = None, port: int | None = None) -> None:
+        """Starts it. `reached_at` is the port that clients are led to, when a `Link` stands before the node."""
+        port = port or free_port()
+        self.kafka = _Node(folder / "kafka data", JAR_CACHE, port, free_port(), reached_at or port)
         self.kafka.prepare(lambda _message: None)
         self._log = folder / "kafka.log"
         self._child = self._start()
@@ -235,6 +231,14 @@ class KafkaProcess:
     def kill(self) -> None:
         """Sends SIGKILL."""
         self._child.kill()
+
+    def suspend(self) -> None:
+        """Stands still."""
+        self._child.suspend()
+
+    def resume(self) -> None:
+        """Goes on."""
+        self._child.resume()
 
     def restart(self) -> None:
         """Starts the node again on its folder and waits until it works."""

@@ -1,0 +1,312 @@
+"""The pipeline as processes of a test: Kafka and the store behind lines that can break, and a keeper that restarts."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from kernel.clickhouse import connect
+from kernel.kafka import consumer, create_topics, watermarks
+from kernel.schema_registry import SchemaRegistry
+from kernel.settings import ClickHouseSettings
+from movers.local.ports import free_port
+from processors.registry import PROCESSORS
+from schemas.topics import CATALOGUE, TICKS, VENUES
+from simulator.tape import Line, write_tape
+from sinks.clickhouse.fence import topic_epochs
+from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.sink import TOPICS
+from tests.stack.link import Link
+from tests.stack.processes import KafkaProcess, MoversProcess, ServiceProcess, SimulatorProcess
+from tests.stack.waiting import wait_until
+
+PARTITIONS = 3
+RULE = {"ALERT_THRESHOLD_PP": "6", "ALERT_COOLDOWN_S": "900", "MIN_VOLUME_24H": "1000", "MAX_SPREAD_PP": "5"}
+_KEEPER_TURN_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A process of ours: its command, and the settings that only it gets."""
+
+    name: str
+    command: tuple[str, ...]
+    settings: dict[str, str]
+    port: int
+
+
+class World:
+    """Everything that runs. `close` ends it."""
+
+    def __init__(
+        self, folder: Path, lines: list[Line], *, store_dir: Path | None = None, pause_s: float = 0.05
+    ) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._store_dir = store_dir or folder / "store"
+        tape = folder / "made.tape.gz"
+        write_tape(tape, lines)
+        kafka_port, self._store_port = free_port(), free_port()
+        self.kafka_line, self.store_line = Link(kafka_port), Link(self._store_port)
+        self.kafka = KafkaProcess(folder / "node", reached_at=self.kafka_line.port, port=kafka_port)
+        self.registry = ServiceProcess.start("movers.local.registry.service", folder / "registry")
+        self.store = self._start_store()
+        self.venues = SimulatorProcess.start(folder / "venues.log", "--tape", str(tape), "--lockstep")
+        self.restarts: Counter[str] = Counter()
+        self.killed: Counter[str] = Counter()
+        self._roles = self._all_roles(pause_s)
+        self._running: dict[str, MoversProcess] = {}
+        self._paused: set[str] = set()
+        self._lock = threading.RLock()
+        self._over = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        self._set_up()
+
+    # ── the parts ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka, not through the line."""
+        return self.kafka.bootstrap
+
+    @property
+    def names(self) -> list[str]:
+        """Our processes."""
+        return list(self._roles)
+
+    def process(self, name: str) -> MoversProcess:
+        """One of our processes as it runs now."""
+        with self._lock:
+            return self._running[name]
+
+    def clickhouse(self) -> ClickHouseSettings:
+        """The store, not through the line."""
+        return ClickHouseSettings(clickhouse_port=self._store_port, clickhouse_database="movers")
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of a query."""
+        client = connect(self.clickhouse(), client_name="audit")
+        try:
+            return [tuple(row) for row in client.query(sql).result_rows]
+        finally:
+            client.close()
+
+    # ── a bad day's tools ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def kill(self, name: str) -> None:
+        """kill -9 of one of our processes; the keeper starts it again."""
+        with self._lock:
+            self._running[name].kill()
+            self.killed[name] += 1
+
+    def kill_collector(self, venue: str) -> None:
+        """kill -9 of a collector with empty hands: the venue stands still until what it shows is stored. What it then
+        has in its memory the venue shows once more to its next life, as a venue that did not move would."""
+        self.venues.ask("hold", {"hold": True, "venue": venue})
+        wait_until(
+            lambda: self.venues.ask("status")["sweeps_of_moment"][venue] >= 2 and self._all_stored(venue),
+            f"{venue} swept its moment twice and all of it is stored",
+            120,
+            ended=self.given_up,
+        )
+        self.kill(f"produce-{venue}")
+        self.venues.ask("hold", {"hold": False, "venue": venue})
+
+    def kill_kafka(self, away_s: float) -> None:
+        """kill -9 of the broker; it comes back after `away_s`."""
+        self.kafka.kill()
+        self.killed["kafka"] += 1
+        self._over.wait(away_s)
+        self.kafka.restart()
+
+    def kill_store(self, away_s: float) -> None:
+        """kill -9 of the store; it comes back after `away_s`."""
+        self.store.kill()
+        self.killed["store"] += 1
+        self._over.wait(away_s)
+        self.store = self._start_store()
+
+    def stop_role(self, name: str) -> int:
+        """Ends one of our processes by SIGTERM and keeps it down."""
+        with self._lock:
+            self._paused.add(name)
+            return self._running[name].terminate(90)
+
+    def start_role(self, name: str) -> None:
+        """Lets a stopped process run again."""
+        with self._lock:
+            self._paused.discard(name)
+
+    def wait(self, seconds: float) -> None:
+        """A part of the bad day passes."""
+        self._over.wait(seconds)
+
+    # ── its course ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        """Starts our processes and returns when the first rows are stored."""
+        for role in self._roles.values():
+            self._running[role.name] = self._start(role)
+        self._keeper.start()
+        wait_until(lambda: self.stored() > 0, "the first rows", 120, ended=self.given_up)
+
+    def stored(self) -> int:
+        """Ticks in the store."""
+        return int(self.rows("SELECT count() FROM snapshots")[0][0])
+
+    def moments_served(self) -> int:
+        """Moments of the slower venue."""
+        served: dict[str, int] = self.venues.ask("status")["moments_served"]
+        return min(served.values())
+
+    def settle(self, timeout_s: float = 180) -> None:
+        """Everything heals, the venues stand still, and what is on its way arrives."""
+        self.kafka_line.heal()
+        self.store_line.heal()
+        self.venues.ask("hold", {"hold": True})
+        wait_until(
+            lambda: min(self.venues.ask("status")["sweeps_of_moment"].values()) >= 2,
+            "the last moment is swept twice",
+            timeout_s,
+            ended=self.given_up,
+        )
+        wait_until(self._drained(), "the pipeline is drained", timeout_s, ended=self.given_up)
+
+    def given_up(self) -> str | None:
+        """A process that dies as often as it is started."""
+        worst = self.restarts.most_common(1)
+        if worst and worst[0][1] > 20:
+            return f"{worst[0][0]} died {worst[0][1]} times by itself: {self.process(worst[0][0]).said[-1500:]}"
+        return None
+
+    def close(self) -> None:
+        """Ends everything."""
+        self._over.set()
+        if self._keeper.is_alive():
+            self._keeper.join()
+        for process in self._running.values():
+            process.kill()
+        self.venues.kill()
+        self.store.kill()
+        self.registry.kill()
+        self.kafka_line.close()
+        self.store_line.close()
+        self.kafka.kill()
+        self.kafka.stop()
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _all_stored(self, venue: str) -> bool:
+        """Whether every market of the venue's moment is in the store."""
+        status = self.venues.ask("status")
+        moment_us = status["venue_now_us"][venue]
+        found = self.rows(
+            f"SELECT uniqExact(market_id) FROM snapshots WHERE venue = '{venue}' "
+            f"AND toUnixTimestamp64Micro(ts) = {moment_us}"
+        )
+        return bool(found[0][0] == status["markets"][venue])
+
+    def _set_up(self) -> None:
+        create_topics(self.bootstrap, PARTITIONS, 1)
+        registry = SchemaRegistry(self.registry.url)
+        registry.register(CATALOGUE)
+        registry.close()
+        migrate(self.clickhouse())
+
+    def _start_store(self) -> ServiceProcess:
+        return ServiceProcess.start("movers.local.warehouse.service", self._store_dir, self._store_port)
+
+    def _all_roles(self, pause_s: float) -> dict[str, Role]:
+        everybody = {
+            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self.kafka_line.port}",
+            "SCHEMA_REGISTRY_URL": self.registry.url,
+            "CLICKHOUSE_PORT": str(self.store_line.port),
+            "CLICKHOUSE_DATABASE": "movers",
+            "LOG_LEVEL": "info",
+            **RULE,
+        }
+        collecting = {
+            **self.venues.venue_settings(),
+            "COLLECTOR_HOT_MARKETS": "0",
+            "COLLECTOR_MIN_PAUSE": str(pause_s),
+        }
+        roles = [
+            *(self._role(f"process-{name}", ("process", name), everybody) for name in PROCESSORS),
+            self._role("sink-clickhouse", ("sink", "clickhouse"), everybody),
+            *(self._role(f"produce-{venue}", ("produce", venue), {**everybody, **collecting}) for venue in VENUES),
+        ]
+        return {role.name: role for role in roles}
+
+    def _role(self, name: str, command: tuple[str, ...], settings: dict[str, str]) -> Role:
+        own = {"STATE_DIR": str(self.folder / "state" / name), "SPILL_DIR": str(self.folder / "spill" / name)}
+        return Role(name, command, {**settings, **own}, free_port())
+
+    def _start(self, role: Role) -> MoversProcess:
+        log = self.folder / f"{role.name}.log"
+        return MoversProcess.start(*role.command, log=log, settings=role.settings, cwd=self.folder, port=role.port)
+
+    def _keep(self) -> None:
+        """Starts again what has ended, and counts the ends that were none of ours."""
+        asked: Counter[str] = Counter()
+        while not self._over.wait(_KEEPER_TURN_S):
+            with self._lock:
+                for name, role in self._roles.items():
+                    if self._running[name].running or name in self._paused:
+                        continue
+                    if asked[name] == self.killed[name]:
+                        self.restarts[name] += 1
+                    asked[name] = self.killed[name]
+                    self._running[name] = self._start(role)
+
+    def _drained(self) -> Callable[[], bool]:
+        """True once, five looks in a row, all ticks are computed with and all that the sink reads is stored."""
+        in_a_row = 0
+
+        def drained() -> bool:
+            nonlocal in_a_row
+            good = self._computed() and self._fenced()
+            in_a_row = in_a_row + 1 if good else 0
+            return in_a_row >= 5
+
+        return drained
+
+    def _computed(self) -> bool:
+        """Each processor has committed all ticks. Its group's name goes on after its own, with its layout."""
+        ends = watermarks(self.bootstrap, TICKS.name)
+        high = sum(end for _, end in ends.values())
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 4})
+        groups = [group.group_id for group in admin.list_consumer_groups().result(30).valid]
+        return all(
+            any(self._committed(group, ends) == high for group in groups if group.startswith(f"movers-{name}"))
+            for name in PROCESSORS
+        )
+
+    def _committed(self, group: str, ends: dict[int, tuple[int, int]]) -> int:
+        reader = consumer(self.bootstrap, group, from_start=True)
+        try:
+            found = reader.committed([TopicPartition(TICKS.name, partition) for partition in ends], timeout=10)
+            return sum(max(place.offset, ends[place.partition][0]) for place in found)
+        except KafkaException:
+            return -1
+        finally:
+            reader.close()
+
+    def _fenced(self) -> bool:
+        epochs = topic_epochs(self.bootstrap, [topic.name for topic in TOPICS])
+        stored: Counter[str] = Counter()
+        for topic, epoch, count in self.rows(
+            "SELECT topic, epoch, sum(last_offset + 1) FROM ingest_offsets FINAL GROUP BY topic, epoch"
+        ):
+            if epochs.get(topic) == epoch:
+                stored[topic] = count
+        return all(
+            stored[topic.name] == sum(high for _, high in watermarks(self.bootstrap, topic.name).values())
+            for topic in TOPICS
+        )
