@@ -12,6 +12,7 @@ VENUES = ("polymarket", "kalshi")
 
 DAY_MS = 86_400_000
 RAW_PARTITION_BYTES = 2 * 1024**3
+TICKS_PARTITION_BYTES = 8 * 1024**3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ def _raw(venue: str) -> Topic:
         name=raw_topic(venue),
         subject_file="raw",
         event=events.RawMessage,
-        key="REST path or WebSocket channel",
+        key="event_id",
         # A page of a venue's list can be several MB before compression, and all pages of a day fill a laptop's disk.
         config=_delete_after(
             3,
@@ -64,7 +65,14 @@ MARKETS = Topic(
     key="market_id",
     config={"cleanup.policy": "compact"},
 )
-TICKS = Topic(name="ticks", subject_file="ticks", event=events.Tick, key="market_id", config=_delete_after(14))
+TICKS = Topic(
+    name="ticks",
+    subject_file="ticks",
+    event=events.Tick,
+    key="market_id",
+    # Both venues at full size write 25 GB a day; the store keeps the days, the topic what is needed to catch up.
+    config=_delete_after(14, **{"retention.bytes": str(TICKS_PARTITION_BYTES)}),
+)
 MOVES = Topic(name="moves", subject_file="moves", event=events.Move, key="market_id", config=_delete_after(2))
 BARS = Topic(name="bars", subject_file="bars", event=events.Bar, key="market_id", config=_delete_after(14))
 ALERTS = Topic(name="alerts", subject_file="alerts", event=events.Alert, key="market_id", config=_delete_after(30))
