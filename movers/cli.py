@@ -98,16 +98,21 @@ def simulate(context: typer.Context) -> None:
     raise typer.Exit(server.main(context.args))
 
 
-@app.command(epilog="Example: movers produce kalshi")
-def produce(venue: Annotated[str, typer.Argument(help="polymarket or kalshi")]) -> None:
-    """Collect one venue's markets and prices."""
+@app.command(epilog="Example: movers produce polymarket --shard 2/4")
+def produce(
+    venue: Annotated[str, typer.Argument(help="polymarket or kalshi")],
+    category: Annotated[str, typer.Option(help="Only the markets of one of our categories.")] = "",
+    shard: Annotated[str, typer.Option(metavar="N/OF", help="Only one of so many equal parts, e.g. 2/4.")] = "",
+) -> None:
+    """Collect one venue's markets and prices, or a part of them beside other such processes."""
     from producers.registry import VENUES
     from producers.runner import run
+    from producers.shards import Shard
 
     if venue not in VENUES:
         raise UserError(f"unknown venue {venue}; known: {', '.join(VENUES)}")
-    tree = _process_settings(f"produce-{venue}")
-    run(tree, venue)
+    part = Shard.parse(venue, category, shard)
+    run(_process_settings(f"produce-{part.name}"), part)
 
 
 @app.command(epilog="Example: movers process analytics")

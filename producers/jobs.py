@@ -12,8 +12,9 @@ from kernel.dead_letters import BadInputLimit
 from kernel.errors import PermanentError, TooMuchBadInputError, TransientError
 from kernel.logs import get_logger
 from kernel.settings import CollectorSettings
-from producers.base import Collector, Errand
-from producers.feed_state import SWEEP, Change, FeedState
+from producers.base import Collector, Errand, Page, Received
+from producers.before import Before
+from producers.feed_state import GAP_PROMISES, SWEEP, Change, FeedState
 from producers.intake import Intake, Tally
 from producers.limits import backoff_s
 from producers.outbox import Outbox
@@ -23,11 +24,15 @@ from producers.tracked import Tracked
 from producers.venue_clock import VenueClock
 from producers.wholeness import Wholeness
 from schemas.events import FeedStatus
+from schemas.times import is_ahead
 from schemas.units import US_PER_S, event_id
 
 log = get_logger(__name__)
 
 CRAWL, HOT = "sync_markets", "hot"
+SAY_EVERY_S = 60.0
+"""Wall seconds after which the state is said again: who was killed said nothing."""
+
 _MIN_ROWS_TO_JUDGE = 20
 _LEAST_PAUSE_S = 0.05
 _STANDSTILL_PAUSE_S = 0.1
@@ -35,6 +40,7 @@ _IDLE_S = 0.2
 _LOOKUPS_A_CRAWL = 2_000
 _LOOKUP_TRIES = 3
 _RESCUED_A_SWEEP = 20_000
+_SAMPLE = 200
 
 
 class Jobs:
@@ -72,6 +78,18 @@ class Jobs:
         self._rhythm = Rhythm(settings.collector_price_interval)
         self._whole = {job: Wholeness() for job in (CRAWL, SWEEP)}
         self._unfound: Counter[str] = Counter()
+        self._absent_since_us: int | None = None
+        self._said_s = clock.monotonic_s()
+
+    async def remember(self, before: Before) -> None:
+        """Begins where the process before ended: what it told is not told again, and the time between is a gap."""
+        for number, told in enumerate(before.markets.values()):
+            self.tracked.restore(told)
+            if number % 1_000 == 0:
+                await asyncio.sleep(0)
+        for whole in self._whole.values():
+            whole.was_whole(len(self.tracked))
+        self._absent_since_us = before.until_us
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """The jobs that the settings ask for."""
@@ -129,10 +147,10 @@ class Jobs:
         tally = Tally()
         self.tracked.begin_crawl()
         async for page in self._feed.crawl(Errand("crawl", self._rhythm.heartbeat_s)):
-            self.intake.take(page, tally)
+            self._take(page, tally)
             await asyncio.sleep(0)
         self._judge(tally, CRAWL)
-        self._whole[CRAWL].check(CRAWL, len(tally.markets))
+        await self._prove_whole(CRAWL, tally, self.tracked.vanished)
         missing = self.tracked.vanished(_LOOKUPS_A_CRAWL)
         if missing:
             await self._look_up(missing, tally)
@@ -145,14 +163,14 @@ class Jobs:
         first_us: int | None = None
         try:
             async for page in self._feed.sweep(Errand("sweep", self._rhythm.heartbeat_s)):
-                as_of_us = self.intake.take(page, tally).as_of_us
+                as_of_us = self._take(page, tally)
                 first_us = as_of_us if first_us is None else first_us
                 await asyncio.sleep(0)
+            self._judge(tally, SWEEP)
+            await self._prove_whole(SWEEP, tally, lambda count: self._unseen_since(began_us, count))
         except (TransientError, PermanentError):
             await self._rescue(began_us, tally)
             raise
-        self._judge(tally, SWEEP)
-        self._whole[SWEEP].check(SWEEP, len(tally.markets))
         if first_us is not None:
             self._swept(first_us, self._clock.monotonic_s() - began_s)
         log.info("sweep_done", **self._summary(tally, began_s), pace=self.venue_clock.pace)
@@ -163,14 +181,14 @@ class Jobs:
         ids = [self._reader.hot_id(known.market_id, known.token_id) for known in busiest]
         tally = Tally()
         async for page in self._feed.hot(ids, Errand("hot", self._rhythm.heartbeat_s)):
-            self.intake.take(page, tally)
+            self._take(page, tally)
             await asyncio.sleep(0)
         self._judge(tally, HOT)
 
     async def _look_up(self, ids: Sequence[str], tally: Tally) -> None:
         """Markets that a whole crawl did not meet: mostly closed since. Their last state goes out."""
         async for page in self._feed.lookup(ids, Errand("lookup")):
-            self.intake.take(page, tally)
+            self._take(page, tally)
         unmet = [i for i in ids if not self.tracked.met(self._reader.market_id(i))]
         self._unfound = Counter({i: self._unfound[i] + 1 for i in unmet})
         gone = [i for i, tries in self._unfound.items() if tries >= _LOOKUP_TRIES]
@@ -184,15 +202,35 @@ class Jobs:
         unseen = self.tracked.unseen_since(began_us, _RESCUED_A_SWEEP)
         if not unseen:
             return
-        before = len(tally.markets)
         ids = [self._reader.hot_id(known.market_id, known.token_id) for known in unseen if known.token_id]
         try:
             async for page in self._feed.hot(ids, Errand("hot", self._rhythm.heartbeat_s)):
-                self.intake.take(page, tally)
+                self._take(page, tally)
                 await asyncio.sleep(0)
         except (TransientError, PermanentError) as error:
             log.info("rescue_failed", venue=self._venue, error=str(error))
-        log.info("rescued", venue=self._venue, unseen=len(unseen), seen=len(tally.markets) - before)
+        seen = sum(known.seen_us >= began_us for known in unseen)
+        log.info("rescued", venue=self._venue, unseen=len(unseen), seen=seen)
+
+    async def _prove_whole(self, job: str, tally: Tally, missing: Callable[[int], list[str]]) -> None:
+        """A listing that ended in order but shows far fewer markets than the one before was cut, unless most of the
+        missing have really ended: some of them are asked for by name.
+
+        Raises:
+            TransientError: it was cut.
+        """
+        whole, listed = self._whole[job], len(tally.markets)
+        if whole.is_short(listed):
+            sample = missing(_SAMPLE)
+            async for page in self._feed.lookup(sample, Errand("lookup")):
+                self._take(page, tally)
+            still_open = sum(self.tracked.is_open(self._reader.market_id(each)) for each in sample)
+            if not sample or still_open * 2 > len(sample):
+                raise TransientError(f"{job}: the listing ended after {listed} markets, {whole.expected} before")
+        whole.was_whole(listed)
+
+    def _unseen_since(self, moment_us: int, count: int) -> list[str]:
+        return [known.venue_market_id for known in self.tracked.unseen_since(moment_us, count)]
 
     def _judge(self, tally: Tally, job: str) -> None:
         """Stops everything when most rows are unusable: the venue has changed its format, or it is another server."""
@@ -202,6 +240,20 @@ class Jobs:
             detail = f"{job}: {error}"
             self._tell([Change("disconnected", detail)])
             raise TooMuchBadInputError(f"{self._venue} {detail}") from error
+
+    def _take(self, page: Page, tally: Tally) -> int:
+        """A page to the intake; as of when it was."""
+        if self._absent_since_us is not None:
+            self._came_back(page.received, self._absent_since_us)
+        return self.intake.take(page, tally).as_of_us
+
+    def _came_back(self, first: Received, since_us: int) -> None:
+        """The first answer of this process: was somebody missing for longer than a sweep may take?"""
+        self._absent_since_us = None
+        said_us = first.ts_venue_us or first.ts_received_us
+        now_us = first.ts_received_us if is_ahead(said_us, first.ts_received_us) else said_us
+        if (now_us - since_us) / US_PER_S > GAP_PROMISES * self._settings.collector_price_interval:
+            self._tell(self._state.was_away(since_us, now_us))
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -256,8 +308,16 @@ class Jobs:
         return True
 
     def watch(self) -> None:
-        """Notices a gap while a sweep is late."""
+        """Notices a gap while a sweep is late; says now and then how things stand, changed or not."""
         self._tell(self._state.watch(self._now_us(), self._rhythm.promise_s))
+        if self._state.state is not None and self._clock.monotonic_s() - self._said_s >= SAY_EVERY_S:
+            self._tell([Change(self._state.state, "as before")])
+
+    @property
+    def seen_until_us(self) -> int | None:
+        """Until when the venue has been watched without a gap; None before the first answer."""
+        known = self._state.state is not None and not self._state.gap_open
+        return self._now_us() if known else None
 
     def health(self) -> Mapping[str, Any]:
         """What /health shows of the collector. May be asked from another thread: it walks over nothing."""
@@ -277,9 +337,10 @@ class Jobs:
     def _tell(self, changes: Sequence[Change]) -> None:
         """Changes go to `feed.status` and the log."""
         received_us, now_us = self._clock.now_us(), self._now_us()
+        self._said_s = self._clock.monotonic_s() if changes else self._said_s
         skew_us = self.venue_clock.skew_us
         skewed = skew_us is not None and abs(skew_us) > self._settings.collector_max_skew_s * US_PER_S
-        for change in changes:
+        for number, change in enumerate(changes):
             if change.state == "gap_opened":
                 self.tracked.gap_began(now_us)
             detail = f"{change.detail}; clock skew {skew_us} us" if skewed else change.detail
@@ -290,7 +351,7 @@ class Jobs:
                 shard=self._shard.label,
                 state=change.state,
                 ts_event_us=now_us,
-                ts_received_us=received_us,
+                ts_received_us=received_us + number,  # readers ask which was said last
                 detail=detail,
                 markets_tracked=len(self.tracked),
                 markets_stale=self.tracked.stale(now_us),

@@ -16,28 +16,31 @@ from producers.limits import RateLimit
 from producers.polymarket.feed import PolymarketFeed
 from producers.polymarket.reader import PolymarketReader
 from producers.polymarket.settings import PolymarketSettings
+from producers.shards import Shard
 
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """What a venue brings: its group of settings, and how it is put together."""
+    """What a venue brings: its group of settings, and how it is put together. The parts of one division share the
+    venue's pace; so must those who divide it by category."""
 
     settings: type[Group]
-    collector: Callable[[Settings, Witness, Clock], Collector]
+    collector: Callable[[Settings, Shard, Witness, Clock], Collector]
 
 
-def polymarket(settings: Settings, witness: Witness, clock: Clock) -> Collector:
+def polymarket(settings: Settings, shard: Shard, witness: Witness, clock: Clock) -> Collector:
     """Polymarket: Gamma for metadata and sweeps, CLOB for the hot markets. Each host has its own pace."""
     own = settings.of(PolymarketSettings)
-    gamma = VenueHttp(own.polymarket_gamma_url, RateLimit(own.polymarket_requests_per_s, clock), witness, clock)
-    clob = VenueHttp(own.polymarket_clob_url, RateLimit(own.polymarket_requests_per_s, clock), witness, clock)
+    pace = own.polymarket_requests_per_s / shard.of
+    gamma = VenueHttp(own.polymarket_gamma_url, RateLimit(pace, clock), witness, clock)
+    clob = VenueHttp(own.polymarket_clob_url, RateLimit(pace, clock), witness, clock)
     return Collector("polymarket", PolymarketFeed(gamma, clob, witness), PolymarketReader())
 
 
-def kalshi(settings: Settings, witness: Witness, clock: Clock) -> Collector:
+def kalshi(settings: Settings, shard: Shard, witness: Witness, clock: Clock) -> Collector:
     """Kalshi: one host for everything."""
     own = settings.of(KalshiSettings)
-    api = VenueHttp(own.kalshi_api_url, RateLimit(own.kalshi_requests_per_s, clock), witness, clock)
+    api = VenueHttp(own.kalshi_api_url, RateLimit(own.kalshi_requests_per_s / shard.of, clock), witness, clock)
     return Collector("kalshi", KalshiFeed(api, witness), KalshiReader())
 
 

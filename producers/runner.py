@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from functools import partial
 
 from kernel.clock import Clock, SystemClock
 from kernel.kafka import LinkWatch
@@ -11,52 +13,61 @@ from kernel.logs import get_logger
 from kernel.process import Process, living
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
+from producers.before import Before, SeenUntil, read_before
 from producers.jobs import Jobs
 from producers.outbox import Outbox
 from producers.registry import VENUES
-from producers.shards import Shard
+from producers.shards import Shard, lock
 from producers.spill import Spill
 
 log = get_logger(__name__)
 
-FLUSH_S = 30.0
+FLUSH_S = 8.0
+"""The supervisor waits 20 s for a child to end; what Kafka has not taken by then is in the spill."""
+
+_MARK_EVERY_S = 1.0
 _TURN_S = 0.2
 _BUSY_TURN_S = 0.01
 
 
-def run(settings: Settings, venue: str) -> None:
-    """Collects a venue until SIGTERM or SIGINT, then hands everything to Kafka or the spill, and returns.
+def run(settings: Settings, shard: Shard) -> None:
+    """Collects a venue, or a part of it, until SIGTERM or SIGINT; hands everything to Kafka or the spill, and returns.
 
     Raises:
-        UserError: a schema is not registered, the spill folder cannot be written, or the metrics port is taken.
+        UserError: a schema is not registered, the spill folder cannot be written, the metrics port is taken, or
+            another process of this machine collects the same.
         TooMuchBadInputError: most of what the venue answers cannot be used.
     """
     clock = SystemClock()
     kafka = settings.kafka
-    shard = Shard(venue)
-    with living(f"produce-{venue}", settings.process) as process:
+    folder = settings.collector.spill_dir / shard.name
+    with living(f"produce-{shard.name}", settings.process) as process, lock(folder, shard):
         registry = SchemaRegistry.of(kafka)
-        spill = Spill(settings.collector.spill_dir / shard.name)
+        spill = Spill(folder, settings.collector.spill_max_mb * 1024**2)
         # Without Kafka a producer works on: the spill keeps what it has.
-        watch = LinkWatch(process, f"producer-{venue}", kafka.kafka_bootstrap_servers, can_work=True)
+        watch = LinkWatch(process, f"producer-{shard.name}", kafka.kafka_bootstrap_servers, can_work=True)
         outbox = Outbox(shard, kafka, registry, spill, clock, watch=watch)
-        collector = VENUES[venue].collector(settings, outbox, clock)
+        collector = VENUES[shard.venue].collector(settings, shard, outbox, clock)
         jobs = Jobs(collector, settings.collector, settings.process.max_bad_share, outbox, clock, shard)
         process.add_facts(jobs.health)
         try:
-            asyncio.run(collect(jobs, outbox, process, clock))
+            before = partial(read_before, shard, kafka, registry, SeenUntil(folder))
+            asyncio.run(collect(jobs, outbox, process, clock, before, SeenUntil(folder)))
         finally:
             outbox.close(FLUSH_S)
             registry.close()
 
 
-async def collect(jobs: Jobs, outbox: Outbox, process: Process, clock: Clock) -> None:
+async def collect(
+    jobs: Jobs, outbox: Outbox, process: Process, clock: Clock, before: Callable[[], Before], seen: SeenUntil
+) -> None:
     """Starts the jobs, turns the loop, and stops them in order when told to or when one of them fails."""
     stopped = asyncio.create_task(_told(process))
     await asyncio.to_thread(process.until, outbox.warm_up)
     await outbox.pump()  # what was spilled goes before anything new
+    await jobs.remember(await asyncio.to_thread(before))
     running = [asyncio.create_task(job) for job in jobs.loops()]
-    running.append(asyncio.create_task(_turn(jobs, outbox, process, clock)))
+    running.append(asyncio.create_task(_turn(jobs, outbox, process, clock, seen)))
     try:
         done, _ = await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -82,11 +93,15 @@ async def _told(process: Process) -> None:
         await stop.wait()
 
 
-async def _turn(jobs: Jobs, outbox: Outbox, process: Process, clock: Clock) -> None:
+async def _turn(jobs: Jobs, outbox: Outbox, process: Process, clock: Clock, seen: SeenUntil) -> None:
     """Serves delivery reports and notices gaps, a few times a second."""
+    marked_s = 0.0
     while True:
         await outbox.pump()
         jobs.watch()
+        if jobs.seen_until_us is not None and clock.monotonic_s() - marked_s >= _MARK_EVERY_S:
+            marked_s = clock.monotonic_s()
+            seen.write(jobs.seen_until_us)
         process.beat()
         # Delivery reports are what the lag is measured by, so they are not kept waiting.
         await clock.sleep(_BUSY_TURN_S if outbox.pending else _TURN_S)

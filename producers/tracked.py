@@ -45,6 +45,33 @@ class Verdict(NamedTuple):
     after_gap: bool = False
 
 
+class Told(NamedTuple):
+    """What is remembered of a market message: enough to tell whether the next one says something else."""
+
+    market_id: str
+    venue_market_id: str
+    token_id: str
+    content: str
+    category: str
+    event_key: str
+    status: MarketStatus
+    told_us: int
+
+    @classmethod
+    def of(cls, market: Market) -> Told:
+        """What to remember of a message."""
+        return cls(
+            market.market_id,
+            market.venue_market_id,
+            market.token_ids[0] if market.token_ids else "",
+            market.event_id,
+            market.category,
+            market.event_key,
+            market.status,
+            market.ts_event_us,
+        )
+
+
 def content_id(market: Market) -> str:
     """Id of what a market message says, whenever it is said."""
     return event_id(*(repr(getattr(market, name)) for name in _SLOW_FIELDS))
@@ -121,6 +148,11 @@ class Tracked:
         """What is known of a market."""
         return self._known.get(market_id)
 
+    def is_open(self, market_id: str) -> bool:
+        """Whether a market may still trade, as last seen."""
+        known = self._known.get(market_id)
+        return known is not None and known.status in OPEN_STATUSES
+
     def last_shown(self, token_id: str) -> Shown | None:
         """What was last published of the market that a token belongs to."""
         known = self._known.get(self._of_token.get(token_id, ""))
@@ -164,18 +196,16 @@ class Tracked:
             self._end(known)
         return changed
 
-    def restore(self, market: Market) -> None:
+    def restore(self, told: Told) -> None:
         """A market as it was told before this process began."""
-        if market.status == "settled":
-            self._ended[hash(market.market_id)] = _Ended(self._crawl, market.ts_event_us)
+        if told.status == "settled":
+            self._ended[hash(told.market_id)] = _Ended(self._crawl, told.told_us)
             return
-        known = self._begin(market.market_id, market.venue_market_id)
-        known.content, known.category, known.event_key = market.event_id, market.category, market.event_key
-        known.told, known.told_us = market.status, market.ts_event_us
-        self._set_status(known, market.status)
-        if market.token_ids:
-            known.token_id = market.token_ids[0]
-            self._of_token[known.token_id] = market.market_id
+        known = self._begin(told.market_id, told.venue_market_id)
+        known.content, known.category, known.event_key = told.content, told.category, told.event_key
+        known.told, known.told_us, known.token_id = told.status, told.told_us, told.token_id
+        self._set_status(known, told.status)
+        self._of_token[told.token_id] = told.market_id
 
     def untold(self, shown: Shown) -> bool:
         """Whether a price was shown of a market whose metadata, or whose present status, was never told."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
@@ -155,3 +155,48 @@ def test_requests_keep_the_pace_allowed() -> None:
 def test_a_proxy_is_not_asked_for_a_server_on_this_machine() -> None:
     assert [client.on_loopback(u) for u in ("http://127.0.0.1:1/x", "http://localhost", "http://[::1]:9")] == [True] * 3
     assert not client.on_loopback("https://gamma-api.polymarket.com")
+
+
+def test_an_answer_that_drips_is_given_up_in_time() -> None:
+    memory = Memory()
+
+    class Drip(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                yield b" "
+                await asyncio.sleep(0.005)
+
+    async def once() -> None:
+        http = venue(lambda _: httpx.Response(200, stream=Drip()), memory, ManualClock(NOW_US), answer_within_s=0.05)
+        try:
+            with pytest.raises(TransientError, match="TimeoutError"):
+                await asyncio.wait_for(http.get("/markets", None, SWEEP), 10)
+        finally:
+            await http.close()
+
+    asyncio.run(once())
+
+
+@pytest.mark.parametrize("asked", ["9" * 5_000, "²", "-3", "1e5", "x" * 60_000])
+def test_an_absurd_retry_after_is_as_if_there_were_none(asked: str) -> None:
+    raw = [(b"Retry-After", asked.encode())]
+    _, clock, answer = ask(lambda: httpx.Response(429, json={}, headers=raw), good())
+
+    assert isinstance(answer, Received)
+    assert 0.25 <= waited_s(clock) <= 0.51
+
+
+def test_a_question_that_fits_no_address_is_refused_and_not_retried() -> None:
+    memory = Memory()
+
+    async def once() -> None:
+        http = venue(lambda _: httpx.Response(200, json=[]), memory, ManualClock(NOW_US))
+        try:
+            with pytest.raises(PermanentError):
+                await http.get("/markets", {"cursor": "x" * 70_000}, SWEEP)
+        finally:
+            await http.close()
+
+    asyncio.run(once())
+
+    assert memory.answers == []

@@ -98,3 +98,15 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> No
 
     with pytest.raises(UserError, match=r"^SPILL_DIR .*file/a venue: "):
         Spill(tmp_path / "file" / "a venue")
+
+
+def test_a_full_spill_takes_no_more_and_answers_as_received_may_fill_half_of_it(tmp_path: Path) -> None:
+    with Spill(tmp_path, max_bytes=2_000) as spill:
+        raw = Spilled("raw.kalshi", b"k", b"x" * 300, ())
+        taken = [spill.append(raw) for _ in range(6)]
+        others = [spill.append(message(number)) for number in range(20)]
+
+        assert taken == [True, True, True, False, False, False]
+        assert others[:3] == [True] * 3
+        assert not others[-1]
+        assert (tmp_path / FILE).stat().st_size < 2_300

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from producers.quotes import quote
 from producers.ticks import Moment, Shown
-from producers.tracked import Tracked, Verdict, content_id
+from producers.tracked import Told, Tracked, Verdict, content_id
 from schemas.events import Market
 from schemas.units import US_PER_S
 from schemas.words import TickSource
@@ -124,7 +124,7 @@ def test_a_market_that_opens_again_after_its_end_is_followed_again() -> None:
 
 def test_a_market_from_before_a_restart_is_not_told_again() -> None:
     tracked = Tracked()
-    tracked.restore(market())
+    tracked.restore(Told.of(market()))
     tracked.begin_crawl()
 
     assert not tracked.changed(market(ts_event_us=99))
@@ -133,7 +133,7 @@ def test_a_market_from_before_a_restart_is_not_told_again() -> None:
 
 def test_a_market_that_settled_while_nobody_watched_still_gets_its_last_tick() -> None:
     tracked = Tracked()
-    tracked.restore(market())
+    tracked.restore(Told.of(market()))
 
     assert tracked.changed(market(status="settled", ts_event_us=99))
     assert tracked.admit(shown(market_status="settled"), moment(1)).left_out is None

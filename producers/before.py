@@ -1,0 +1,88 @@
+"""What was before this process: the markets told so far, and until when somebody collected."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+
+from kernel.errors import TransientError
+from kernel.kafka import read_to_end
+from kernel.logs import get_logger
+from kernel.settings import KafkaSettings
+from producers.shards import Shard
+from producers.tracked import Told
+from schemas import topics
+from schemas.codec import Codec, SchemaStore, UndecodableError
+from schemas.events import FeedStatus, Market
+
+log = get_logger(__name__)
+
+READ_WITHIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """Markets by id as they were last told, and until when (venue's clock, microseconds) something was said of the
+    feed; None when nothing ever was, so that this is a first start."""
+
+    markets: dict[str, Told] = field(default_factory=dict)
+    until_us: int | None = None
+
+
+def read_before(shard: Shard, kafka: KafkaSettings, store: SchemaStore, seen: SeenUntil) -> Before:
+    """From Kafka's compacted topics, and the mark on this machine's disk. Blocks; takes seconds for a large venue.
+
+    What cannot be read is as if it had not been: everything is told anew then.
+    """
+    markets: dict[str, Told] = {}
+    until_us = seen.read()
+    try:
+        venue = ("venue", shard.venue.encode())
+        codec = Codec(topics.MARKETS, store, Market)
+        for message in read_to_end(kafka, topics.MARKETS.name, READ_WITHIN_S):
+            if venue in (message.headers() or ()):
+                with contextlib.suppress(UndecodableError):
+                    market = codec.decode(message.value())
+                    if shard.owns(market.market_id, market.category):
+                        markets[market.market_id] = Told.of(market)
+        status = _last_status(shard, kafka, store)
+        if status is not None:
+            until_us = max(until_us or 0, status.ts_event_us)
+    except (TransientError, KafkaException) as error:
+        log.warning("past_unreadable", shard=shard.name, error=str(error))
+    return Before(markets, until_us)
+
+
+def _last_status(shard: Shard, kafka: KafkaSettings, store: SchemaStore) -> FeedStatus | None:
+    key = f"{shard.venue}/{shard.label}".encode()
+    codec = Codec(topics.FEED_STATUS, store, FeedStatus)
+    last: FeedStatus | None = None
+    for message in read_to_end(kafka, topics.FEED_STATUS.name, READ_WITHIN_S):
+        if message.key() == key:
+            with contextlib.suppress(UndecodableError):
+                last = codec.decode(message.value())
+    return last
+
+
+class SeenUntil:
+    """A mark on disk: until when, by the venue's clock, this machine's collector has worked. Outlives kill -9."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "seen_until"
+
+    def read(self) -> int | None:
+        """Microseconds UTC; None when there is no mark."""
+        try:
+            return int(self._path.read_text("ascii"))
+        except (OSError, ValueError):
+            return None
+
+    def write(self, venue_us: int) -> None:
+        """Moves the mark. A disk that is full costs the mark only."""
+        fresh = self._path.with_suffix(".new")
+        with contextlib.suppress(OSError):
+            fresh.write_text(str(venue_us), "ascii")
+            fresh.replace(self._path)

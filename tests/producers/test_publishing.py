@@ -1,0 +1,116 @@
+"""Messages on their way to Kafka, to the spill and back, when Kafka or its client fails."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from kernel.kafka import Headers, OnDelivered, OnUndelivered, Publisher, create_topics
+from producers.publishing import SpillingPublisher, opener
+from producers.spill import Spill
+from schemas import topics
+from tests.stack.processes import KafkaProcess, kafka_at
+
+NOBODY = kafka_at("127.0.0.1:1")
+TOPIC = topics.FEED_STATUS.name
+
+
+class FatalOnce(Publisher):
+    """librdkafka's client after a fatal error: `produce` raises until another client is made."""
+
+    broken = True
+
+    def publish(
+        self,
+        topic: str,
+        key: bytes,
+        value: bytes,
+        headers: Headers = (),
+        *,
+        on_delivered: OnDelivered | None = None,
+        queue_timeout_s: float = 30.0,
+    ) -> None:
+        """Raises what librdkafka raises, the first time."""
+        if FatalOnce.broken:
+            FatalOnce.broken = False
+            raise KafkaException(KafkaError(KafkaError._FATAL, "out of sequence", fatal=True))
+        super().publish(
+            topic, key, value, headers, on_delivered=on_delivered, queue_timeout_s=queue_timeout_s
+        )  # fmt: skip
+
+
+def spilling(bootstrap: str, folder: Path) -> SpillingPublisher:
+    kafka = kafka_at(bootstrap)
+    opening = opener(kafka, "test", None, {"log_level": 0})
+    return SpillingPublisher("test", opening, kafka, Spill(folder), lambda _: None)
+
+
+def kept(folder: Path) -> list[bytes]:
+    """What a next process would find in the spill."""
+    with Spill(folder) as spill:
+        return [message.value for message, _ in spill.waiting()]
+
+
+def test_a_fatal_error_of_the_client_costs_no_message(tmp_path: Path) -> None:
+    FatalOnce.broken = True
+    opened: list[Publisher] = []
+
+    def opening(on_undelivered: OnUndelivered) -> Publisher:
+        opened.append(FatalOnce(NOBODY, "test", on_undelivered, overrides={"log_level": 0}))
+        return opened[-1]
+
+    publisher = SpillingPublisher("test", opening, NOBODY, Spill(tmp_path), lambda _: None)
+
+    assert publisher.publish(TOPIC, b"k", b"one", ()), "kept, so it counts as published"
+    assert publisher.publish(TOPIC, b"k", b"two", ())
+    assert publisher.state == "away"
+    assert len(opened) == 2, "a new client took the broken one's place"
+    publisher.close(0.1)
+
+    assert kept(tmp_path) == [b"one", b"two"]
+
+
+def test_a_message_that_kafka_will_never_take_is_not_counted_as_published(tmp_path: Path) -> None:
+    publisher = spilling("127.0.0.1:1", tmp_path)
+
+    assert not publisher.publish(TOPIC, b"k", b"x" * (17 * 1024 * 1024), ())
+
+    assert (publisher.lost, publisher.state) == (1, "flowing")
+    publisher.close(0.1)
+    assert kept(tmp_path) == []
+
+
+@pytest.mark.stack
+def test_what_is_in_flight_when_kafka_hangs_is_in_the_spill_at_the_close(tmp_path: Path) -> None:
+    node = KafkaProcess(tmp_path / "own node")
+    try:
+        create_topics(kafka_at(node.bootstrap), [topics.FEED_STATUS])
+        publisher = spilling(node.bootstrap, tmp_path / "spill")
+        publisher.publish(TOPIC, b"k", b"first", ())
+        asyncio.run(drain(publisher))
+        node.process.send_signal(signal.SIGSTOP)
+        for number in range(50):
+            publisher.publish(TOPIC, b"k", b"%d" % number, ())
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
+            asyncio.run(publisher.pump())
+
+        began_s = time.monotonic()
+        publisher.close(1.0)
+
+        assert time.monotonic() - began_s < 8
+        assert kept(tmp_path / "spill") == [b"%d" % number for number in range(50)]
+    finally:
+        node.process.send_signal(signal.SIGCONT)
+        node.stop()
+
+
+async def drain(publisher: SpillingPublisher) -> None:
+    while publisher.pending:
+        await publisher.pump()
+        await asyncio.sleep(0.01)
