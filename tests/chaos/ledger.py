@@ -29,6 +29,7 @@ from schemas.events import Alert, Bar, DeadLetter, Event, FeedStatus, Move, Tick
 from schemas.topics import ALERTS, BARS, BY_NAME, DEAD_LETTERS, FEED_STATUS, MOVES, TICKS
 from schemas.units import US_PER_S
 from simulator.tape import Line, Quote
+from tests.stack.processes import kafka_at
 
 Place = tuple[str, int]
 """market_id and moment, microseconds."""
@@ -121,11 +122,13 @@ def read_topics(bootstrap: str, registry: SchemaRegistry) -> Topics:
 
     def events(topic_name: str) -> list[Any]:
         codec: Codec[Event] = Codec(BY_NAME[topic_name], registry, BY_NAME[topic_name].event)
-        found = sorted((m.partition(), m.offset(), m.value()) for m in read_to_end(bootstrap, topic_name, 120))
+        found = sorted(
+            (m.partition(), m.offset(), m.value()) for m in read_to_end(kafka_at(bootstrap), topic_name, 120)
+        )
         return [codec.decode(value) for _, _, value in found]
 
     ticks = Codec(TICKS, registry, Tick)
-    raw = [(m.partition(), m.offset(), m.key(), m.value()) for m in read_to_end(bootstrap, TICKS.name, 120)]
+    raw = [(m.partition(), m.offset(), m.key(), m.value()) for m in read_to_end(kafka_at(bootstrap), TICKS.name, 120)]
     return Topics(
         ticks=[(key, value, ticks.decode(value)) for _, _, key, value in sorted(raw, key=lambda m: m[:2])],
         moves=events(MOVES.name),

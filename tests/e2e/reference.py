@@ -5,6 +5,7 @@ Nothing here imports the product: the rules are read from the blueprint and writ
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,22 +65,43 @@ def _state_at_each_moment(rows: pd.DataFrame, columns: list[str], moments: int) 
     return pd.DataFrame(long[long["seen"].notna()][columns])
 
 
-@dataclass(frozen=True)
-class Expected:
-    """What a window's as-of price may be: exact, or any in force within 2 % of the window before."""
+@dataclass(frozen=True, order=True)
+class State:
+    """What a market showed from an instant on. `basis` says what the price was: mid, last, or none."""
 
-    exact: float
-    allowed: frozenset[float]
+    ts_us: int
+    price_ppm: int | None
+    basis: str
 
 
-def as_of(times_s: np.ndarray[Any, Any], prices: np.ndarray[Any, Any], now_s: int, window_s: int) -> Expected | None:
-    """The price at or before `now − window`; None while the series is not that old."""
-    then = now_s - window_s
-    if then < times_s[0]:
+def states(snapshots: pd.DataFrame) -> dict[str, list[State]]:
+    """Every state of every market, in order of time."""
+    found: dict[str, list[State]] = {}
+    columns = ("market_id", "ts_us", "price", "price_basis")
+    for market, ts_us, price, basis in snapshots[list(columns)].sort_values("ts_us").itertuples(index=False):
+        ppm = None if np.isnan(price) else round(price * 1e6)
+        found.setdefault(market, []).append(State(int(ts_us), ppm, str(basis)))
+    return found
+
+
+def as_of(of_market: list[State], now_us: int, window_s: int) -> list[State]:
+    """The states in force within the last 2 % of the window before `now − window`, the exact one last.
+
+    Empty while nothing is known of that time: the series begins later.
+    """
+    then_us = now_us - window_s * 1_000_000
+    last = bisect_right(of_market, then_us, key=lambda s: s.ts_us) - 1
+    if last < 0:
+        return []
+    first = bisect_right(of_market, then_us - window_s * 20_000, key=lambda s: s.ts_us) - 1
+    return of_market[max(0, first) : last + 1]
+
+
+def move_pp(then: State, now: State) -> float | None:
+    """Like is compared with like: a mid with a mid, a last trade with a last trade."""
+    if then.price_ppm is None or now.price_ppm is None or then.basis != now.basis:
         return None
-    last = int(np.searchsorted(times_s, then, side="right")) - 1
-    first = max(0, int(np.searchsorted(times_s, then - 0.02 * window_s, side="right")) - 1)
-    return Expected(float(prices[last]), frozenset(float(p) for p in prices[first : last + 1]))
+    return (now.price_ppm - then.price_ppm) / 10_000
 
 
 Transition = tuple[str, str, int, str, int, str | None, tuple[int, ...]]
