@@ -214,6 +214,8 @@ class ProcessSettings(Group):
     )
     java_home: str = Field("", description="Java that the one-machine Kafka runs on; empty = the one installed with us")
     log_level: str = Field("info", pattern=r"^(?i:debug|info|warning|error)$", description="debug to error")
+    disk_low_mib: int = Field(2048, ge=0, description="MiB free under MOVERS_HOME below which the stack warns")
+    disk_stop_mib: int = Field(500, ge=0, description="MiB free under MOVERS_HOME below which the stack stops in order")
     metrics_host: str = Field("127.0.0.1", min_length=1, description="Address that /metrics and /health listen on")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port for /metrics and /health; 0 = none")
     dashboard_host: str = Field("127.0.0.1", description="Address the dashboard listens on")

@@ -28,11 +28,12 @@ from kernel.logs import get_logger
 from kernel.settings import Settings
 from movers import report
 from movers.addresses import choose_addresses
+from movers.disk import DiskWatch
 from movers.local.broker.node import LocalKafka
 from movers.local.folders import FolderLock, prepare_folder
 from movers.local.ports import accepts
 from movers.settings import load
-from movers.supervisor import ChildSpec, Supervisor
+from movers.supervisor import Child, ChildSpec, Supervisor
 from processors.registry import PROCESSORS
 from schemas.topics import CATALOGUE, VENUES
 from sinks.clickhouse.migrate import migrate
@@ -41,7 +42,7 @@ log = get_logger(__name__)
 
 Say = Callable[[str], None]
 RUNNING_FILE = "running.json"
-MIN_FREE_MIB = 500
+_LOOK_EVERY_S = 2.0
 _RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
@@ -70,6 +71,7 @@ class Stack:
         self._options = options
         self._say = say
         self._home = settings.process.movers_home.absolute()
+        self._min_free_mib = settings.process.disk_stop_mib
         self._data = self._home / options.profile
         self._lock = self._prepare_folders()
         self._addresses = choose_addresses(settings)
@@ -84,6 +86,7 @@ class Stack:
             controller_port=self._addresses.kafka_controller,
             java_home=settings.process.java_home,
         )
+        self._disk = DiskWatch(self._data, settings.process.disk_low_mib, settings.process.disk_stop_mib)
         self._supervisor = Supervisor(self._data / "logs", screen=sys.stderr, verbose=options.verbose)
         self._began_s = time.monotonic()
 
@@ -97,19 +100,38 @@ class Stack:
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(signum, told.set)
+        disk = loop.create_task(self._watch_disk(told))
         try:
             if not await _unless(told, self._start()):
+                self._refuse_full_disk()
                 return 130
             with self._announced():
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stay(told), self._options.run_for_s)
+                self._refuse_full_disk()
                 return await self._report()
         finally:
+            disk.cancel()
             self._say("Stopping …")
             await self._supervisor.stop()
             self._kafka.release()
             self._lock.release()
             self._say(f"Stopped. Logs: {self._data / 'logs'}")
+
+    async def _watch_disk(self, told: asyncio.Event) -> None:
+        """Stops everything in order while there is still room to finish what was begun."""
+        while not told.is_set():
+            if self._disk.look() == "full":
+                told.set()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(told.wait(), _LOOK_EVERY_S)
+
+    def _refuse_full_disk(self) -> None:
+        if self._disk.room == "full":
+            raise UserError(
+                f"only {self._disk.free_mib} MiB are free at {self._data}: stopped before anything is lost; "
+                f"make room and start again (DISK_STOP_MIB={self._min_free_mib})"
+            )
 
     async def _start(self) -> None:
         self._step("preparing Kafka (the first time this downloads about 50 MB)")
@@ -170,12 +192,14 @@ class Stack:
                 name="kafka",
                 argv=self._kafka.argv(),
                 ready=_KafkaReady(self._kafka, a.kafka),
+                stuck=lambda: not accepts(a.kafka),
                 address=self._kafka.bootstrap,
             ),
             ChildSpec(
                 name="registry",
                 argv=_python("movers.local.registry.service", "--port", a.registry, "--data", self._data / "registry"),
                 ready=_answers(f"http://127.0.0.1:{a.registry}/subjects"),
+                stuck=_stuck(f"http://127.0.0.1:{a.registry}/subjects"),
                 address=f"http://127.0.0.1:{a.registry}",
             ),
             ChildSpec(
@@ -184,6 +208,7 @@ class Stack:
                     "movers.local.warehouse.service", "--port", a.warehouse, "--data", self._data / "warehouse"
                 ),
                 ready=_answers(f"http://127.0.0.1:{a.warehouse}/ping"),
+                stuck=_stuck(f"http://127.0.0.1:{a.warehouse}/ping"),
                 address=f"http://127.0.0.1:{a.warehouse}",
             ),
         ]
@@ -199,6 +224,7 @@ class Stack:
                 argv=_python("movers", "simulate", *args),
                 env=self._environment,
                 ready=_answers(f"{url}/simulator/status"),
+                stuck=_stuck(f"{url}/simulator/status"),
                 address=url,
             )
         ]
@@ -218,6 +244,7 @@ class Stack:
             argv=[sys.executable, *launch.argv(self._settings)],
             env=self._environment,
             ready=_answers(f"{self._dashboard_url()}/_stcore/health"),
+            stuck=_stuck(f"{self._dashboard_url()}/_stcore/health"),
             address=self._dashboard_url(),
         )
 
@@ -227,6 +254,7 @@ class Stack:
             argv=_python("movers", *command),
             env={**self._environment, "METRICS_PORT": str(self._addresses.metrics[name])},
             ready=_answers(f"{self._metrics_url(name)}/health"),
+            stuck=_stuck(f"{self._metrics_url(name)}/health"),
             address=self._metrics_url(name) or "",
         )
 
@@ -246,14 +274,14 @@ class Stack:
 
     def _prepare_folders(self) -> FolderLock:
         """One run per home; the demo's data are made anew, since its tape starts in the past each time."""
-        prepare_folder(self._home, "the stack", MIN_FREE_MIB)
+        prepare_folder(self._home, "the stack", self._min_free_mib)
         lock = FolderLock(self._home, "stack")
         if self._options.profile == "demo" and self._data.exists():
             try:
                 shutil.rmtree(self._data)
             except OSError as error:
                 raise UserError(f"data folder {self._data} cannot be emptied: {error.strerror}") from error
-        prepare_folder(self._data, "the stack", MIN_FREE_MIB)
+        prepare_folder(self._data, "the stack", self._min_free_mib)
         return lock
 
     @contextlib.contextmanager
@@ -275,12 +303,18 @@ class Stack:
                 "created": me.create_time(),
                 "profile": self._options.profile,
                 "env": self._environment,
-                "processes": self._supervisor.status(),
+                "processes": [*self._supervisor.status(), self._disk_status()],
             }
             draft = path.with_suffix(".tmp")
             draft.write_text(json.dumps(state, indent=1), "utf-8")
             draft.replace(path)
-            await asyncio.sleep(2)
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    def _disk_status(self) -> dict[str, Any]:
+        """The disk's line in the words of the processes'."""
+        where = f"{self._disk.free_mib} MiB free at {self._data}"
+        empty = dict.fromkeys(Child(ChildSpec(name="", argv=(), ready=bool)).status())
+        return {**empty, "name": "disk", "healthy": self._disk.room == "enough", "address": where, "restarts": 0}
 
     def _step(self, text: str) -> None:
         self._say(f"[{time.monotonic() - self._began_s:5.1f} s] {text}")
@@ -335,23 +369,39 @@ def _python(module: str, *args: object) -> list[str]:
 
 
 def _answers(url: str) -> Callable[[], bool]:
-    """A health check: whether the address answers with success.
+    """A health check: whether the address answers with success."""
+    return lambda: (answer := _get(url)) is not None and answer[0] == HTTPStatus.OK
+
+
+def _stuck(url: str) -> Callable[[], bool]:
+    """Whether only a restart helps: nothing answers, or the process says of itself that its loop stands still."""
+
+    def check() -> bool:
+        answer = _get(url)
+        if answer is None:
+            return True
+        with contextlib.suppress(ValueError, AttributeError):
+            return bool(json.loads(answer[1]).get("state") == "stuck")
+        return False
+
+    return check
+
+
+def _get(url: str) -> tuple[int, bytes] | None:
+    """Status and body, or None when nothing answers.
 
     Not through httpx: it makes a TLS context for each request, and these are asked every few seconds for ever.
     """
     parts = urlsplit(url)
-
-    def check() -> bool:
-        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=5)
-        try:
-            connection.request("GET", parts.path or "/")
-            return connection.getresponse().status == HTTPStatus.OK
-        except (OSError, HTTPException):
-            return False
-        finally:
-            connection.close()
-
-    return check
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=5)
+    try:
+        connection.request("GET", parts.path or "/")
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except (OSError, HTTPException):
+        return None
+    finally:
+        connection.close()
 
 
 async def _unless(told: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:

@@ -33,6 +33,13 @@ STEADY_AFTER_S = 60.0
 
 SAMPLE_EVERY_S = 1.0
 CHECK_EVERY_S = 3.0
+STUCK_CHECKS = 10
+"""A child found stuck so many times in a row is started again. Checks are counted, not seconds: a suspended machine
+makes no checks."""
+
+TELL_AGAIN_EVERY = 5
+"""A child that ends again and again is told loudly at each so-many-th time; it is started again all the same."""
+
 CPU_WINDOW_SAMPLES = 31
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)  # loaded here: nothing may be imported between fork and exec
@@ -48,6 +55,8 @@ class ChildSpec:
 
     Args:
         ready: blocking check, True once the child does its work; called repeatedly from a worker thread.
+        stuck: blocking check, True when only a restart can help: it does not answer, or says so itself. A child that
+            waits for something else is not stuck. Called when `ready` is not True.
         address: what people would open or connect to; shown by status.
         ready_timeout_s: how long the first start may take.
         stop_timeout_s: how long SIGTERM may take before SIGKILL.
@@ -57,6 +66,7 @@ class ChildSpec:
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
     ready: Callable[[], bool]
+    stuck: Callable[[], bool] = lambda: False
     address: str = ""
     ready_timeout_s: float = 90.0
     stop_timeout_s: float = 20.0
@@ -69,6 +79,7 @@ class Child:
         self.spec = spec
         self.process: asyncio.subprocess.Process | None = None
         self.healthy = False
+        self.stuck_checks = 0
         self.restarts = 0
         self.rss_bytes = 0
         self.peak_rss_bytes = 0
@@ -109,6 +120,7 @@ class Child:
         self._cpu_before_s += self._cpu_run_s
         self._cpu_run_s = 0.0
         self.healthy = False
+        self.stuck_checks = 0
 
     def status(self) -> dict[str, Any]:
         """What `movers status` shows."""
@@ -177,7 +189,6 @@ class Supervisor:
         return [child.status() for child in self.children.values()]
 
     async def _spawn(self, child: Child) -> None:
-        log_file = (self._log_dir / f"{child.spec.name}.log").open("a", encoding="utf-8")
         child.process = await asyncio.create_subprocess_exec(
             *child.spec.argv,
             env=child_environment(child.spec.env),
@@ -189,8 +200,9 @@ class Supervisor:
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
         child.started_s = time.monotonic()
+        log_file = (self._log_dir / f"{child.spec.name}.log").open("a", encoding="utf-8")
         pump = asyncio.create_task(self._pump(child, child.process, log_file))
-        pump.add_done_callback(lambda _: log_file.close())
+        pump.add_done_callback(lambda _: _close(log_file))
 
     async def _pump(self, child: Child, process: asyncio.subprocess.Process, log_file: TextIO) -> None:
         """Copies the child's output to its log file and, where it matters, to the screen with its name in front."""
@@ -204,8 +216,10 @@ class Supervisor:
                 return
             line = raw.decode("utf-8", "replace").rstrip("\n")
             child.last_lines.append(line)
-            log_file.write(line + "\n")
-            log_file.flush()
+            # Whatever happens to the file, the pipe is read on: a child must never wait for its log.
+            with contextlib.suppress(OSError):
+                log_file.write(line + "\n")
+                log_file.flush()
             shown = _for_screen(line, verbose=self._verbose)
             if self._screen is not None and shown is not None:
                 print(f"{child.spec.name:>18} │ {shown}", file=self._screen, flush=True)
@@ -226,11 +240,17 @@ class Supervisor:
             pause_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
             failures += 1
             log.warning("child_ended", child=child.spec.name, exit_code=code, restart_in_s=pause_s)
+            if failures % TELL_AGAIN_EVERY == 0:
+                last = child.last_lines[-1] if child.last_lines else ""
+                log.error("child_keeps_ending", child=child.spec.name, times=failures, last_words=last[:300])
             await asyncio.sleep(pause_s)
             if self._stopping:
                 return
             child.restarts += 1
-            await self._spawn(child)
+            try:
+                await self._spawn(child)
+            except OSError as error:  # no memory, no file handle: `process` is still the one that ended
+                log.error("child_not_started", child=child.spec.name, detail=str(error))
 
     async def _wait_ready(self, child: Child) -> None:
         deadline = time.monotonic() + child.spec.ready_timeout_s
@@ -255,10 +275,20 @@ class Supervisor:
         """Health of everybody, every few seconds; a slow answer delays only the next round."""
         while not self._stopping:
             started = [child for child in self.children.values() if child.pid is not None]
-            states = await asyncio.gather(*(asyncio.to_thread(child.spec.ready) for child in started))
-            for child, state in zip(started, states, strict=True):
-                child.healthy = state and child.pid is not None
+            await asyncio.gather(*(self._check_one(child) for child in started))
             await asyncio.sleep(CHECK_EVERY_S)
+
+    async def _check_one(self, child: Child) -> None:
+        ready = await asyncio.to_thread(_holds, child.spec.ready)
+        child.healthy = ready and child.pid is not None
+        starting = time.monotonic() - child.started_s < child.spec.ready_timeout_s
+        if ready or starting or not await asyncio.to_thread(_holds, child.spec.stuck):
+            child.stuck_checks = 0
+            return
+        child.stuck_checks += 1
+        if child.stuck_checks >= STUCK_CHECKS and not self._stopping:
+            log.error("child_stuck", child=child.spec.name, checks=child.stuck_checks, action="started again")
+            await self._terminate(child)  # its watcher starts it again
 
     async def _terminate(self, child: Child) -> None:
         process = child.process
@@ -279,6 +309,20 @@ class Supervisor:
 def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
     """What a process started by us finds: our own environment and, over it, the settings meant for it."""
     return {**os.environ, **settings}
+
+
+def _holds(check: Callable[[], bool]) -> bool:
+    """A check's answer; one that fails itself has not found the child well."""
+    try:
+        return check()
+    except Exception as error:
+        log.warning("check_failed", error=repr(error))
+        return False
+
+
+def _close(log_file: TextIO) -> None:
+    with contextlib.suppress(OSError):
+        log_file.close()
 
 
 def _signal_group(pid: int, signum: signal.Signals, *, only_leader: bool = False) -> None:

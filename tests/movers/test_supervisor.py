@@ -14,7 +14,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
+from movers import supervisor as supervising
 from movers.supervisor import ChildSpec, StartFailedError, Supervisor
 
 TOUCH_AND_WAIT = "import pathlib,sys,time; pathlib.Path(sys.argv[1]).write_text(str(__import__('os').getpid())); "
@@ -71,6 +73,114 @@ def test_a_killed_child_is_started_again_and_counted(tmp_path: Path) -> None:
 
         await until(lambda: supervisor.children["one"].pid not in (None, first))
         assert supervisor.status()[0]["restarts"] == 1
+
+    supervised(tmp_path, test)
+
+
+def test_a_child_that_is_stuck_is_started_again_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervising, "CHECK_EVERY_S", 0.02)
+    well = tmp_path / "well"
+    well.touch()
+
+    async def test(supervisor: Supervisor) -> None:
+        child = spec("one", tmp_path / "1", ready_timeout_s=0)
+        stuck = dataclasses.replace(child, ready=well.exists, stuck=lambda: not well.exists(), ready_timeout_s=0)
+        await supervisor.start([stuck])
+        first = supervisor.children["one"].pid
+
+        well.unlink()
+
+        await until(lambda: supervisor.children["one"].restarts == 1)
+        well.touch()
+        await until(lambda: supervisor.children["one"].healthy)
+        assert supervisor.children["one"].pid not in (None, first)
+
+    with capture_logs() as lines:
+        supervised(tmp_path, test)
+
+    assert [line["child"] for line in lines if line["event"] == "child_stuck"] == ["one"]
+
+
+def test_a_child_that_waits_is_left_alone_and_a_check_that_fails_is_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervising, "CHECK_EVERY_S", 0.01)
+    checks = 0
+
+    def ready() -> bool:
+        nonlocal checks
+        checks += 1
+        if checks == 2:
+            raise ValueError("a check of a test")
+        return checks == 1
+
+    async def test(supervisor: Supervisor) -> None:
+        waiting = dataclasses.replace(spec("one", tmp_path / "1"), ready=ready, ready_timeout_s=0)
+        await supervisor.start([waiting])
+
+        await until(lambda: checks > 3 * supervising.STUCK_CHECKS)
+
+        assert supervisor.children["one"].restarts == 0
+        assert supervisor.children["one"].healthy is False
+
+    supervised(tmp_path, test)
+
+
+def test_a_child_that_keeps_ending_is_told_loudly_and_started_again_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervising, "BACKOFF_S", (0.0,))
+    ends = tmp_path / "ends"
+
+    async def test(supervisor: Supervisor) -> None:
+        body = f"print('no such table', flush=True); time.sleep(0 if pathlib.Path({str(ends)!r}).exists() else 600)"
+        await supervisor.start([spec("one", tmp_path / "1", body=body)])
+        ends.touch()
+        pid = supervisor.children["one"].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: supervisor.children["one"].restarts > 2 * supervising.TELL_AGAIN_EVERY, 60)
+
+    with capture_logs() as lines:
+        supervised(tmp_path, test)
+
+    told = [line for line in lines if line["event"] == "child_keeps_ending"]
+    assert [line["times"] for line in told[:2]] == [5, 10]
+    assert "no such table" in told[0]["last_words"]
+
+
+def test_a_program_that_cannot_be_started_now_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervising, "BACKOFF_S", (0.0,))
+    program = tmp_path / "program"
+    program.symlink_to(sys.executable)
+
+    async def test(supervisor: Supervisor) -> None:
+        child = spec("one", tmp_path / "1")
+        await supervisor.start([dataclasses.replace(child, argv=[str(program), *child.argv[1:]])])
+        first = supervisor.children["one"].pid
+        assert first is not None
+        program.unlink()
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: supervisor.children["one"].restarts > 3)
+        program.symlink_to(sys.executable)
+        await until(lambda: supervisor.children["one"].pid not in (None, first))
+
+    with capture_logs() as lines:
+        supervised(tmp_path, test)
+
+    assert "child_not_started" in {line["event"] for line in lines}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_under_the_log_never_makes_a_child_wait(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "one.log").symlink_to("/dev/full")
+    done = tmp_path / "done"
+    body = f"[print('x' * 1000, flush=True) for _ in range(1000)]; pathlib.Path({str(done)!r}).touch(); time.sleep(600)"
+
+    async def test(supervisor: Supervisor) -> None:
+        await supervisor.start([spec("one", tmp_path / "1", body=body)])
+        await until(done.exists)
 
     supervised(tmp_path, test)
 
