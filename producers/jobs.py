@@ -269,7 +269,9 @@ class Jobs:
         if self._rhythm.changed():
             event = "price_interval_kept" if self._rhythm.kept else "price_interval_not_kept"
             asked_s, keeps_s = self._settings.collector_price_interval, self._rhythm.heartbeat_s
-            log.warning(event, venue=self._venue, shard=self._shard.label, asked_s=asked_s, keeps_s=keeps_s)
+            # While a tape catches up at a hundred times its speed, nobody waits for each quarter minute of it.
+            tell = log.warning if self.venue_clock.pace <= 1 else log.info
+            tell(event, venue=self._venue, shard=self._shard.label, asked_s=asked_s, keeps_s=keeps_s)
         self._stands_still = began_us <= self._last_sweep_us
         self._last_sweep_us = began_us
 

@@ -6,7 +6,7 @@ import math
 
 from schemas.units import US_PER_S
 
-_WORTH_TELLING = 1.25
+_WORTH_TELLING = 1.5
 
 
 class Rhythm:
