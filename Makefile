@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo up test chaos check bench setup lock clean
+.PHONY: demo up test chaos check bench setup lock clean compose compose-check
 
 demo: $(READY)
 	@$(BIN)/python -m movers demo $(ARGS)
@@ -24,6 +24,15 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/python -m pytest -q tests/compose tests/ops -m "not stack and not browser"
+
+# With an engine: brings docker-compose.yml up (DEMO=1: simulated venues; SHARDED=1: collectors by category).
+compose: $(READY)
+	@$(BIN)/python -m ops.compose.up
+
+# The whole of it on an engine, from a clean checkout to nothing left; stand-ins where the images cannot be had.
+compose-check: $(READY)
+	@$(BIN)/python -m ops.compose.check
 
 bench: $(READY)
 	@$(BIN)/python -m bench $(ARGS)
@@ -46,6 +55,7 @@ lock:
 	$(LOCK) --extra local --group dev -o constraints.txt
 	sed -e 's/ \\$$//' -e '/^    --hash/d' constraints.txt > .venv/pins.txt
 	$(LOCK) --constraint .venv/pins.txt -o constraints-image.txt
+	$(LOCK) --extra local --constraint .venv/pins.txt -o ops/compose/standins/requirements.txt
 
 clean:
 	rm -rf $(VENV) .movers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
