@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.resources import files
 
 import streamlit as st
@@ -13,7 +16,10 @@ from dashboard.launch import allowed_hosts, login_needed
 from dashboard.login import OwnPagesOnly, RequirePassword
 from dashboard.settings import DashboardSettings
 from kernel import logs
+from kernel.process import living
 from kernel.settings import load
+
+_BEAT_S = 1.0
 
 _settings = load()
 logs.configure(_settings.process.log_level, process="dashboard")
@@ -27,8 +33,30 @@ if _login == "password":
     _hash = _settings.of(DashboardSettings).dashboard_password_hash.get_secret_value()
     _middleware.append(Middleware(RequirePassword, password_hash=_hash))
 
+
+@asynccontextmanager
+async def _lifespan(_app: st.App) -> AsyncIterator[None]:
+    """Metrics and health like every other process's; the signals are the web server's own."""
+    life = living("dashboard", _settings.process)
+    process = await asyncio.to_thread(life.__enter__)  # not in the main thread, so it takes no signals
+
+    async def beat() -> None:
+        while True:
+            process.beat()
+            await asyncio.sleep(_BEAT_S)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
+        process.stop()
+        await asyncio.to_thread(life.__exit__, None, None, None)
+
+
 app = st.App(
     str(files("dashboard").joinpath("app.py")),
     middleware=_middleware,
+    lifespan=_lifespan,
     secrets=oidc.streamlit_secrets(_settings.of(DashboardSettings)) if _login == "oidc" else None,
 )

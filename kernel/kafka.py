@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
 
 from kernel.errors import KafkaAwayError, UserError
 from kernel.logs import get_logger
+from kernel.metrics import BACKLOG
 from kernel.process import Process
 from kernel.settings import KafkaSettings
 from schemas.topics import CATALOGUE, Topic
@@ -128,7 +129,12 @@ class LinkWatch:
 
     def statistics(self, report: str) -> None:
         """One report of the client."""
-        states = [broker["state"] for broker in orjson.loads(report)["brokers"].values()]
+        told = orjson.loads(report)
+        for topic in told.get("topics", {}).values():
+            behind = [partition["consumer_lag"] for partition in topic["partitions"].values()]
+            if any(lag >= 0 for lag in behind):  # -1 where it is not a consumer's, or not yet known
+                BACKLOG.labels(self._client_id, topic["topic"]).set(sum(lag for lag in behind if lag > 0))
+        states = [broker["state"] for broker in told["brokers"].values()]
         if "UP" in states:
             self._without, self._refusal = 0, ""
             self._process.back("kafka", noticed_by=self._client_id)

@@ -1,4 +1,8 @@
-"""What every process of ours counts. Served by `kernel.process`."""
+"""What every process of ours counts: the one table of names, meanings and labels. Served by `kernel.process`.
+
+Units stand in the names; a counter gets `_total` when it is served. `tests/ops` holds that dashboards, alert rules and
+the runbook speak of nothing else.
+"""
 
 from __future__ import annotations
 
@@ -22,3 +26,16 @@ STATE_DROPPED = Counter(
 NEWEST_EVENT = Gauge("movers_newest_event_timestamp_seconds", "Venue time of the newest event seen", ["stage", "venue"])
 ROWS = Counter("movers_rows", "Rows written to the store", ["table"])
 SET_BACK = Counter("movers_kafka_set_back", "Partitions found without data that they had before", ["stage", "topic"])
+HEALTHY = Gauge("movers_healthy", "1 while the process can do its work now, as /health says", ["process"])
+BACKLOG = Gauge(
+    "movers_backlog_messages", "Messages that Kafka has and this client has not yet taken", ["client", "topic"]
+)
+PUBLISHED = Counter("movers_published_messages", "Messages that this stage made", ["stage", "topic"])
+ANSWERS = Counter(
+    "movers_venue_answers", "Answers of a venue, by HTTP status; frames of a stream as ws", ["venue", "status"]
+)
+RETRIES = Counter("movers_venue_retries", "Requests to a venue's host that had to be made again", ["host"])
+SPILL = Gauge("movers_spill_bytes", "What waits on disk because Kafka did not take it", ["collector"])
+FEED_UP = Gauge("movers_feed_up", "1 while the feed is connected or degraded, 0 while disconnected", ["venue", "shard"])
+FEED_IN_GAP = Gauge("movers_feed_in_gap", "1 while a gap of the feed is open", ["venue", "shard"])
+FEED_GAP = Counter("movers_feed_gap_seconds", "Venue time that lies in closed gaps", ["venue", "shard"])

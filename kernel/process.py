@@ -30,6 +30,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from kernel.errors import TransientError, UserError
 from kernel.logs import get_logger
+from kernel.metrics import HEALTHY
 from kernel.settings import ProcessSettings
 
 log = get_logger(__name__)
@@ -190,6 +191,7 @@ def living(name: str, settings: ProcessSettings) -> Iterator[Process]:
     """
     process = Process(name)
     server = _listen(settings, process)
+    HEALTHY.labels(name).set_function(lambda: float(process.health()["ok"]))
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):

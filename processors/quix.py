@@ -28,7 +28,7 @@ from kernel.dead_letters import BadInputLimit, DeadLetters, Refused
 from kernel.errors import BadMessageError
 from kernel.kafka import PRODUCER_CONFIG, LinkSilence, LinkWatch, connection_config, require_topics
 from kernel.logs import get_logger
-from kernel.metrics import BAD_INPUT, LAG, MESSAGES, NEWEST_EVENT, STATE_DROPPED
+from kernel.metrics import BAD_INPUT, LAG, MESSAGES, NEWEST_EVENT, PUBLISHED, STATE_DROPPED
 from kernel.process import Process, living
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import KafkaSettings, Settings
@@ -63,6 +63,7 @@ class Worker:
         self._clock = clock
         self._limit = limit
         self._messages = MESSAGES.labels(stage.name, stage.input.name)
+        self._published = {topic.name: PUBLISHED.labels(stage.name, topic.name) for topic in stage.outputs}
         self._late = BAD_INPUT.labels(stage.name, "late")
         self._venues: dict[str, _VenueBooks] = {}
 
@@ -79,6 +80,8 @@ class Worker:
             else:
                 state.set_bytes(name, new)
         self._note(result)
+        for topic, _ in result.outputs:
+            self._published[topic].inc()
         return result.outputs
 
     def on_error(self, error: Exception, row: Row | None, _logger: logging.Logger) -> bool:

@@ -14,6 +14,7 @@ import orjson
 from kernel.clock import Clock
 from kernel.errors import BadMessageError, PermanentError, TransientError
 from kernel.logs import get_logger
+from kernel.metrics import RETRIES
 from producers.base import Errand, Received, Witness
 from producers.limits import RateLimit, age_s, backoff_s, http_date_us
 
@@ -113,6 +114,7 @@ class VenueHttp:
                 if failures >= _ATTEMPTS:
                     raise TransientError(f"{method} {self._base_url}{path}: {problem}") from error
                 delay = backoff_s(failures, retry_after, self._clock.now_us())
+                RETRIES.labels(urlsplit(self._base_url).hostname).inc()
                 log.info("venue_retry", path=path, problem=problem, failures=failures, wait_s=round(delay, 2))
                 self._limit.hold(delay)
 

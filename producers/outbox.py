@@ -104,6 +104,7 @@ class Outbox:
 
     def received(self, received: Received) -> None:
         """A venue's answer or frame as received goes to the raw topic."""
+        metrics.ANSWERS.labels(self._venue, received.status or received.kind).inc()
         if len(received.body) > MAX_RAW_BYTES:
             detail = f"{len(received.body)} bytes are more than Kafka takes; the rows in it are used all the same"
             self.refused(BadMessageError("raw_too_large", detail, received.body), received.channel)
@@ -124,6 +125,7 @@ class Outbox:
 
     def status(self, status: FeedStatus) -> None:
         """State of the feed."""
+        _count_status(status)
         key = f"{status.venue}/{status.shard}".encode()
         self._send(topics.FEED_STATUS, key, self._statuses.encode(status), "")
 
@@ -187,6 +189,18 @@ def raw_message(venue: str, received: Received) -> RawMessage:
         content_type=received.content_type,
         body=received.body,
     )
+
+
+def _count_status(status: FeedStatus) -> None:
+    labels = (status.venue, status.shard)
+    if status.state == "gap_opened":
+        metrics.FEED_IN_GAP.labels(*labels).set(1)
+    elif status.state == "gap_closed":
+        metrics.FEED_IN_GAP.labels(*labels).set(0)
+        metrics.FEED_GAP.labels(*labels).inc(max(0, status.ts_event_us - (status.gap_started_us or 0)) / US_PER_S)
+    else:
+        metrics.FEED_UP.labels(*labels).set(status.state != "disconnected")
+        metrics.FEED_IN_GAP.labels(*labels)  # there from the start, so that a rule can ask for it
 
 
 _EMPTY_STATUS = FeedStatus(

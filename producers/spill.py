@@ -14,6 +14,7 @@ import orjson
 
 from kernel.errors import UserError
 from kernel.logs import get_logger
+from kernel.metrics import SPILL
 
 log = get_logger(__name__)
 
@@ -57,6 +58,7 @@ class Spill:
             raise UserError(f"SPILL_DIR {folder}: {error.strerror}") from error
         self._seal()
         self._done = self._read_mark()
+        SPILL.labels(folder.name).set_function(lambda: 0 if self._file.closed else self.waiting_bytes)
 
     def __bool__(self) -> bool:
         """Whether anything waits."""

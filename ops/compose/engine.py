@@ -64,7 +64,7 @@ class Project:
         """`docker compose …`. Raises UserError with its last lines when it fails."""
         env_files = [part for path in self.env_files for part in ("--env-file", str(path))]
         done = subprocess.run(
-            [*self.command, "--project-name", self.name, *env_files, *arguments],
+            [*self.command, "--progress", "quiet", "--project-name", self.name, *env_files, *arguments],
             cwd=self.folder,
             env={**os.environ, **self.environment},
             stdout=subprocess.PIPE,

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from kernel.errors import KafkaAwayError, UserError
@@ -192,3 +193,14 @@ def test_a_taken_port_is_told_before_anything_is_begun() -> None:
     ):
         pytest.fail("it began")
     assert not [thread for thread in threading.enumerate() if thread.name == "metrics"]
+
+
+def test_the_statistics_tell_how_many_messages_wait() -> None:
+    watch = LinkWatch(Process("a process"), "a client", "a:1")
+    partitions = {"0": {"consumer_lag": 5}, "1": {"consumer_lag": 7}, "-1": {"consumer_lag": -1}}
+    topics = {"ticks": {"topic": "ticks", "partitions": partitions}, "moves": {"topic": "moves", "partitions": {}}}
+
+    watch.statistics(json.dumps({"brokers": {}, "topics": topics}))
+
+    assert REGISTRY.get_sample_value("movers_backlog_messages", {"client": "a client", "topic": "ticks"}) == 12
+    assert REGISTRY.get_sample_value("movers_backlog_messages", {"client": "a client", "topic": "moves"}) is None
