@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from kernel.errors import BadMessageError
+from producers.facts import Facts
 from producers.fields import Row
 from producers.ticks import Moment, Shown
 from schemas import words
@@ -172,10 +173,82 @@ class Witness(Protocol):
         """An answer or a frame cannot be used."""
 
 
+class Frames(Protocol):
+    """Reads one connection's frames."""
+
+    def read(self, body: bytes) -> Facts:
+        """What a frame tells."""
+
+    def follow(self, tokens: Iterable[str]) -> None:
+        """Subscribed, now or anew."""
+
+    def leave(self, tokens: Iterable[str]) -> None:
+        """Not subscribed any more."""
+
+
+class Sockets(Protocol):
+    """How a venue's WebSocket is spoken to: `<venue>/sockets.py`.
+
+    `mirrored`: all its connections tell the same. `capacity`: tokens on one of them. Keepalive is a text `ping` every
+    so often, or None where the venue pings.
+    """
+
+    url: str
+    mirrored: bool
+    capacity: int
+    ping_every_s: float
+
+    @property
+    def ping(self) -> str | None:
+        """Text that keeps a connection alive."""
+
+    def headers(self) -> Mapping[str, str]:
+        """Of the handshake, made anew for each."""
+
+    def reader(self) -> Frames:
+        """Reads the frames of one life of a connection."""
+
+    def is_control(self, body: bytes) -> bool:
+        """Whether a message is no data."""
+
+    def opening(self, tokens: Sequence[str]) -> list[str]:
+        """The first messages of a connection that is to show these tokens."""
+
+    def subscribe(self, tokens: Sequence[str]) -> list[str]:
+        """Messages that ask for more tokens, or the same from the start."""
+
+    def unsubscribe(self, tokens: Sequence[str]) -> list[str]:
+        """Messages that ask for fewer."""
+
+    def renew(self, tokens: Sequence[str]) -> list[str]:
+        """Messages that ask for the same tokens from the start."""
+
+    def token_of(self, token_id: str) -> str:
+        """The venue's name of a token of ours."""
+
+    def token_id(self, token: str) -> str:
+        """Our name of the venue's token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """How a venue is streamed.
+
+    `connections` at most; `places`: markets that can be subscribed singly on them; `audited`: so many of these are held
+    against the venue's live books in 20 seconds, by what its limits allow.
+    """
+
+    sockets: Sockets
+    connections: int
+    places: int
+    audited: int
+
+
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """A venue put together."""
+    """A venue put together. Without `streaming` it is polled only."""
 
     venue: str
     feed: Feed
     reader: Reader
+    streaming: Streaming | None = None

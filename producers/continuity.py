@@ -24,6 +24,7 @@ FROZEN_TOKENS_OF_A_FROZEN_LINE: Final = 3
 """So many tokens found frozen at once mean that their connection is."""
 
 _REDRIVE_EVERY_S: Final = 15.0
+_TRUSTED_S: Final = 600.0
 
 ALL_LINES: Final = 0
 """The line of a token that every connection tells of."""
@@ -44,6 +45,8 @@ class Token:
     """Since when a witness contradicts the stream's silence."""
     redriven_s: float | None = None
     """When it was last subscribed anew because of a doubt. A doubt soon after it calls for a new connection."""
+    trusted_s: float = 0.0
+    """Until then the witness is not believed: it was wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Continuity:
         self._suspects: dict[str, None] = {}
         self._unopened: dict[str, None] = {}
         self._doubted: dict[str, None] = {}
+        self._blamed: dict[str, None] = {}
         self.agreed = self.contradicted = self.frozen = 0
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -71,7 +75,9 @@ class Continuity:
     def subscribed(self, line: int, tokens: Iterable[str], now_s: float, *, redriven: bool = False) -> None:
         """Asked for on a connection: an opening book is due for each. `redriven`: because of a doubt."""
         for name in tokens:
-            self.tokens[name] = Token(line, now_s, redriven_s=now_s if redriven else None)
+            before = self.tokens.get(name)
+            trusted_s = before.trusted_s if before else 0.0
+            self.tokens[name] = Token(line, now_s, redriven_s=now_s if redriven else None, trusted_s=trusted_s)
             self._unopened[name] = None
             self._suspects.pop(name, None)
 
@@ -87,7 +93,7 @@ class Continuity:
         """Not followed any more."""
         for name in tokens:
             self.tokens.pop(name, None)
-            for kept in (self._unopened, self._suspects, self._doubted):
+            for kept in (self._unopened, self._suspects, self._doubted, self._blamed):
                 kept.pop(name, None)
 
     def heard(self, name: str, now_s: float, *, opening: bool = False) -> None:
@@ -109,6 +115,14 @@ class Continuity:
         if token and (token.redriven_s is None or now_s - token.redriven_s >= _REDRIVE_EVERY_S):
             self._doubted[name] = None
 
+    def reopened(self, name: str, now_s: float, *, changed: bool) -> None:
+        """Its opening book has come. One that says what the stream had said all along clears a token that was called
+        frozen: the witness was wrong, and is not believed for a while."""
+        token = self.tokens.get(name)
+        if token is not None and name in self._blamed and not changed:
+            token.trusted_s = now_s + _TRUSTED_S
+        self._blamed.pop(name, None)
+
     def witnessed(self, name: str, now_s: float, *, agrees: bool) -> None:
         """Another source shows a token's price, as it was at `now_s`: the same as the stream's, or not."""
         token = self.tokens.get(name)
@@ -118,7 +132,7 @@ class Continuity:
             self.agreed += 1
             token.suspect_s = None
             self._suspects.pop(name, None)
-        elif token.suspect_s is None:
+        elif token.suspect_s is None and now_s >= token.trusted_s:
             self.contradicted += 1
             token.suspect_s = now_s
             self._suspects[name] = None
@@ -136,6 +150,7 @@ class Continuity:
         for line, names in found.items():
             frozen = [name for name in names if name in self._suspects]
             self.frozen += len(frozen)
+            self._blamed.update(dict.fromkeys(frozen))
             again = [name for name in frozen if self._lately(name, now_s)]
             reconnect = len(frozen) >= FROZEN_TOKENS_OF_A_FROZEN_LINE or bool(again)
             for name in names:

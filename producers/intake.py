@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -65,6 +66,8 @@ class Intake:
         self._tracked = tracked
         self._clock = clock
         self._out = out
+        self.beside_streams: Callable[[Shown, Moment], Shown] = lambda shown, _: shown
+        """What of a polled state is worth admitting while a stream shows its market too."""
 
     def take(self, page: Page, tally: Tally) -> Moment:
         """One page. Returns when its content was true."""
@@ -112,6 +115,7 @@ class Intake:
         if not self._shard.owns(market_id, category):
             self._leave_out("other_shard", 1, tally)
             return
+        shown = self.beside_streams(shown, moment)
         verdict = self._tracked.admit(shown, moment)
         if verdict.left_out:
             self._leave_out(verdict.left_out, 1, tally)

@@ -20,12 +20,14 @@ from producers.limits import backoff_s
 from producers.outbox import Outbox
 from producers.rhythm import Rhythm
 from producers.shards import Shard
+from producers.streaming import StreamJobs, most_followed
 from producers.tracked import Tracked
 from producers.venue_clock import VenueClock
 from producers.wholeness import Wholeness
 from schemas.events import FeedStatus
 from schemas.times import is_ahead
 from schemas.units import US_PER_S, event_id
+from schemas.words import FeedWord
 
 log = get_logger(__name__)
 
@@ -39,6 +41,7 @@ _STANDSTILL_PAUSE_S = 0.1
 _IDLE_S = 0.2
 _LOOKUPS_A_CRAWL = 2_000
 _LOOKUP_TRIES = 3
+_NAMED_IN_A_STATUS = 500
 _RESCUED_A_SWEEP = 20_000
 _SAMPLE = 200
 
@@ -67,7 +70,8 @@ class Jobs:
         self._max_bad_share = max_bad_share
         self._outbox = outbox
         self._clock = clock
-        self.tracked = Tracked(busiest=settings.collector_hot_markets)
+        wanted = max(settings.collector_hot_markets, most_followed(collector.streaming))
+        self.tracked = Tracked(busiest=wanted)
         self.venue_clock = VenueClock(settings.collector_max_skew_s, clock.now_us())
         self.intake = Intake(self._shard, collector.reader, self.tracked, self.venue_clock, outbox)
         self._state = FeedState()
@@ -80,6 +84,12 @@ class Jobs:
         self._unfound: Counter[str] = Counter()
         self._absent_since_us: int | None = None
         self._said_s = clock.monotonic_s()
+        self.streaming: StreamJobs | None = None
+        if collector.streaming is not None:
+            self.streaming = StreamJobs(
+                collector, collector.streaming, self._shard, self.tracked, self.venue_clock, self.intake, outbox, clock,
+                lambda: self._rhythm.heartbeat_s, self._tell_of_stream,
+            )  # fmt: skip
 
     async def remember(self, before: Before) -> None:
         """Begins where the process before ended: what it told is not told again, and the time between is a gap."""
@@ -94,7 +104,8 @@ class Jobs:
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """The jobs that the settings ask for."""
         hot = [self.hot_polls()] if self._settings.collector_hot_markets else []
-        return [self.crawls(), self.sweeps(), *hot]
+        streams = [] if self.streaming is None else [self.streaming.run()]
+        return [self.crawls(), self.sweeps(), *hot, *streams]
 
     # ── the jobs, each for ever ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -334,7 +345,32 @@ class Jobs:
             "pace": self.venue_clock.pace,
             "lockstep": self.venue_clock.lockstep,
             "kafka_away": self._outbox.kafka_away,
+            **({} if self.streaming is None else self.streaming.health()),
         }
+
+    def _tell_of_stream(
+        self, connection: str, word: FeedWord, detail: str, since_us: int | None, market_ids: Sequence[str]
+    ) -> None:
+        """How one connection is doing. It is told under a shard of its own, with the markets that it concerns."""
+        received_us, now_us = self._clock.now_us(), self._now_us()
+        log.info("stream_status", venue=self._venue, connection=connection, state=word, detail=detail)
+        shard = f"{self._shard.label}/{connection}"
+        status = FeedStatus(
+            event_id=event_id(self._venue, shard, word, now_us, detail),
+            venue=self._venue,
+            shard=shard,
+            state=word,
+            ts_event_us=now_us,
+            ts_received_us=received_us,
+            detail=detail,
+            markets_tracked=0,  # they are counted by the collector's own statuses
+            markets_stale=len(market_ids) if word == "gap_opened" else 0,
+            ticks_published=0,
+            bad_messages=0,
+            gap_started_us=since_us,
+            market_ids=tuple(market_ids[:_NAMED_IN_A_STATUS]),
+        )
+        self._outbox.status(status)
 
     def _tell(self, changes: Sequence[Change]) -> None:
         """Changes go to `feed.status` and the log."""

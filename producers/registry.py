@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from kernel.clock import Clock
 from kernel.settings import Group, Settings
-from producers.base import Collector, Witness
+from producers.base import Collector, Streaming, Witness
 from producers.client import VenueHttp
 from producers.kalshi.feed import KalshiFeed
 from producers.kalshi.reader import KalshiReader
 from producers.kalshi.settings import KalshiSettings
+from producers.kalshi.sockets import KalshiSockets, signer
 from producers.limits import RateLimit
 from producers.polymarket.feed import PolymarketFeed
 from producers.polymarket.reader import PolymarketReader
 from producers.polymarket.settings import PolymarketSettings
+from producers.polymarket.sockets import TOKENS_A_SOCKET, PolymarketSockets
 from producers.shards import Shard
 
 
@@ -34,14 +37,24 @@ def polymarket(settings: Settings, shard: Shard, witness: Witness, clock: Clock)
     pace = own.polymarket_requests_per_s / shard.of
     gamma = VenueHttp(own.polymarket_gamma_url, RateLimit(pace, clock), witness, clock)
     clob = VenueHttp(own.polymarket_clob_url, RateLimit(pace, clock), witness, clock)
-    return Collector("polymarket", PolymarketFeed(gamma, clob, witness), PolymarketReader())
+    most, streaming = math.ceil(own.polymarket_stream_connections / shard.of), None
+    if most:
+        sockets = PolymarketSockets(own.polymarket_ws_url)
+        streaming = Streaming(sockets, most, most * TOKENS_A_SOCKET, audited=5_000 // shard.of)
+    return Collector("polymarket", PolymarketFeed(gamma, clob, witness), PolymarketReader(), streaming)
 
 
 def kalshi(settings: Settings, shard: Shard, witness: Witness, clock: Clock) -> Collector:
-    """Kalshi: one host for everything."""
+    """Kalshi: one host for everything. It streams to those with a key only."""
     own = settings.of(KalshiSettings)
     api = VenueHttp(own.kalshi_api_url, RateLimit(own.kalshi_requests_per_s / shard.of, clock), witness, clock)
-    return Collector("kalshi", KalshiFeed(api, witness), KalshiReader())
+    key = signer(own.kalshi_api_key.get_secret_value(), own.kalshi_private_key_file)
+    streaming = None
+    if key is not None and own.kalshi_stream_connections:
+        sockets = KalshiSockets(own.kalshi_ws_url, key, clock.now_us)
+        books, audited = own.kalshi_stream_books // shard.of, 500 // shard.of
+        streaming = Streaming(sockets, own.kalshi_stream_connections, books, audited)
+    return Collector("kalshi", KalshiFeed(api, witness), KalshiReader(), streaming)
 
 
 VENUES: Mapping[str, Venue] = {

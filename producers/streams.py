@@ -7,13 +7,14 @@ only the quiet ones. A venue whose connections all tell the same (`mirrored`) ge
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import uuid4
 
 from kernel.clock import Clock
 from kernel.logs import get_logger
+from producers.base import Frames, Sockets
 from producers.continuity import ALL_LINES, Continuity, Redrive
 from producers.facts import Facts
 from producers.limits import RateLimit
@@ -30,40 +31,6 @@ _FEW = 5
 _SILENT_BESIDE_A_TWIN_S = 6.0
 _SETTLED_S = 10.0
 _HANDSHAKES_PER_S = 10.0
-
-
-class Frames(Protocol):
-    """Reads one connection's frames."""
-
-    def read(self, body: bytes) -> Facts:
-        """What a frame tells."""
-
-    def follow(self, tokens: Iterable[str]) -> None:
-        """Subscribed, now or anew."""
-
-    def leave(self, tokens: Iterable[str]) -> None:
-        """Not subscribed any more."""
-
-
-class Sockets(Protocol):
-    """A venue's habits: `<venue>/sockets.py`."""
-
-    url: str
-    mirrored: bool
-    capacity: int
-    ping_every_s: float
-
-    @property
-    def ping(self) -> str | None: ...
-    def headers(self) -> Mapping[str, str]: ...
-    def reader(self) -> Frames: ...
-    def is_control(self, body: bytes) -> bool: ...
-    def opening(self, tokens: Sequence[str]) -> list[str]: ...
-    def subscribe(self, tokens: Sequence[str]) -> list[str]: ...
-    def unsubscribe(self, tokens: Sequence[str]) -> list[str]: ...
-    def renew(self, tokens: Sequence[str]) -> list[str]: ...
-    def token_of(self, token_id: str) -> str: ...
-    def token_id(self, token: str) -> str: ...
 
 
 @dataclass(slots=True)

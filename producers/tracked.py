@@ -367,13 +367,13 @@ def _left_out(known: Known, shown: Shown, moment: Moment) -> LeftOut | None:
     if last is None:
         return None
     led = known.leader == "stream" and moment.as_of_us < known.lease_us
-    if polled and led and shown.market_status == last.market_status:
+    if polled and led and shown.market_status == last.market_status and shown.quote != last.quote:
         return "outranked"
     # Dates are cut to seconds and servers differ; but beside a better source, what is not newer is old.
     slack_us = 0 if RANK[moment.source] < RANK[known.leader] else SLACK_US
     if polled and moment.as_of_us + slack_us < known.as_of_us:
         return "older_than_shown"
-    if (moment.as_of_us <= known.as_of_us or not polled) and shown.said == last.said:
+    if (moment.as_of_us <= known.as_of_us or not polled) and shown.said == last.said and not shown.trades:
         return "repeated"
     return None
 

@@ -230,6 +230,7 @@ class FeedStatus:
     bad_messages: int
     gap_started_us: int | None = None
     clock_skew_us: int | None = None
+    market_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,10 @@ class KalshiSettings(Group):
     kalshi_ws_url: str = Field(
         "wss://external-api-ws.kalshi.com/trade-api/ws/v2", description="WebSocket address (streaming)"
     )
+    kalshi_stream_connections: int = Field(
+        2, ge=0, le=10, description="WebSockets that tell the same, so that one may die; 0 = no streaming"
+    )
+    kalshi_stream_books: int = Field(100, ge=0, le=10_000, description="Busiest markets whose order books are streamed")
     kalshi_requests_per_s: float = Field(5, gt=0, description="Requests a second at the most")
     kalshi_api_key: SecretStr = Field(SecretStr(""), description="Id of the API key (streaming)")
     kalshi_private_key_file: OptionalFile = Field(None, description="PEM file with the private key of that API key")

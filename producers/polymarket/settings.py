@@ -22,6 +22,9 @@ class PolymarketSettings(Group):
     polymarket_ws_url: str = Field(
         "wss://ws-subscriptions-clob.polymarket.com/ws/market", description="Market channel (streaming)"
     )
+    polymarket_stream_connections: int = Field(
+        10, ge=0, le=1000, description="WebSockets at the most, 400 markets each, the busiest first; 0 = no streaming"
+    )
     polymarket_requests_per_s: float = Field(10, gt=0, description="Requests a second at the most, per host")
 
 

@@ -83,6 +83,7 @@ def settings_for(stack: Stack, simulator: str, folder: Path) -> dict[str, str]:
         "SCHEMA_REGISTRY_URL": stack.registry_url,
         "POLYMARKET_GAMMA_URL": f"{simulator}/gamma",
         "POLYMARKET_CLOB_URL": f"{simulator}/clob",
+        "POLYMARKET_STREAM_CONNECTIONS": "0",
         "POLYMARKET_REQUESTS_PER_S": "500",
         "KALSHI_API_URL": f"{simulator}/kalshi/trade-api/v2",
         "KALSHI_REQUESTS_PER_S": "500",

@@ -102,3 +102,17 @@ def test_what_is_not_followed_is_not_judged() -> None:
     continuity.heard("a", 10.0)
 
     assert remedies(continuity, 100.0) == []
+
+
+def test_a_witness_that_was_wrong_is_not_believed_again_for_a_while() -> None:
+    continuity = opened("a")
+    continuity.witnessed("a", 10.0, agrees=False)
+    assert remedies(continuity, 12.0) == [(1, "subscribe", ("a",))]
+    continuity.subscribed(1, ["a"], 12.0, redriven=True)
+    continuity.heard("a", 12.2, opening=True)
+    continuity.reopened("a", 12.2, changed=False)  # the new book says what the stream had said before
+
+    continuity.witnessed("a", 30.0, agrees=False)
+    assert remedies(continuity, 40.0) == []
+    continuity.witnessed("a", 700.0, agrees=False)
+    assert remedies(continuity, 702.0) == [(1, "subscribe", ("a",))]

@@ -1,0 +1,297 @@
+"""From what the streams tell to messages: ticks, raw batches, gaps; and from what polls show back to the streams.
+
+A stream's change is published at once. While a stream shows a market, polls say three things of it: where they agree
+they are its heartbeat, and bring its volume; where a poll of the live book disagrees it is a witness against the
+stream; and everything else they show is left to the stream, and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final, Protocol
+
+from prometheus_client import Counter as Metric
+
+from kernel.clock import Clock
+from kernel.errors import BadMessageError
+from kernel.logs import get_logger
+from producers.base import Errand, Received, Sockets
+from producers.batch import CONTENT_TYPE, Batch
+from producers.facts import Fact, Facts, News, Top, Traded
+from producers.intake import LEFT_OUT
+from producers.merge import Merge
+from producers.quotes import quote
+from producers.shards import Shard
+from producers.streams import Connection, Gap, Streams
+from producers.ticks import Moment, Shown, tick_of
+from producers.tracked import Tracked
+from producers.venue_clock import VenueClock
+from schemas.events import Tick
+from schemas.times import is_ahead
+from schemas.units import US_PER_S
+from schemas.words import FeedWord
+
+log = get_logger(__name__)
+
+LEASE_S: Final = 15
+"""For so long polls leave a market to its stream, unless the stream renews it."""
+
+WITNESS = Metric("movers_stream_witness", "Polls held against the streams", ["venue", "result"])
+FRAMES = Metric("movers_stream_frames", "Messages of data on the streams", ["venue"])
+GAPS = Metric("movers_stream_gaps", "Gaps of single connections", ["venue"])
+
+
+class Out(Protocol):
+    """Where messages go."""
+
+    def tick(self, tick: Tick, category: str) -> None:
+        """A quote."""
+
+    def received(self, received: Received) -> None:
+        """Bytes as received."""
+
+    def refused(self, error: BadMessageError, channel: str) -> None:
+        """Something unusable."""
+
+
+Tell = Callable[[str, FeedWord, str, int | None, Sequence[str]], None]
+"""Says something on `feed.status`: of which connection, what, in words, since when (our clock), of which markets."""
+
+
+class Streamed:
+    """Listens to the streams of one collector. Belongs to its event loop, and reads no clock but for stamps.
+
+    Args:
+        promise_s: venue seconds within which a market will be shown again, as the sweeps keep it.
+        tell: for `feed.status`.
+        news: hears the venue's ids of markets that something has happened to.
+    """
+
+    def __init__(
+        self,
+        shard: Shard,
+        sockets: Sockets,
+        tracked: Tracked,
+        venue_clock: VenueClock,
+        out: Out,
+        clock: Clock,
+        promise_s: Callable[[], int],
+        tell: Tell,
+        news: Callable[[str], None],
+    ) -> None:
+        self._shard, self._sockets, self._tracked = shard, sockets, tracked
+        self._venue_clock, self._out, self._clock = venue_clock, out, clock
+        self._promise_s, self._tell, self._news = promise_s, tell, news
+        self._merge = Merge() if sockets.mirrored else None
+        self._newest_us: dict[str, int] = {}
+        self._batches: dict[int, tuple[str, Batch]] = {}
+        self._batch_numbers: dict[str, int] = {}
+        self._frames = FRAMES.labels(shard.venue)
+        self.streams: Streams
+        self.ticks = 0
+
+    # ── what the streams tell ────────────────────────────────────────────────────────────────────────────────────────
+
+    def told(self, connection: Connection, body: bytes, facts: Facts) -> None:
+        """A message of data: kept as it is, and published as far as it changes anything."""
+        self._frames.inc()
+        received_us = connection.data_us
+        self._keep(connection, received_us, body)
+        for error in facts.bad:
+            self._out.refused(error, "stream")
+        for channel, count in facts.missed.items():
+            log.warning("stream_numbers_missed", venue=self._shard.venue, channel=channel, count=count)
+        for ack in facts.acks:
+            if ack.code:
+                log.warning("stream_command_refused", venue=self._shard.venue, code=ack.code, text=ack.text)
+        for fact in facts.facts:
+            reason = self._take(connection, fact, received_us)
+            if reason:
+                facts.left_out[reason] += 1
+        for reason, count in facts.left_out.items():
+            LEFT_OUT.labels(self._shard.venue, reason).inc(count)
+
+    def _take(self, connection: Connection, fact: Fact, received_us: int) -> str:
+        """Publishes a fact; or says why not."""
+        if isinstance(fact, News):
+            self._news(fact.market)
+            return ""
+        if self._merge is not None and not self._first(connection, fact):
+            return "told_by_twin"
+        last = self._tracked.last_shown(self._sockets.token_id(fact.token))
+        if last is None:
+            return "unknown_token"
+        if last.market_status in ("closed", "settled"):
+            return "not_open"
+        if isinstance(fact, Traded):
+            return self._publish(_traded(last, fact), fact.ts_us, received_us)
+        shown = _topped(last, fact)
+        opening = fact.opening or not fact.ts_us
+        changed = not _same_prices(shown, last)
+        if opening:
+            self.streams.continuity.reopened(fact.token, connection.data_s, changed=changed)
+        if not changed:
+            return "top_unchanged"
+        if fact.ts_us < self._newest_us.get(fact.token, 0) and not opening:
+            return "older_than_shown"
+        if opening and self._merge is not None and not fact.ts_us:
+            return "opening_without_stamp"  # the other channels tell the same with a stamp
+        self._newest_us[fact.token] = max(fact.ts_us, self._newest_us.get(fact.token, 0))
+        return self._publish(shown, 0 if opening else fact.ts_us, received_us)
+
+    def _first(self, connection: Connection, fact: Top | Traded) -> bool:
+        if self._merge is None:
+            return True
+        if isinstance(fact, Traded):
+            return self._merge.is_new(connection.connection_id, fact.token + "/trade", fact.ts_us, fact.trade_id)
+        state = (*fact[1:5], fact.last_ppm, fact.volume_contracts)
+        return self._merge.is_new(connection.connection_id, f"{fact.token}/{fact.channel}", fact.order, state)
+
+    def _publish(self, shown: Shown, stamp_us: int, received_us: int) -> str:
+        """`stamp_us` 0: an opening state, true as of now; its stamp is of its last change, which may be long ago."""
+        now_us = self._venue_clock.now_us(received_us)
+        believed = bool(stamp_us) and not is_ahead(stamp_us, received_us)
+        moment = Moment(
+            as_of_us=stamp_us if believed else now_us,
+            ts_received_us=received_us,
+            ts_event_basis="venue" if believed else "received",
+            source="stream",
+            heartbeat_s=self._promise_s(),
+            flags=("clock_skew",) if stamp_us and not believed else (),
+            ts_venue_us=stamp_us or None,
+        )
+        category = self._tracked.category(shown.market_id)
+        if not self._shard.owns(shown.market_id, category):
+            return "other_shard"
+        verdict = self._tracked.admit(shown, moment)
+        if verdict.left_out:
+            return verdict.left_out
+        tick = tick_of(self._shard.venue, shown, moment, verdict.ts_event_us, after_gap=verdict.after_gap)
+        self._out.tick(tick, category)
+        self.ticks += 1
+        return ""
+
+    # ── what polls show ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def witnessed(self, shown: Shown, moment: Moment) -> Shown:
+        """A poll shows a market. What of it is worth admitting: where it agrees, its volume under the stream's quote.
+
+        Only hot polls, which read the live book, bear witness: listings lag behind by their own caches.
+        """
+        token = self._sockets.token_of(shown.token_id)
+        if not self.streams.shows(token) and token not in self.streams.continuity.tokens:
+            return shown
+        known = self._tracked.get(shown.market_id)
+        last = known.shown if known is not None else None
+        if known is None or last is None or shown.market_status != last.market_status:
+            return shown
+        agrees = _same_prices(shown, last, but_last=True)
+        if agrees:
+            shown = replace(shown, quote=last.quote)
+        if moment.source == "hot" and (agrees or moment.as_of_us >= known.as_of_us):
+            WITNESS.labels(self._shard.venue, "agreed" if agrees else "contradicted").inc()
+            self.streams.continuity.witnessed(token, self._clock.monotonic_s(), agrees=agrees)
+        return shown
+
+    # ── gaps ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def gap_opened(self, connection: Connection, gap: Gap, reason: str) -> None:
+        """Polls are believed again for these markets, and the next tick of each says that it comes after a gap."""
+        GAPS.labels(self._shard.venue).inc()
+        markets = self._markets(gap.tokens)
+        self._tracked.unlease(markets)
+        detail = f"{reason}: {len(markets)} markets not streamed"
+        self._tell(f"stream-{connection.number}", "gap_opened", detail, gap.since_us, markets)
+
+    def gap_closed(self, connection: Connection, gap: Gap) -> None:
+        """They are shown again."""
+        markets = self._markets(gap.tokens)
+        detail = f"{len(markets)} markets streamed again"
+        self._tell(f"stream-{connection.number}", "gap_closed", detail, gap.since_us, markets)
+
+    def changed(self, connection: Connection, reason: str) -> None:
+        """A connection came, went or was refused."""
+        word: FeedWord = "connected" if connection.reader is not None else "degraded"
+        self._tell(f"stream-{connection.number}", word, reason, None, ())
+
+    # ── in between ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def renew_leases(self, tokens: Sequence[str]) -> None:
+        """Polls leave these tokens' markets to the streams that show them, for the next while."""
+        until_us = self._venue_clock.now_us(self._clock.now_us()) + LEASE_S * US_PER_S
+        self._tracked.lease(self._markets(tokens), until_us)
+
+    def flush(self) -> None:
+        """Sends raw frames that wait."""
+        for connection_id, batch in self._batches.values():
+            self._send(connection_id, batch)
+
+    def _keep(self, connection: Connection, received_us: int, body: bytes) -> None:
+        kept = self._batches.get(connection.number)
+        if kept is None or kept[0] != connection.connection_id:
+            if kept is not None:
+                self._send(*kept)
+                self._batch_numbers.pop(kept[0], None)
+            kept = self._batches[connection.number] = (connection.connection_id, Batch())
+        kept[1].add(received_us, body)
+        if kept[1].full:
+            self._send(*kept)
+
+    def _send(self, connection_id: str, batch: Batch) -> None:
+        if not len(batch):
+            return
+        number = self._batch_numbers.get(connection_id, 0)
+        self._batch_numbers[connection_id] = number + 1
+        self._out.received(
+            Received(
+                kind="ws",
+                errand=Errand("stream", self._promise_s()),
+                channel="stream",
+                connection_id=connection_id,
+                sequence=number,
+                ts_received_us=batch.last_us,
+                content_type=CONTENT_TYPE,
+                body=batch.take(),
+            )
+        )
+
+    def _markets(self, tokens: Sequence[str] | dict[str, None]) -> list[str]:
+        found = (self._tracked.last_shown(self._sockets.token_id(token)) for token in tokens)
+        return [shown.market_id for shown in found if shown is not None]
+
+
+def _same_prices(one: Shown, other: Shown, *, but_last: bool = False) -> bool:
+    """Whether both say the same of prices. Sizes and volumes move without a change of price."""
+    a, b = one.quote, other.quote
+    return (a.bid_ppm, a.ask_ppm) == (b.bid_ppm, b.ask_ppm) and (but_last or a.last_ppm == b.last_ppm)
+
+
+def _topped(last: Shown, top: Top) -> Shown:
+    """The market with another top. A book that empties, as before a settlement, has no price at all: the last trade may
+    be old, and to fall back on it would look like a move."""
+    seen = quote(
+        top.bid_ppm,
+        top.ask_ppm,
+        top.last_ppm or last.quote.last_ppm,
+        bid_size_contracts=top.bid_size_contracts,
+        ask_size_contracts=top.ask_size_contracts,
+        tradable=top.bid_ppm is not None or top.ask_ppm is not None,
+    )
+    if seen.last_ppm is None and last.quote.last_ppm is not None:
+        seen = replace(seen, last_ppm=last.quote.last_ppm)
+    volume = last.volume_total_contracts if top.volume_contracts is None else top.volume_contracts
+    return replace(last, quote=seen, trades=0, volume_total_contracts=volume, ts_venue_us=top.ts_us or None)
+
+
+def _traded(last: Shown, trade: Traded) -> Shown:
+    """The market with another last trade."""
+    before = last.quote
+    seen = quote(
+        before.bid_ppm,
+        before.ask_ppm,
+        trade.price_ppm,
+        bid_size_contracts=before.bid_size_contracts,
+        ask_size_contracts=before.ask_size_contracts,
+    )
+    return replace(last, quote=seen, trades=1, ts_venue_us=trade.ts_us)

@@ -1,0 +1,211 @@
+"""Whole collectors on streams that misbehave, with a real Kafka: what was told is published, or told as missed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from producers.batch import CONTENT_TYPE, frames
+from schemas import topics
+from schemas.events import FeedStatus, RawMessage, Tick
+from schemas.units import PPM, US_PER_S
+from tests.producers.conftest import Stack
+from tests.producers.test_collect import Collecting, settings_for, simulate
+from tests.stack.waiting import wait_until
+
+pytestmark = pytest.mark.stack
+
+SLACK_US = 3 * US_PER_S
+PREFIXES = {"polymarket": "/poly-ws", "kalshi": "/kalshi/trade-api/ws"}
+
+
+@dataclass
+class Streaming:
+    """Two collectors on streams, and the venue's own account of what it told them."""
+
+    run: Collecting
+    ports: dict[str, int]
+    ledger: list[dict[str, Any]] = field(default_factory=list)
+
+    def health(self, venue: str) -> dict[str, Any]:
+        """What the collector says of itself; nothing while it starts."""
+        try:
+            answer = httpx.get(f"http://127.0.0.1:{self.ports[venue]}/health", trust_env=False, timeout=10)
+        except httpx.HTTPError:
+            return {}
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def fault(self, mode: str, venue: str, **more: Any) -> None:
+        order = {"path_prefix": PREFIXES[venue], "mode": mode, **more}
+        httpx.post(f"{self.run.simulator}/simulator/faults", json=order, trust_env=False).raise_for_status()
+
+    def ticks(self, venue: str) -> list[Tick]:
+        return self.run.events(topics.TICKS, venue)
+
+    def gaps(self, venue: str) -> list[tuple[str, int, int, frozenset[str]]]:
+        """Connection, begin, end and markets of each gap that was told."""
+        statuses: list[FeedStatus] = self.run.events(topics.FEED_STATUS, venue)
+        streams = [status for status in statuses if "/stream-" in status.shard]
+        found = []
+        for opened in (s for s in streams if s.state == "gap_opened"):
+            ends = [s.ts_received_us for s in streams if s.state == "gap_closed" and s.shard == opened.shard]
+            end_us = min((end for end in ends if end >= opened.ts_received_us), default=2**62)
+            found.append((opened.shard, opened.gap_started_us or 0, end_us, frozenset(opened.market_ids)))
+        return found
+
+
+def key_file(folder: Path) -> Path:
+    """A private key. The simulator takes any while none is registered; `test_streams.py` has it verified."""
+    path = folder / "kalshi.pem"
+    private = rsa.generate_private_key(65_537, 2_048)
+    path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def streaming(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Streaming]:
+    """Both venues streamed in real time through one fault after another; then stopped by SIGTERM."""
+    folder = tmp_path_factory.mktemp("stream")
+    process, simulator = simulate(folder, "--markets", "300", "--since", "5s", "--speed", "1")
+    httpx.post(f"{simulator}/simulator/ledger", json={"on": True}, trust_env=False).raise_for_status()
+    ws = simulator.replace("http", "ws")
+    settings = settings_for(stack, simulator, folder) | {
+        "POLYMARKET_WS_URL": f"{ws}/poly-ws/ws/market",
+        "POLYMARKET_STREAM_CONNECTIONS": "2",
+        "KALSHI_WS_URL": f"{ws}/kalshi/trade-api/ws/v2",
+        "KALSHI_API_KEY": "key",
+        "KALSHI_PRIVATE_KEY_FILE": str(key_file(folder)),
+        "KALSHI_STREAM_BOOKS": "20",
+    }
+    run = Collecting(stack, simulator, folder, settings)
+    collectors = {venue: run.start(venue) for venue in PREFIXES}
+    streams = Streaming(run, {venue: port for venue, (_, port) in collectors.items()})
+    try:
+        _misbehave(streams)
+        for collector, _ in collectors.values():
+            collector.send_signal(signal.SIGTERM)
+        assert [collector.wait(40) for collector, _ in collectors.values()] == [0, 0]
+        streams.ledger = httpx.get(f"{simulator}/simulator/ledger?limit=200000", trust_env=False).json()
+        yield streams
+    finally:
+        _end([process, *(collector for collector, _ in collectors.values())])
+
+
+def _end(processes: list[subprocess.Popen[bytes]]) -> None:
+    for running in processes:
+        if running.poll() is None:
+            running.kill()
+            running.wait()
+
+
+def _misbehave(streams: Streaming) -> None:
+    """One fault after another on each venue, each awaited until it is over."""
+
+    def grown(venue: str, name: str, than: int) -> Callable[[], bool]:
+        return lambda: streams.health(venue).get(name, 0) > than
+
+    for venue in PREFIXES:
+        wait_until(grown(venue, "stream_ticks", 20), f"{venue} streams", 60)
+    for mode, more in (("close", {}), ("drop", {}), ("giant", {"bytes": 3_000_000}), ("frozen", {})):
+        for venue in PREFIXES:
+            streams.fault(mode, venue, **more)
+        for venue in PREFIXES:
+            wait_until(grown(venue, "stream_ticks", streams.health(venue)["stream_ticks"] + 20), f"{venue} {mode}", 60)
+    for mode in ("duplicated", "reordered", "lost"):
+        for venue in PREFIXES:
+            streams.fault(mode, venue, every=7)
+        for venue in PREFIXES:
+            wait_until(grown(venue, "stream_ticks", streams.health(venue)["stream_ticks"] + 20), f"{venue} {mode}", 60)
+        for venue in PREFIXES:
+            streams.fault("off", venue)
+    for venue in PREFIXES:
+        wait_until(grown(venue, "stream_ticks", streams.health(venue)["stream_ticks"] + 20), f"{venue} at last", 60)
+
+
+def market_id(row: dict[str, Any]) -> str:
+    return f"{'POLY' if row['venue'] == 'polymarket' else 'KALSHI'}:{row['market']}"
+
+
+def ppm(price: float | None) -> int | None:
+    return None if price is None else round(price * PPM)
+
+
+@pytest.mark.parametrize("venue", PREFIXES)
+def test_every_change_the_venue_told_is_published_or_in_a_gap_that_was_told(streaming: Streaming, venue: str) -> None:
+    published = {(tick.market_id, tick.bid_ppm, tick.ask_ppm) for tick in streaming.ticks(venue)}
+    known = {tick.market_id for tick in streaming.ticks(venue) if tick.source == "stream"}
+    gaps = streaming.gaps(venue)
+    unaccounted, in_gaps, told = [], 0, 0
+    for row in streaming.ledger:
+        if row["venue"] != venue or row["kind"] != "quote" or market_id(row) not in known:
+            continue
+        state = (market_id(row), ppm(row["bid"]), ppm(row["ask"]))
+        inside = any(
+            begin - SLACK_US <= row["ts_us"] <= end + SLACK_US and (not markets or market_id(row) in markets)
+            for _, begin, end, markets in gaps
+        )
+        told += 1
+        if state not in published:
+            in_gaps += inside
+            unaccounted += [] if inside else [(row["number"], state)]
+
+    assert unaccounted == []
+    assert told > 100
+    assert in_gaps < told / 4, "the gaps are no excuse for most of it"
+
+
+@pytest.mark.parametrize("venue", PREFIXES)
+def test_each_fault_that_blinds_is_a_gap_told_and_closed_and_the_ticks_after_it_say_so(
+    streaming: Streaming, venue: str
+) -> None:
+    gaps = streaming.gaps(venue)
+    after = [tick for tick in streaming.ticks(venue) if "after_gap" in tick.flags]
+
+    assert len(gaps) >= 3
+    assert all(end_us < 2**62 for _, _, end_us, _ in gaps[:-1])
+    assert after
+    for tick in after:
+        assert any(begin_us - SLACK_US <= tick.ts_received_us for _, begin_us, _, _ in gaps)
+
+
+@pytest.mark.parametrize("venue", PREFIXES)
+def test_streamed_ticks_carry_the_venues_stamp_and_their_market_goes_forward_in_time(
+    streaming: Streaming, venue: str
+) -> None:
+    newest: dict[str, int] = {}
+    streamed = 0
+    for tick in streaming.ticks(venue):
+        assert tick.ts_event_us > newest.get(tick.market_id, 0)
+        newest[tick.market_id] = tick.ts_event_us
+        if tick.source == "stream":
+            streamed += 1
+            assert tick.ts_event_basis in ("venue", "received")
+            assert (tick.ts_venue_us is not None) or tick.ts_event_basis == "received"
+
+    assert streamed > 100
+
+
+@pytest.mark.parametrize("venue", PREFIXES)
+def test_raw_frames_are_kept_in_batches_that_give_every_frame_back(streaming: Streaming, venue: str) -> None:
+    raw: list[RawMessage] = streaming.run.events(topics.BY_NAME[topics.raw_topic(venue)], venue)
+    batches = [message for message in raw if message.kind == "ws"]
+    found = [frame for message in batches for _, frame in frames(message.body)]
+
+    assert {message.content_type for message in batches} == {CONTENT_TYPE}
+    assert len(found) > len(batches)
+    for frame in found:
+        assert isinstance(json.loads(frame), list | dict)
+    for connection in {message.connection_id for message in batches}:
+        numbers = [message.sequence for message in batches if message.connection_id == connection]
+        assert sorted(numbers) == list(range(len(numbers)))
