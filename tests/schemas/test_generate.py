@@ -61,7 +61,7 @@ def events(schema: dict[str, Any], event: type[Any]) -> st.SearchStrategy[Any]:
 def test_both_give_the_same_bytes_and_read_them_the_same(topic: Topic, data: st.DataObject) -> None:
     from schemas.codec import parsed_schema
 
-    event = data.draw(events(dict(parsed_schema(topic.subject_file)), topic.event))  # type: ignore[arg-type]
+    event = data.draw(events(dict(parsed_schema(topic.subject_file)), topic.event))
     ours, reference = interpreted(topic), codec(topic)
 
     body = ours.encode(event)
@@ -77,7 +77,7 @@ def test_both_give_the_same_bytes_and_read_them_the_same(topic: Topic, data: st.
 def test_spoiled_bytes_are_read_as_fastavro_reads_them_or_not_at_all(topic: Topic, data: st.DataObject) -> None:
     from schemas.codec import parsed_schema
 
-    event = data.draw(events(dict(parsed_schema(topic.subject_file)), topic.event))  # type: ignore[arg-type]
+    event = data.draw(events(dict(parsed_schema(topic.subject_file)), topic.event))
     ours, reference = interpreted(topic), codec(topic)
     good = bytearray(reference._reference_bytes(event))
     place = data.draw(st.integers(0, len(good) - 1))
