@@ -176,10 +176,13 @@ def _winner(row: Row, outcomes: tuple[str, ...]) -> str | None:
 
 
 def _category(of_event: Event, row: Row) -> tuple[Category, str]:
-    """Our category, and the venue's word that decided: the most telling tag, else the field of 2020-era rows."""
+    """Our category, and the venue's word that decided: the most telling tag, else what marks a game, else the field of
+    2020-era rows."""
     ranked = [(_RANK[slug], slug, label) for label, slug in of_event.tags if slug in _RANK]
     if ranked:
         _, slug, label = min(ranked)
         return CATEGORY_OF_TAG[slug], label
+    if row.get("sportsMarketType") or row.get("gameId"):  # a game, though nobody tagged its event
+        return "sports", optional_text(row, "category") or optional_text(row, "sportsMarketType")
     word = optional_text(row, "category")
     return CATEGORY_OF_TAG.get(word.lower().replace(" ", "-"), "other"), word

@@ -262,6 +262,9 @@ def test_real_arrays_are_taken_as_well_as_arrays_in_strings(folder: Path) -> Non
         (("hide-from-new", "crypto", "finance"), "crypto"),
         (("politics", "geopolitics"), "world"),
         (("mentions", "politics", "trump"), "mentions"),
+        (("mention-markets", "politics"), "mentions"),
+        (("tweets-markets", "featured"), "culture"),
+        (("economics", "politics"), "economics"),
         (("recurring", "5m"), "other"),
         ((), "other"),
     ],
@@ -273,6 +276,13 @@ def test_most_telling_tag_decides_whatever_the_order(folder: Path, slugs: tuple[
             row(folder, "gamma_markets_page_2026-06.json"), mapper.Event(event_id="1", tags=tags), MOMENT
         )
         assert market.category == category
+
+
+@pytest.mark.parametrize("mark", [{"sportsMarketType": "moneyline"}, {"gameId": "1234"}, {"gameId": 1234}])
+def test_a_game_that_nobody_tagged_is_sports(folder: Path, mark: dict[str, Any]) -> None:
+    game = row(folder, "gamma_markets_page_2026-06.json") | mark
+
+    assert mapper.market(game, mapper.Event(), MOMENT).category == "sports"
 
 
 def test_content_id_changes_with_the_content_and_not_with_the_moment(folder: Path) -> None:
