@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -113,6 +114,38 @@ def produce(
         raise UserError(f"unknown venue {venue}; known: {', '.join(VENUES)}")
     part = Shard.parse(venue, category, shard)
     run(_process_settings(f"produce-{part.name}"), part)
+
+
+@app.command(epilog="Example: movers record kalshi monday.raw.gz --since 1h")
+def record(
+    venue: Annotated[str, typer.Argument(help="polymarket or kalshi")],
+    tape: Annotated[Path, typer.Argument(help="File to write.")],
+    since: Annotated[str, typer.Option(metavar="1h", help="From so long ago on; 0s: from now.")] = "0s",
+    for_: Annotated[str, typer.Option("--for", metavar="60s", help="Go on for so long from now.")] = "0s",
+) -> None:
+    """Write what a venue said to a tape, out of its raw topic."""
+    from movers.tapes import record
+
+    typer.echo(record(_settings(), venue, tape, _duration_s("--since", since), _duration_s("--for", for_)), err=True)
+
+
+@app.command(epilog="Example: movers replay monday.raw.gz --speed 60 > events.jsonl")
+def replay(
+    tape: Annotated[Path, typer.Argument(help="File that `movers record` wrote.")],
+    speed: Annotated[float, typer.Option(help="Times as fast as it was; 0: as fast as it goes.")] = 0.0,
+    publish: Annotated[bool, typer.Option("--publish", help="To Kafka, not as JSON lines to the output.")] = False,
+) -> None:
+    """Make the events of a tape again, by the code that made them first."""
+    from movers.tapes import replay
+
+    typer.echo(replay(_settings(), tape, speed, publish=publish, write=typer.echo), err=True)
+
+
+def _duration_s(option: str, text: str) -> float:
+    found = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    if found is None:
+        raise UserError(f"{option} wants a duration like 90s, 10m, 2h or 1d, not {text!r}")
+    return int(found[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[found[2]]
 
 
 @app.command(epilog="Example: movers process analytics")

@@ -129,9 +129,6 @@ class Feed(Protocol):
     def lookup(self, ids: Sequence[str], errand: Errand) -> AsyncIterator[Page]:
         """Rows of markets by the venue's own ids, whatever their status."""
 
-    def page(self, received: Received, body: Any) -> Page | None:
-        """The page in an answer's parsed body; None when it holds none that the feed reads."""
-
     async def close(self) -> None:
         """Closes the connections."""
 
@@ -143,6 +140,12 @@ LastShown = Callable[[str], Shown | None]
 class Reader(Protocol):
     """Maps a venue's rows. No I/O, no clock; it remembers only what a row of one kind needs from rows of another
     (series, events). `Catalog` calls it row by row: what it raises costs that row and no other."""
+
+    def page(self, received: Received, body: Any) -> Page | None:
+        """The page in an answer's parsed body; None when it holds none that is read."""
+
+    def begins_crawl(self, page: Page) -> bool:
+        """Whether a page is the first of a crawl's listing."""
 
     def unfold(self, kind: str, row: Row) -> Iterator[tuple[Any, Any]]:
         """The market rows in a row, each with what `market` needs of its event; none for a series."""

@@ -71,6 +71,8 @@ class Intake:
 
     def take(self, page: Page, tally: Tally) -> Moment:
         """One page. Returns when its content was true."""
+        if page.received.errand.word == "crawl" and self._reader.begins_crawl(page):
+            self._tracked.begin_crawl()
         moment = self._moment(page)
         shown = catalog.show(self._reader, page, moment, self._tracked.last_shown)
         learnt = self._learnt(page, shown, moment)

@@ -156,7 +156,6 @@ class Jobs:
         """One crawl of all metadata, with the quotes in it; then asks after the markets that are no longer listed."""
         began_s = self._clock.monotonic_s()
         tally = Tally()
-        self.tracked.begin_crawl()
         async for page in self._feed.crawl(Errand("crawl", self._rhythm.heartbeat_s)):
             self._take(page, tally)
             await asyncio.sleep(0)
@@ -169,7 +168,7 @@ class Jobs:
 
     async def sweep(self) -> None:
         """One sweep of all prices. Markets behind a page that fails are asked for by name."""
-        began_s, began_us = self._clock.monotonic_s(), self._now_us()
+        began_s, began_us = self._clock.monotonic_s(), self._now_us() - US_PER_S  # Dates are cut to seconds
         tally = Tally()
         first_us: int | None = None
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kernel.clock import Clock
 from kernel.settings import Group, Settings
-from producers.base import Collector, Streaming, Witness
+from producers.base import Collector, Reader, Streaming, Witness
 from producers.client import VenueHttp
 from producers.kalshi.feed import KalshiFeed
 from producers.kalshi.reader import KalshiReader
@@ -24,10 +24,13 @@ from producers.shards import Shard
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """What a venue brings: its group of settings, and how it is put together. The parts of one division share the
-    venue's pace; so must those who divide it by category."""
+    """What a venue brings: its group of settings, how its rows are read, and how it is put together.
+
+    The parts of one division share the venue's pace; so must those who divide it by category.
+    """
 
     settings: type[Group]
+    reader: Callable[[], Reader]
     collector: Callable[[Settings, Shard, Witness, Clock], Collector]
 
 
@@ -58,7 +61,7 @@ def kalshi(settings: Settings, shard: Shard, witness: Witness, clock: Clock) -> 
 
 
 VENUES: Mapping[str, Venue] = {
-    "polymarket": Venue(PolymarketSettings, polymarket),
-    "kalshi": Venue(KalshiSettings, kalshi),
+    "polymarket": Venue(PolymarketSettings, PolymarketReader, polymarket),
+    "kalshi": Venue(KalshiSettings, KalshiReader, kalshi),
 }
 """Venue to what it brings. A folder of the same name lies beside this file."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
-from producers.base import Errand, Page, Received, Witness
+from producers.base import Errand, Page, Witness
 from producers.client import Query, VenueHttp
 from producers.kalshi import wire
 from producers.kalshi.settings import EVENTS_PAGE, MARKETS_PAGE, MAX_PAGES, SERIES_EVERY, TICKERS_BATCH
 from producers.listing import Paging, page_of, read_listing
 
 _PAGING = Paging(rows_of=wire.rows_of, cursor_of=wire.cursor_of, cursor_parameter="cursor", max_pages=MAX_PAGES)
-_KINDS = {"/series": "series", "/events": "events", "/markets": "markets"}
 
 
 class KalshiFeed:
@@ -26,17 +24,17 @@ class KalshiFeed:
     async def crawl(self, errand: Errand) -> AsyncIterator[Page]:
         """All series now and then, then all events with an open market; these come with markets of every status."""
         if self._crawls % SERIES_EVERY == 0:
-            received, body = await self._api.get("/series", None, errand)
-            yield page_of(_PAGING, self._witness, body, "series", received)
+            received, body = await self._api.get(wire.SERIES, None, errand)
+            yield page_of(_PAGING, self._witness, body, wire.KINDS[wire.SERIES], received)
         query: Query = {"status": "open", "with_nested_markets": "true", "limit": EVENTS_PAGE}
-        async for page in self._listing("/events", query, errand):
+        async for page in self._listing(wire.EVENTS, query, errand):
             yield page
         self._crawls += 1
 
     async def sweep(self, errand: Errand) -> AsyncIterator[Page]:
         """All open markets but combos, which are most of an unfiltered listing."""
         query: Query = {"status": "open", "mve_filter": "exclude", "limit": MARKETS_PAGE}
-        async for page in self._listing("/markets", query, errand):
+        async for page in self._listing(wire.MARKETS, query, errand):
             yield page
 
     async def hot(self, ids: Sequence[str], errand: Errand) -> AsyncIterator[Page]:
@@ -44,7 +42,7 @@ class KalshiFeed:
         for start in range(0, len(ids), TICKERS_BATCH):
             wanted = ids[start : start + TICKERS_BATCH]
             query: Query = {"tickers": ",".join(wanted), "limit": MARKETS_PAGE}
-            async for page in self._listing("/markets", query, errand):
+            async for page in self._listing(wire.MARKETS, query, errand):
                 yield page
 
     async def lookup(self, ids: Sequence[str], errand: Errand) -> AsyncIterator[Page]:
@@ -52,15 +50,9 @@ class KalshiFeed:
         async for page in self.hot(ids, errand):
             yield page
 
-    def page(self, received: Received, body: Any) -> Page | None:
-        """The rows of a series, events or markets answer."""
-        kind = _KINDS.get(received.path)
-        rows = None if kind is None else wire.rows_of(body, kind)
-        return None if kind is None or rows is None else Page(received=received, kind=kind, rows=rows)
-
     async def close(self) -> None:
         """Closes the connections."""
         await self._api.close()
 
     def _listing(self, path: str, query: Query, errand: Errand) -> AsyncIterator[Page]:
-        return read_listing(self._api, self._witness, _PAGING, path, _KINDS[path], query, errand)
+        return read_listing(self._api, self._witness, _PAGING, path, wire.KINDS[path], query, errand)

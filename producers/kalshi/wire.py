@@ -33,6 +33,10 @@ from typing import Any
 from producers.fields import Row
 from producers.kalshi.settings import COMBO_PREFIX
 
+SERIES, EVENTS, MARKETS = "/series", "/events", "/markets"
+KINDS = {SERIES: "series", EVENTS: "events", MARKETS: "markets"}
+"""Paths that are read, and what their rows are."""
+
 
 def rows_of(page: Any, key: str) -> list[Any] | None:
     """The rows of a page; None when it has none."""

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
-from producers.base import Errand, Page, Received, Witness
+from producers.base import Errand, Page, Witness
 from producers.client import Query, VenueHttp
 from producers.listing import Paging, page_of, read_listing
 from producers.polymarket import wire
 from producers.polymarket.settings import BOOKS_BATCH, EVENTS_PAGE, LOOKUP_BATCH, MARKETS_PAGE, MAX_PAGES
 
-_EVENTS = "/events/keyset"
-_MARKETS = "/markets/keyset"
-_BOOKS = "/books"
-_KINDS = {_EVENTS: "events", _MARKETS: "markets", _BOOKS: "books"}
 # Under any other name ("cursor", "next_cursor") the cursor is ignored and page 1 comes for ever.
 _PAGING = Paging(rows_of=wire.rows_of, cursor_of=wire.cursor_of, cursor_parameter="after_cursor", max_pages=MAX_PAGES)
 
@@ -29,20 +24,20 @@ class PolymarketFeed:
 
     async def crawl(self, errand: Errand) -> AsyncIterator[Page]:
         """All open events with their tags and markets."""
-        async for page in self._keyset(_EVENTS, {"closed": "false", "limit": EVENTS_PAGE}, errand):
+        async for page in self._keyset(wire.EVENTS, {"closed": "false", "limit": EVENTS_PAGE}, errand):
             yield page
 
     async def sweep(self, errand: Errand) -> AsyncIterator[Page]:
         """All open markets with their quotes."""
-        async for page in self._keyset(_MARKETS, {"closed": "false", "limit": MARKETS_PAGE}, errand):
+        async for page in self._keyset(wire.MARKETS, {"closed": "false", "limit": MARKETS_PAGE}, errand):
             yield page
 
     async def hot(self, ids: Sequence[str], errand: Errand) -> AsyncIterator[Page]:
         """Books of tokens. Settled and unknown tokens are missing from the answer."""
         for start in range(0, len(ids), BOOKS_BATCH):
             body = [{"token_id": token} for token in ids[start : start + BOOKS_BATCH]]
-            received, books = await self._clob.post(_BOOKS, body, errand)
-            yield page_of(_PAGING, self._witness, books, _KINDS[_BOOKS], received)
+            received, books = await self._clob.post(wire.BOOKS, body, errand)
+            yield page_of(_PAGING, self._witness, books, wire.KINDS[wire.BOOKS], received)
 
     async def lookup(self, ids: Sequence[str], errand: Errand) -> AsyncIterator[Page]:
         """Markets by condition id. Open and closed ones are listed apart."""
@@ -50,14 +45,8 @@ class PolymarketFeed:
             wanted = ids[start : start + LOOKUP_BATCH]
             for closed in ("true", "false"):
                 params: Query = {"closed": closed, "limit": MARKETS_PAGE, "condition_ids": wanted}
-                async for page in self._keyset(_MARKETS, params, errand):
+                async for page in self._keyset(wire.MARKETS, params, errand):
                     yield page
-
-    def page(self, received: Received, body: Any) -> Page | None:
-        """The rows of an events, markets or books answer."""
-        kind = _KINDS.get(received.path)
-        rows = None if kind is None else wire.rows_of(body, kind)
-        return None if kind is None or rows is None else Page(received=received, kind=kind, rows=rows)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -70,4 +59,4 @@ class PolymarketFeed:
         A short page is not the end.
         """
         pinned: Query = {**query, "order": "id", "ascending": "true"}
-        return read_listing(self._gamma, self._witness, _PAGING, path, _KINDS[path], pinned, errand)
+        return read_listing(self._gamma, self._witness, _PAGING, path, wire.KINDS[path], pinned, errand)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from producers.base import LastShown
+from producers.base import LastShown, Page, Received
 from producers.catalog import as_object
 from producers.fields import Row
 from producers.polymarket import mapper, wire
@@ -19,6 +19,16 @@ class PolymarketReader:
 
     def __init__(self) -> None:
         self._events: dict[str, mapper.Event] = {}
+
+    def page(self, received: Received, body: Any) -> Page | None:
+        """The rows of an answer from one of the paths in `wire.KINDS`."""
+        kind = wire.KINDS.get(received.path)
+        rows = None if kind is None else wire.rows_of(body, kind)
+        return None if kind is None or rows is None else Page(received=received, kind=kind, rows=rows)
+
+    def begins_crawl(self, page: Page) -> bool:
+        """The first page of events has no cursor."""
+        return page.kind == "events" and "cursor=" not in page.received.channel
 
     def unfold(self, kind: str, row: Row) -> Iterator[tuple[mapper.Event, Any]]:
         """The markets of an event, or the market itself with its event."""

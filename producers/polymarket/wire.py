@@ -33,6 +33,10 @@ import orjson
 from producers.fields import MAX_AMOUNT, Row, bad_row
 from schemas.units import ppm_from_venue
 
+EVENTS, MARKETS, BOOKS = "/events/keyset", "/markets/keyset", "/books"
+KINDS = {EVENTS: "events", MARKETS: "markets", BOOKS: "books"}
+"""Paths that are read, and what their rows are."""
+
 
 def texts(row: Row, key: str) -> tuple[str, ...]:
     """A list of texts that Gamma writes as JSON inside a string; a real array is taken too. Empty when absent.

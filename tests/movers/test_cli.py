@@ -33,6 +33,8 @@ COMMANDS = [
     ("status",),
     ("config",),
     ("doctor",),
+    ("record",),
+    ("replay",),
 ]
 
 

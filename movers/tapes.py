@@ -1,0 +1,113 @@
+"""`movers record` and `movers replay`: a venue's words onto a tape, and a tape's events made again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+
+from kernel.clock import Clock, SystemClock
+from kernel.errors import BadMessageError, UserError
+from kernel.schema_registry import SchemaRegistry
+from kernel.settings import Settings
+from producers.intake import Out
+from producers.outbox import Outbox
+from producers.recording import Replay, read_range, read_tape, write_tape
+from producers.registry import VENUES
+from producers.shards import Shard
+from producers.spill import Spill
+from schemas.events import Market, RawMessage, Tick
+from schemas.units import US_PER_S
+
+_FLUSH_S = 30.0
+
+
+def record(settings: Settings, venue: str, tape: Path, since_s: float, for_s: float) -> str:
+    """Writes what a venue has said since so long ago, and says for so long from now; returns a sentence about it.
+
+    Raises:
+        UserError: no such venue, nothing to record, or the tape cannot be written.
+        TransientError: Kafka or the registry does not answer.
+    """
+    if venue not in VENUES:
+        raise UserError(f"unknown venue {venue}; known: {', '.join(VENUES)}")
+    if since_s + for_s <= 0:
+        raise UserError("nothing to record: give --since, --for, or both")
+    since_us = SystemClock().now_us() - int(since_s * US_PER_S)
+    time.sleep(for_s)
+    registry = SchemaRegistry.of(settings.kafka)
+    try:
+        messages = read_range(settings.kafka, registry, venue, since_us, SystemClock().now_us())
+        return f"{write_tape(tape, venue, messages)} messages of {venue} on {tape}"
+    finally:
+        registry.close()
+
+
+def replay(settings: Settings, tape: Path, speed: float, *, publish: bool, write: Callable[[str], object]) -> str:
+    """Plays a tape; its events go to Kafka or, as JSON lines, to `write`. Returns a sentence about it.
+
+    Raises:
+        UserError: the tape cannot be read.
+        TransientError: the registry does not answer.
+    """
+    venue, messages = read_tape(tape)
+    if venue not in VENUES:
+        raise UserError(f"{tape} is of {venue}, which is no venue here; known: {', '.join(VENUES)}")
+    if not publish:
+        return _play(settings, Shard(venue), messages, speed, _Lines(write))
+    shard = Shard(venue)
+    registry = SchemaRegistry.of(settings.kafka)
+    spill = Spill(settings.collector.spill_dir / f"replay-{venue}")
+    outbox = Outbox(shard, settings.kafka, registry, spill, SystemClock())
+    try:
+        outbox.warm_up()
+        return _play(settings, shard, messages, speed, outbox)
+    finally:
+        outbox.close(_FLUSH_S)
+        registry.close()
+
+
+def _play(settings: Settings, shard: Shard, messages: Iterator[RawMessage], speed: float, out: Out) -> str:
+    clock: Clock = SystemClock()
+    replaying: Replay | None = None
+    began_s, first_us, played = clock.monotonic_s(), 0, 0
+    for raw in messages:
+        if replaying is None:
+            first_us = raw.ts_received_us
+            reader = VENUES[shard.venue].reader()
+            skew_s = settings.collector.collector_max_skew_s
+            replaying = Replay(shard, reader, out, max_skew_s=skew_s, start_us=first_us)
+        if speed > 0:
+            due_s = (raw.ts_received_us - first_us) / US_PER_S / speed
+            time.sleep(max(0.0, due_s - (clock.monotonic_s() - began_s)))
+        replaying.play(raw)
+        played += 1
+    if replaying is None:
+        return "the tape is empty"
+    tally = replaying.tally
+    return f"{played} messages played: {tally.published} ticks, {tally.bad} bad rows, {replaying.unread} without a page"
+
+
+class _Lines:
+    """Events as JSON lines."""
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
+
+    def market(self, market: Market) -> None:
+        """A market."""
+        self._line("markets", asdict(market))
+
+    def tick(self, tick: Tick, category: str) -> None:
+        """A tick."""
+        self._line("ticks", asdict(tick))
+
+    def refused(self, error: BadMessageError, channel: str) -> None:
+        """What cannot be used."""
+        self._line("dead.letters", {"reason": error.reason, "detail": error.detail, "channel": channel})
+
+    def _line(self, topic: str, event: dict[str, object]) -> None:
+        self._write(orjson.dumps({"topic": topic, "event": event}).decode())

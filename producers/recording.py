@@ -1,0 +1,185 @@
+"""Records what a venue said, and plays it again: a tape of raw messages, and the same code that made events of them.
+
+A tape is gzipped JSON lines. The first is the header `{"format": "movers-raw/1", "venue": …}`, each other one a
+`RawMessage` by field, `body` as base64. They stand in their order of arrival.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import heapq
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import orjson
+from confluent_kafka import TopicPartition
+
+from kernel.errors import UserError
+from kernel.kafka import consumer
+from kernel.settings import KafkaSettings
+from producers.base import Errand, Reader, Received
+from producers.intake import Intake, Out, Tally
+from producers.shards import Shard
+from producers.tracked import Tracked
+from producers.venue_clock import VenueClock
+from schemas import topics
+from schemas.codec import Codec, SchemaStore
+from schemas.events import RawMessage
+from schemas.units import US_PER_MS, US_PER_S
+
+FORMAT = "movers-raw/1"
+_FIELDS = {f.name for f in fields(RawMessage)}
+_POLL_S = 10.0
+
+
+def arrival(raw: RawMessage) -> tuple[int, str, int]:
+    """What raw messages are ordered by."""
+    return raw.ts_received_us, raw.connection_id, raw.sequence
+
+
+# ── from the topic ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_range(
+    kafka: KafkaSettings, store: SchemaStore, venue: str, since_us: int, until_us: int
+) -> Iterator[RawMessage]:
+    """What a venue said between two moments (when it was published), in the order of arrival."""
+    topic = topics.BY_NAME[topics.raw_topic(venue)]
+    asking = consumer(kafka, f"record-{venue}", from_start=True)
+    try:
+        known = asking.list_topics(topic.name, timeout=_POLL_S).topics[topic.name].partitions
+        starts = [TopicPartition(topic.name, p, since_us // US_PER_MS) for p in known]
+        first = {p.partition: p.offset for p in asking.offsets_for_times(starts, timeout=_POLL_S)}
+        ends = {p: asking.get_watermark_offsets(TopicPartition(topic.name, p), timeout=_POLL_S)[1] for p in known}
+    finally:
+        asking.close()
+    codec = Codec(topic, store, RawMessage)
+    # Within a partition messages stand in their order of arrival, so a merge puts them all in order.
+    parts = [_partition(kafka, topic.name, p, first[p], ends[p], codec) for p in known if 0 <= first[p] < ends[p]]
+    for raw in heapq.merge(*parts, key=arrival):
+        if raw.ts_received_us > until_us:
+            return
+        yield raw
+
+
+def _partition(
+    kafka: KafkaSettings, topic: str, partition: int, first: int, end: int, codec: Codec[RawMessage]
+) -> Iterator[RawMessage]:
+    reader = consumer(kafka, f"record-{topic}-{partition}", from_start=True)
+    try:
+        reader.assign([TopicPartition(topic, partition, first)])
+        while reader.position([TopicPartition(topic, partition)])[0].offset < end:
+            for message in reader.consume(100, timeout=_POLL_S):
+                if message.error() is None and message.offset() < end:
+                    yield codec.decode(message.value())
+    finally:
+        reader.close()
+
+
+# ── tapes ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def write_tape(path: Path, venue: str, messages: Iterator[RawMessage]) -> int:
+    """Writes a tape; returns how many messages are on it.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    written = 0
+    try:
+        with gzip.open(path, "wb", compresslevel=4) as file:
+            file.write(orjson.dumps({"format": FORMAT, "venue": venue}) + b"\n")
+            for raw in messages:
+                file.write(orjson.dumps({**asdict(raw), "body": base64.b64encode(raw.body).decode()}) + b"\n")
+                written += 1
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    return written
+
+
+def read_tape(path: Path) -> tuple[str, Iterator[RawMessage]]:
+    """A tape's venue and messages.
+
+    Raises:
+        UserError: it cannot be read, or is no such tape. While iterating too: it is cut, or a line is none.
+    """
+    lines = _lines(path)
+    header = next(lines, None)
+    if not isinstance(header, dict) or header.get("format") != FORMAT or not isinstance(header.get("venue"), str):
+        raise UserError(f"{path} is no recording: its first line does not say {FORMAT}")
+    return header["venue"], (_raw(path, number, line) for number, line in enumerate(lines, start=2))
+
+
+def _lines(path: Path) -> Iterator[Any]:
+    try:
+        with gzip.open(path, "rb") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    yield orjson.loads(line)
+                except orjson.JSONDecodeError as error:
+                    raise UserError(f"{path} line {number}: {error}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _raw(path: Path, number: int, line: Any) -> RawMessage:
+    try:
+        known = {name: value for name, value in line.items() if name in _FIELDS}
+        return RawMessage(**{**known, "body": base64.b64decode(line["body"])})
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} line {number}: no raw message: {error}") from error
+
+
+# ── played again ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def received_of(raw: RawMessage) -> Received:
+    """A raw message as it was when it came."""
+    date_us = None if raw.ts_event_us is None else raw.ts_event_us + (raw.age_s or 0) * US_PER_S
+    return Received(
+        kind=raw.kind,
+        errand=Errand(raw.errand or "sweep", raw.promise_s),
+        channel=raw.channel,
+        connection_id=raw.connection_id,
+        sequence=raw.sequence,
+        body=raw.body,
+        ts_received_us=raw.ts_received_us,
+        status=raw.http_status,
+        content_type=raw.content_type,
+        date_us=date_us,
+        age_s=raw.age_s,
+    )
+
+
+class Replay:
+    """Plays raw messages through the intake that a collector has. It begins knowing nothing, as on a first start.
+
+    Told the same messages it tells the same markets and ticks, bit for bit. It does not know what a collector learns
+    beside its answers: that a process was down, or that a stream was healthy.
+    """
+
+    def __init__(self, shard: Shard, reader: Reader, out: Out, *, max_skew_s: float, start_us: int) -> None:
+        self.tracked = Tracked()
+        self.tally = Tally()
+        self.unread = 0
+        """Messages that hold no page: errors, and kinds that are not read here."""
+        self._reader = reader
+        self._intake = Intake(shard, reader, self.tracked, VenueClock(max_skew_s, start_us), out)
+
+    def play(self, raw: RawMessage) -> None:
+        """One message."""
+        received = received_of(raw)
+        page = None
+        if received.status is not None and 200 <= received.status < 300:
+            try:
+                page = self._reader.page(received, orjson.loads(received.body))
+            except orjson.JSONDecodeError:
+                page = None
+        if page is None:
+            self.unread += 1
+        else:
+            self._intake.take(page, self.tally)
