@@ -249,6 +249,38 @@ def alerts_tail(
     console.tail_alerts(_settings(), as_json=as_json, from_start=from_start, count=count)
 
 
+@app.command(epilog="Example: movers backtest --tape week.csv.gz --rules mine.toml --html week.html")
+def backtest(
+    tape: Annotated[Path, typer.Option(metavar="PATH", help="Tape, or CSV ts,market,price[,bid,ask,size_usd].")],
+    from_: Annotated[str | None, typer.Option("--from", metavar="TIME", help="First moment that counts.")] = None,
+    to: Annotated[str | None, typer.Option(metavar="TIME", help="Last moment.")] = None,
+    rules: Annotated[Path | None, typer.Option(metavar="FILE", help="Alert rules, TOML or JSON.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Jumps that were there, to score against.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write alerts and summary.")] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with charts.")] = None,
+    volume: Annotated[float, typer.Option(min=0, help="24 h volume in USD where the tape tells none.")] = 100_000.0,
+) -> None:
+    """Try the alert rules on a tape: the same analytics, as fast as it goes."""
+    from movers.backtest import page, run, tapes
+
+    options = run.Options(
+        recording=tapes.read(tape, volume),
+        from_us=run.option_instant(from_, "--from"),
+        to_us=run.option_instant(to, "--to"),
+        rules=rules,
+        labels=labels,
+    )
+    outcome = run.run(_settings().rules, options)
+    if json_file is not None:
+        json_file.write_bytes(outcome.as_json() + b"\n")
+    if html_file is not None:
+        page.write(outcome, html_file)
+    for line in run.lines(outcome):
+        typer.echo(line)
+
+
 @app.command(epilog='Example: movers sql "SELECT venue, count() FROM snapshots GROUP BY venue"')
 def sql(query: Annotated[str, typer.Argument(help="One ClickHouse statement.")], as_json: JsonFlag = False) -> None:
     """Ask ClickHouse."""

@@ -102,7 +102,7 @@ def update(
         if not _is_silent(by_name.get(key[0]), episode, alert):
             made.append(alert)
     for rule in rules:
-        if not _is_believable(move, rule) or not rule.looks_at(move, category):
+        if not is_believable(move, rule) or not rule.looks_at(move, category):
             continue
         for direction in (UP, DOWN):
             key = (rule.name, direction)
@@ -178,7 +178,7 @@ def _is_large(move: Move, rules: Sequence[Rule]) -> bool:
     return any(largest_pp >= rule.threshold_pp for rule in rules)
 
 
-def _is_believable(move: Move, rule: Rule) -> bool:
+def is_believable(move: Move, rule: Rule) -> bool:
     """Open, traded enough, and quoted tightly on both sides."""
     return (
         move.market_status == "open"
@@ -272,7 +272,7 @@ def _follow(key: Key, episode: Episode, move: Move, rule: Rule | None) -> tuple[
         return None, _alert("closed", key, episode, move, rule, text, ended)
     if rule is None or size_pp is None or size_pp < episode.told_pp * ESCALATION_FACTOR:
         return episode, None
-    if not _is_believable(move, rule):
+    if not is_believable(move, rule):
         return episode, None
     text = f"abs_move_pp {size_pp:.1f} >= {ESCALATION_FACTOR:g} x {episode.told_pp:.1f} told"
     episode = replace(episode, told_pp=size_pp, kind="settlement" if move.is_settling else episode.kind)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import sqrt
+from typing import Protocol
 
 from schemas.units import US_PER_S
 
@@ -22,12 +22,16 @@ ENOUGH_CASES = 30
 """Under so many cases no percentage is shown: it would say nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mids:
+class Mids(Protocol):
     """The mids of one market in order of time; equal lengths."""
 
-    ts_us: Sequence[int]
-    price_ppm: Sequence[int]
+    @property
+    def ts_us(self) -> Sequence[int]:
+        """Venue times, microseconds."""
+
+    @property
+    def price_ppm(self) -> Sequence[int]:
+        """Prices."""
 
 
 def kept_share(told_us: int, from_ppm: int, price_ppm: int, horizon_s: int, mids: Mids) -> float | None:

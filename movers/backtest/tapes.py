@@ -1,0 +1,258 @@
+"""Tapes as ticks: what our producers would have made of the same quotes.
+
+Two kinds of file: a tape of the simulated venues (`simulator.tape`), and CSV with the columns `ts,market,price` and
+optionally `bid,ask,size_usd`: ts in epoch seconds or ISO 8601 (UTC when no offset is given), prices 0..1, rows in any
+order. Either may be gzipped.
+
+What a tape does not tell is assumed, and the summary says so: a price without a book gets a book of 0.0001 either side,
+as `movers simulate convert` does; a market without a 24-hour volume gets `volume_usd`.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import heapq
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO, cast
+
+from kernel.errors import UserError
+from producers.quotes import quote
+from schemas.events import Tick
+from schemas.units import PPM, US_PER_S, event_id, micros_from_datetime
+from schemas.words import MarketStatus
+from simulator.tape import VENUES, Line, Market, Quote, Settle, Tape, read_tape
+
+HALF_BOOK_PPM = 100
+ASSUMED_VOLUME_USD = 100_000.0
+
+_REQUIRED = ("ts", "market", "price")
+_OPTIONAL = ("bid", "ask", "size_usd")
+
+
+@dataclass(slots=True)
+class Recording:
+    """A tape as ticks in order of time, and what had to be assumed for them."""
+
+    ticks: Iterator[Tick]
+    instants_us: list[int]
+    assumed: list[str]
+
+
+def read(path: Path, volume_usd: float = ASSUMED_VOLUME_USD) -> Recording:
+    """The ticks of a file.
+
+    Raises:
+        UserError: it cannot be read, or a line is not what it should be; names file and line.
+    """
+    if path.name.removesuffix(".gz").endswith(".csv"):
+        return _read_csv(path, volume_usd)
+    tape = read_tape(path)
+    lines = list(merged(tape))
+    instants = [line.ts_us for line in lines if line.ts_us is not None]
+    without = {line.market for line in lines if isinstance(line, Market)}
+    without -= {line.market for line in lines if isinstance(line, Quote) and line.volume_24h is not None}
+    assumed = [f"volume_24h_usd {volume_usd:,.0f} for {len(without)} markets that tell none"] if without else []
+    return Recording(ticks_of(lines, volume_usd), instants, assumed)
+
+
+def merged(tape: Tape) -> Iterator[Line]:
+    """Both venues' lines in order of time; market lines without a stamp where they stand."""
+    streams = []
+    for place, venue in enumerate(VENUES):
+        streams.append(_stamped(tape.lines(venue), place, tape.start_us))
+    for _, _, _, line in heapq.merge(*streams, key=lambda item: item[:3]):
+        yield line
+
+
+def _stamped(lines: Iterator[Line], place: int, start_us: int) -> Iterator[tuple[int, int, int, Line]]:
+    newest_us = start_us
+    for number, line in enumerate(lines):
+        newest_us = newest_us if line.ts_us is None else line.ts_us
+        yield newest_us, place, number, line
+
+
+def ticks_of(lines: Iterator[Line] | list[Line], volume_usd: float = ASSUMED_VOLUME_USD) -> Iterator[Tick]:
+    """Tape lines as ticks: quotes as a stream tells them, and the ends of markets."""
+    markets: dict[str, Market] = {}
+    newest: dict[str, Quote] = {}
+    for line in lines:
+        if isinstance(line, Market):
+            markets[line.market] = line
+        elif isinstance(line, Quote):
+            known = newest.get(line.market)
+            if known is not None:
+                _keep(line, known)
+            newest[line.market] = line
+            yield _tick(markets[line.market], line, line.ts_us, "open", volume_usd)
+        else:
+            known = newest.get(line.market)
+            if known is not None:
+                status: MarketStatus = "settled" if isinstance(line, Settle) else "closed"
+                yield _tick(markets[line.market], known, line.ts_us, status, volume_usd)
+
+
+def _keep(quote: Quote, before: Quote) -> None:
+    """What a quote leaves out keeps its value (`simulator.tape`)."""
+    quote.last_ppm = before.last_ppm if quote.last_ppm is None else quote.last_ppm
+    quote.volume = before.volume if quote.volume is None else quote.volume
+    quote.volume_24h = before.volume_24h if quote.volume_24h is None else quote.volume_24h
+
+
+def _tick(market: Market, line: Quote, ts_us: int, status: MarketStatus, volume_usd: float) -> Tick:
+    seen = quote(line.bid_ppm, line.ask_ppm, line.last_ppm, tradable=status == "open")
+    counts_contracts = market.venue == "kalshi"
+    day = line.volume_24h
+    if day is None:
+        day = volume_usd
+    elif counts_contracts:
+        day *= (seen.price_ppm or seen.last_ppm or 0) / PPM
+    return Tick(
+        event_id=event_id(market.market, ts_us),
+        venue=market.venue,
+        market_id=market.market,
+        token_id=f"{market.market}:YES",
+        ts_event_us=ts_us,
+        ts_received_us=ts_us,
+        ts_event_basis="venue",
+        source="stream",
+        bid_ppm=seen.bid_ppm,
+        ask_ppm=seen.ask_ppm,
+        last_ppm=seen.last_ppm,
+        price_ppm=seen.price_ppm,
+        price_basis=seen.price_basis,
+        volume_24h_usd=day,
+        volume_total_usd=None if counts_contracts else line.volume,
+        volume_total_contracts=line.volume if counts_contracts else None,
+        trades=1 if line.trade is not None else 0,
+        market_status=status,
+        close_ts_us=market.closes_us,
+        heartbeat_s=0,
+        flags=seen.flags,
+    )
+
+
+def _read_csv(path: Path, volume_usd: float) -> Recording:
+    rows: list[_Row] = []
+    try:
+        with _text(path) as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            if missing := [name for name in _REQUIRED if name not in columns]:
+                raise UserError(f"{path}, line 1: no column {missing[0]}; expected ts,market,price[,bid,ask,size_usd]")
+            for number, row in enumerate(reader, start=2):
+                try:
+                    rows.append(_row(row))
+                except (ValueError, TypeError) as error:
+                    raise UserError(f"{path}, line {number}: {error}") from error
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"cannot read tape {path}: {error}") from error
+    if not rows:
+        raise UserError(f"tape {path} has no rows")
+    rows.sort(key=lambda row: row.ts_us)
+    assumed = [f"volume_24h_usd {volume_usd:,.0f} for every market (CSV tells none)"]
+    if any(row.bid_ppm is None and row.ask_ppm is None for row in rows):
+        assumed.append("a book of 0.0001 either side where a row has a price alone")
+    return Recording(_csv_ticks(rows, volume_usd), [row.ts_us for row in rows], assumed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    ts_us: int
+    market: str
+    price_ppm: int
+    bid_ppm: int | None
+    ask_ppm: int | None
+    size_usd: float | None
+
+
+def _row(row: dict[str, str]) -> _Row:
+    price = _ppm(row["price"])
+    if not row["market"] or price is None:
+        raise ValueError("market and price are needed")
+    size = row.get("size_usd") or ""
+    return _Row(
+        instant_us(row["ts"]),
+        row["market"],
+        price,
+        _ppm(row.get("bid") or ""),
+        _ppm(row.get("ask") or ""),
+        float(size) if size.strip() else None,
+    )
+
+
+def _ppm(text: str) -> int | None:
+    if not text.strip():
+        return None
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError(f"price {text} outside 0..1")
+    return round(value * PPM)
+
+
+def instant_us(text: str) -> int:
+    """Microseconds UTC of epoch seconds or an ISO 8601 instant; without an offset it is UTC.
+
+    Raises:
+        ValueError: neither.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        moment = datetime.fromisoformat(text.strip())
+        return micros_from_datetime(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
+    if not math.isfinite(seconds):
+        raise ValueError(f"not an instant: {text!r}")
+    return round(seconds * US_PER_S)
+
+
+def _csv_ticks(rows: list[_Row], volume_usd: float) -> Iterator[Tick]:
+    """One tick a row; of rows of one market and instant the last."""
+    totals: dict[str, float] = {}
+    pending: dict[str, Tick] = {}
+    for row in rows:
+        for name, tick in list(pending.items()):
+            if tick.ts_event_us < row.ts_us:
+                yield pending.pop(name)
+        if row.size_usd is not None:
+            totals[row.market] = totals.get(row.market, 0.0) + row.size_usd
+        pending[row.market] = _csv_tick(row, totals.get(row.market), volume_usd)
+    yield from pending.values()
+
+
+def _csv_tick(row: _Row, total_usd: float | None, volume_usd: float) -> Tick:
+    bid, ask = row.bid_ppm, row.ask_ppm
+    if bid is None and ask is None:
+        bid, ask = max(row.price_ppm - HALF_BOOK_PPM, 0), min(row.price_ppm + HALF_BOOK_PPM, PPM)
+    seen = quote(bid, ask, row.price_ppm)
+    return Tick(
+        event_id=event_id(row.market, row.ts_us),
+        venue="tape",
+        market_id=row.market,
+        token_id=f"{row.market}:YES",
+        ts_event_us=row.ts_us,
+        ts_received_us=row.ts_us,
+        ts_event_basis="venue",
+        source="stream",
+        bid_ppm=seen.bid_ppm,
+        ask_ppm=seen.ask_ppm,
+        last_ppm=seen.last_ppm,
+        price_ppm=seen.price_ppm,
+        price_basis=seen.price_basis,
+        volume_24h_usd=volume_usd,
+        volume_total_usd=total_usd,
+        trades=None if row.size_usd is None else 1,
+        market_status="open",
+        heartbeat_s=0,
+        flags=seen.flags,
+    )
+
+
+def _text(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return cast("TextIO", gzip.open(path, "rt", encoding="utf-8", newline=""))
+    return path.open(encoding="utf-8", newline="")

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from kernel.errors import UserError
+from movers.backtest.tapes import instant_us, read
+from simulator.tape import Close, Market, Quote, Settle, write_tape
+
+
+def test_csv_rows_become_ticks_in_order_of_time(tmp_path: Path) -> None:
+    path = tmp_path / "tape.csv"
+    path.write_text("ts,market,price,bid,ask,size_usd\n20,A,0.30,0.14,0.16,100\n10,A,0.15,,,50\n10.5,B,0.5,0.2,0.8,\n")
+
+    ticks = list(read(path, 5_000.0).ticks)
+
+    assert [(t.ts_event_us, t.market_id, t.price_ppm, t.price_basis) for t in ticks] == [
+        (10_000_000, "A", 150_000, "mid"),
+        (10_500_000, "B", 500_000, "last"),
+        (20_000_000, "A", 150_000, "mid"),
+    ]
+    assert [(t.volume_total_usd, t.volume_24h_usd) for t in ticks] == [(50.0, 5000.0), (None, 5000.0), (150.0, 5000.0)]
+
+
+def test_of_rows_of_one_market_and_instant_the_last_is_played_and_all_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "tape.csv.gz"
+    path.write_bytes(gzip.compress(b"ts,market,price,size_usd\n1,A,0.1,5\n1,B,0.2,\n1,A,0.3,7\n"))
+
+    ticks = {t.market_id: t for t in read(path).ticks}
+
+    assert (ticks["A"].price_ppm, ticks["A"].volume_total_usd) == (300_000, 12.0)
+
+
+def test_what_a_csv_does_not_tell_is_named_as_assumed(tmp_path: Path) -> None:
+    path = tmp_path / "tape.csv"
+    path.write_text("ts,market,price\n1,A,0.1\n")
+
+    assert read(path, 7_000.0).assumed == [
+        "volume_24h_usd 7,000 for every market (CSV tells none)",
+        "a book of 0.0001 either side where a row has a price alone",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "line 1: no column ts"),
+        ("ts,price\n", "line 1: no column market"),
+        ("ts,market,price\n", "has no rows"),
+        ("ts,market,price\n1,A,0.5\nnoon,A,0.5\n", "line 3: "),
+        ("ts,market,price\n1,A,50\n", "line 2: price 50 outside 0..1"),
+        ("ts,market,price\n1,,0.5\n", "line 2: market and price are needed"),
+        ("ts,market,price\nnan,A,0.5\n", "line 2: not an instant"),
+    ],
+)
+def test_a_wrong_csv_is_one_line_that_names_the_row(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "tape.csv"
+    path.write_text(text)
+
+    with pytest.raises(UserError, match=says):
+        list(read(path).ticks)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot read tape .*none\.csv"):
+        read(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "us"),
+    [
+        ("1790000000", 1_790_000_000_000_000),
+        ("1790000000.25", 1_790_000_000_250_000),
+        ("2026-09-21T14:13:20Z", 1_790_000_000_000_000),
+        ("2026-09-21 14:13:20", 1_790_000_000_000_000),
+        ("2026-09-21T16:13:20+02:00", 1_790_000_000_000_000),
+    ],
+)
+def test_an_instant_is_epoch_seconds_or_iso(text: str, us: int) -> None:
+    assert instant_us(text) == us
+
+
+def test_a_venues_tape_becomes_ticks_and_the_ends_of_its_markets(tmp_path: Path) -> None:
+    path = tmp_path / "both.tape.gz"
+    write_tape(
+        path,
+        [
+            Market(venue="kalshi", market="K", title="K", closes_us=99),
+            Market(venue="polymarket", market="P", title="P"),
+            Quote(10, "K", 400_000, 420_000, volume=100.0, volume_24h=50.0),
+            Quote(20, "P", None, 300_000, last_ppm=290_000),
+            Quote(30, "K", 500_000, 520_000),
+            Close(40, "K"),
+            Settle(50, "K", 0),
+        ],
+    )
+
+    recording = read(path, 1_000.0)
+    ticks = list(recording.ticks)
+
+    assert [(t.ts_event_us, t.market_id, t.price_ppm, t.market_status) for t in ticks] == [
+        (10, "K", 410_000, "open"),
+        (20, "P", 290_000, "open"),
+        (30, "K", 510_000, "open"),
+        (40, "K", None, "closed"),
+        (50, "K", None, "settled"),
+    ]
+    assert [t.volume_24h_usd for t in ticks[:3]] == [20.5, 1000.0, 25.5]
+    assert (ticks[2].volume_total_contracts, ticks[2].close_ts_us) == (100.0, 99)
+    assert recording.assumed == ["volume_24h_usd 1,000 for 1 markets that tell none"]
