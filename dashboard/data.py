@@ -29,6 +29,7 @@ class BoardFilters:
     venues: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     min_volume_usd: float = 0.0
+    min_window_usd: float = 0.0
     max_spread_pp: float = 100.0
     hide_settling: bool = True
     limit: int = 25
@@ -75,7 +76,8 @@ def board(store: Store, window: str, window_s: int, filters: BoardFilters) -> pd
 def board_as_of(store: Store, window: str, as_of: datetime, filters: BoardFilters) -> pd.DataFrame:
     """The ranked board of a window as it was at a minute."""
     parameters = _board_parameters(filters)
-    parameters.pop("hide_settling")  # the cache does not know which moves were settlements
+    # The cache keeps no settlements, and neither what was traded inside a window.
+    del parameters["hide_settling"], parameters["min_window_usd"]
     return _ask(store, "board_as_of", window=window, as_of=as_of, **parameters)
 
 
@@ -84,6 +86,7 @@ def _board_parameters(filters: BoardFilters) -> dict[str, Any]:
         "venues": list(filters.venues),
         "categories": list(filters.categories),
         "min_volume_usd": filters.min_volume_usd,
+        "min_window_usd": filters.min_window_usd,
         "max_spread_pp": filters.max_spread_pp,
         "hide_settling": filters.hide_settling,
         "limit": filters.limit,

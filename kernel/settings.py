@@ -189,6 +189,9 @@ class RuleSettings(Group):
     alert_threshold_pp: float = Field(6, gt=0, le=100, description="A move of so many percentage points opens an alert")
     alert_cooldown_s: int = Field(900, ge=0, description="Seconds after an episode in which none opens in its place")
     min_volume_24h: float = Field(10_000, ge=0, description="US dollars traded in 24 hours that a mover needs")
+    min_window_usd: float = Field(
+        100, ge=0, description="US dollars traded inside the window that a mover needs, where the venue tells"
+    )
     max_spread_pp: float = Field(2, gt=0, le=100, description="Spread in percentage points that a mover may have")
 
     @field_validator("windows", mode="before")

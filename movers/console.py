@@ -83,6 +83,7 @@ def top_movers(settings: Settings, window: str, limit: int) -> list[Row]:
         "venues": [],
         "categories": [],
         "min_volume_usd": rules.min_volume_24h,
+        "min_window_usd": rules.min_window_usd,
         "max_spread_pp": rules.max_spread_pp,
         "hide_settling": True,
         "limit": limit,

@@ -39,6 +39,8 @@ from schemas.units import PPM
 
 FORMAT: Final = "movers-tape/1"
 VENUES: Final = ("polymarket", "kalshi")
+COUNTS_CONTRACTS: Final = frozenset({"kalshi"})
+"""Venues whose volumes are contracts; the others count US dollars."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ WITH
             AND moves.ts >= newest.newest_ts - toIntervalSecond({max_age_s:UInt32})
             AND (empty({venues:Array(String)}) OR has({venues:Array(String)}, moves.venue))
             AND coalesce(moves.volume_24h_usd, 0) >= {min_volume_usd:Float64}
+            AND (isNull(moves.window_volume_usd) OR moves.window_volume_usd >= {min_window_usd:Float64})
             AND ({max_spread_pp:Float64} >= 100 OR moves.spread * 100 <= {max_spread_pp:Float64})
             AND NOT ({hide_settling:Bool} AND moves.is_settling)
             AND (

@@ -44,6 +44,15 @@ def _filters(context: Context) -> BoardFilters:
         key="movers_volume",
         persist_state="session",
     )
+    in_window = st.number_input(
+        "Traded inside the window, at least ($)",
+        min_value=0,
+        value=int(context.rules.min_window_usd),
+        step=100,
+        key="movers_window_usd",
+        persist_state="session",
+        help="Where the venue tells it. A price can move without money; that is seldom news.",
+    )
     spread = st.number_input(
         "Spread, at most (pp; 100 = any)",
         min_value=0.5,
@@ -61,7 +70,7 @@ def _filters(context: Context) -> BoardFilters:
         help="A price that runs to 0 or 100 % as its market ends is no news.",
     )
     limit = st.select_slider("Rows", (10, 25, 50, 100), value=25, key="movers_limit", persist_state="session")
-    return BoardFilters(venues, categories, float(volume), float(spread), settling, int(limit))
+    return BoardFilters(venues, categories, float(volume), float(in_window), float(spread), settling, int(limit))
 
 
 def _as_of(context: Context, window: str) -> datetime | None:

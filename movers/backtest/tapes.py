@@ -25,7 +25,7 @@ from producers.quotes import quote
 from schemas.events import Tick
 from schemas.units import PPM, US_PER_S, event_id, micros_from_datetime
 from schemas.words import MarketStatus
-from simulator.tape import VENUES, Line, Market, Quote, Settle, Tape, read_tape
+from simulator.tape import COUNTS_CONTRACTS, VENUES, Line, Market, Quote, Settle, Tape, read_tape
 
 HALF_BOOK_PPM = 100
 ASSUMED_VOLUME_USD = 100_000.0
@@ -105,7 +105,7 @@ def _keep(quote: Quote, before: Quote) -> None:
 
 def _tick(market: Market, line: Quote, ts_us: int, status: MarketStatus, volume_usd: float) -> Tick:
     seen = quote(line.bid_ppm, line.ask_ppm, line.last_ppm, tradable=status == "open")
-    counts_contracts = market.venue == "kalshi"
+    counts_contracts = market.venue in COUNTS_CONTRACTS
     day = line.volume_24h
     if day is None:
         day = volume_usd

@@ -30,6 +30,7 @@ WHERE window_s > 0
   AND coverage_s >= window_s
   AND market_status = 'open' AND NOT is_settling
   AND volume_24h_usd >= %(min_volume)s
+  AND (isNull(window_volume_usd) OR window_volume_usd >= %(min_window_usd)s)
   AND spread <= toDecimal64(%(max_spread)s, 6)
   AND ts >= as_of - toIntervalSecond(900 + intDiv(window_s, 24))
 QUALIFY rank <= %(top)s
@@ -41,10 +42,10 @@ class Ranking:
 
     As of minute M the board is what `movers_latest` held when the first move of M or later was stored. A row is on it
     when its window is fully covered and it has a move and a score, the market is open and not settling, traded at
-    least MIN_VOLUME_24H, its spread is known and at most MAX_SPREAD_PP, and its move was computed at most 15 minutes
-    (the slowest sweep) plus a 24th of the window before M. Ranked by score, then by size of the move, then by
-    token_id; from 1. When one batch of moves spans several minutes, only the last is written: the boards between were
-    never seen by anybody.
+    least MIN_VOLUME_24H in a day and, where the venue tells, MIN_WINDOW_USD inside the window, its spread is known and
+    at most MAX_SPREAD_PP, and its move was computed at most 15 minutes (the slowest sweep) plus a 24th of the window
+    before M. Ranked by score, then by size of the move, then by token_id; from 1. When one batch of moves spans several
+    minutes, only the last is written: the boards between were never seen by anybody.
     """
 
     def __init__(self, store: Store, rules: RuleSettings) -> None:
@@ -76,6 +77,7 @@ class Ranking:
             "labels": [window_label(window_s) for window_s in windows],
             "lengths": list(windows),
             "min_volume": self._rules.min_volume_24h,
+            "min_window_usd": self._rules.min_window_usd,
             "max_spread": f"{self._rules.max_spread_pp / 100:.6f}",
             "top": TOP,
         }

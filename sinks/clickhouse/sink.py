@@ -29,6 +29,7 @@ from schemas.events import Tick
 from schemas.topics import ALERTS, BARS, FEED_STATUS, MARKETS, MOVES, TICKS
 from schemas.units import US_PER_S
 from sinks.clickhouse.batch import Batch, Place, Reader
+from sinks.clickhouse.grading import Grading
 from sinks.clickhouse.insert import insert_batch
 from sinks.clickhouse.log_ends import TopicFacts, Topics
 from sinks.clickhouse.pending import Pending
@@ -104,6 +105,7 @@ class Sink:
         self._limit = BadInputLimit(settings.process.max_bad_share)
         self._reader = Reader(self._registry, TOPICS)
         self._ranking = Ranking(self._store, settings.rules)
+        self._grading = Grading(self._store)
         self._seen = SeenTicks()
         self._topics = Topics(self._kafka, [t.name for t in TOPICS])
         self._takeover = Takeover(self._store, self._reader, self._dead_letters, self._kafka)
@@ -236,6 +238,7 @@ class Sink:
         if batch.moves:
             newest_us = max(move.ts_event_us for move in batch.moves)
             self._until_done(lambda: self._ranking.advance(newest_us))
+            self._until_done(lambda: self._grading.advance(newest_us))
 
     def _commit(self, batch: Batch) -> None:
         for (topic, partition), offset in batch.offsets.items():

@@ -31,7 +31,7 @@ def _parameters(now: datetime) -> dict[str, dict[str, Any]]:
     }
     chart = {"token_id": _TOKEN, "until": now, "span_s": 21_600, "step_s": 60}
     return {
-        "board": {**board, "window": "1h", "max_age_s": 3600, "hide_settling": True},
+        "board": {**board, "min_window_usd": 0.0, "window": "1h", "max_age_s": 3600, "hide_settling": True},
         "board_as_of": {**board, "window": "1h", "as_of": now},
         "cache_span": {"window": "1h"},
         "coverage": {},

@@ -42,6 +42,7 @@ def test_each_rule_alone_keeps_a_row_off_the_board(store: Store) -> None:
         a_move("one-sided", spread_ppm=None),
         a_move("closed", market_status="closed"),
         a_move("settling", is_settling=True),
+        a_move("twenty-eight dollars", windows=(a_window(300, volume_usd=28.0),)),
         a_move("silent", NOON_US - 1_300_000_000),
         a_move("not covered", windows=(a_window(300, coverage_s=299),)),
         a_move("no move", windows=(a_window(300, move_pp=None, score=None, price_then_ppm=None),)),

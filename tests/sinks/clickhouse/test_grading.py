@@ -1,0 +1,115 @@
+"""The store grades as the pure rule does."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from itertools import chain
+
+import pytest
+
+from processors.analytics.grades import HORIZONS_S, kept_share
+from schemas.events import Alert, Tick
+from schemas.units import US_PER_S, event_id
+from schemas.words import EpisodeState
+from sinks.clickhouse import grading
+from sinks.clickhouse import rows as to
+from sinks.clickhouse.grading import Grading
+from sinks.clickhouse.store import Store
+from tests.processors.analytics.test_grades import Mids
+from tests.sinks.events import NOON_US, a_tick, an_alert
+
+pytestmark = pytest.mark.stack
+
+HOUR_US = 3600 * US_PER_S
+
+
+def an_episode(number: int, token_id: str, at_us: int, rng: random.Random) -> list[Alert]:
+    """Detected, and then confirmed or not."""
+    first = an_alert(
+        alert_id=event_id("alert", number),
+        event_id=event_id("alert", number, "detected"),
+        token_id=token_id,
+        market_id=f"M-{token_id}",
+        ts_event_us=at_us,
+        opened_at_us=at_us,
+        price_then_ppm=rng.choice([300_000, 450_000]),
+        price_ppm=400_000,
+        rule="default",
+    )
+    states: list[EpisodeState] = ["confirmed", "reverted"]
+    state = rng.choice(states)
+    second = replace(first, event_id=event_id("alert", number, state), state=state, ts_event_us=at_us + 60 * US_PER_S)
+    return [first, second]
+
+
+def some_ticks(token_id: str, rng: random.Random) -> list[Tick]:
+    """Two days of mids with silences, among last trades that grade nothing."""
+    ticks, at_us = [], NOON_US - 30 * HOUR_US
+    while at_us < NOON_US:
+        at_us += rng.choice([20, 60, 300, 1500]) * US_PER_S
+        basis = rng.choice(["mid", "mid", "mid", "last"])
+        ticks.append(a_tick(token_id, at_us, price_ppm=rng.randrange(1, 1000) * 1000, price_basis=basis))
+    return ticks
+
+
+def grades(store: Store) -> dict[tuple[str, int], float | None]:
+    rows = store.rows("SELECT toString(alert_id), horizon_s, kept FROM alert_grades")
+    assert len({(a, h) for a, h, _ in rows}) == len(rows), "each grade once"
+    return {(a, h): k for a, h, k in rows}
+
+
+def test_grades_in_the_store_are_those_of_the_pure_rule(store: Store) -> None:
+    rng = random.Random(5)
+    ticks = {token: some_ticks(token, rng) for token in "ABC"}
+    moments = [NOON_US - rng.randrange(0, 24 * 3600) * US_PER_S for _ in range(40)]
+    episodes = [an_episode(i, "ABC"[i % 3], at_us, rng) for i, at_us in enumerate(moments)]
+    store.insert(to.SNAPSHOTS, [to.tick_row(t, 0, i) for i, t in enumerate(chain(*ticks.values()))], "ticks")
+    store.insert(to.ALERTS, [to.alert_row(alert) for episode in episodes for alert in episode], "alerts")
+
+    assert Grading(store).advance(NOON_US)
+
+    expected = {}
+    for first, _ in episodes:
+        mids = [(t.ts_event_us, t.price_ppm or 0) for t in ticks[first.token_id] if t.price_basis == "mid"]
+        known = Mids([at for at, _ in mids], [price for _, price in mids])
+        for horizon_s in HORIZONS_S:
+            if first.ts_event_us + horizon_s * US_PER_S <= NOON_US - grading.WAIT_US:
+                base, told = first.price_then_ppm or 0, first.price_ppm or 0
+                share = kept_share(first.ts_event_us, base, told, horizon_s, known)
+                expected[first.alert_id, horizon_s] = None if share is None else pytest.approx(share)
+    assert grades(store) == expected
+    assert any(share is None for share in expected.values())
+
+
+def test_a_grade_is_given_once_and_later_ones_when_they_come_due(store: Store) -> None:
+    rng = random.Random(1)
+    store.insert(to.SNAPSHOTS, [to.tick_row(a_tick("A", NOON_US), 0, 0)], "ticks")
+    store.insert(to.ALERTS, [to.alert_row(a) for a in an_episode(1, "A", NOON_US, rng)], "alerts")
+    job = Grading(store)
+
+    looked = [job.advance(NOON_US + s * US_PER_S) for s in (119, 120, 121, 361)]
+
+    assert looked == [True, True, False, True]
+    assert sorted(h for _, h in grades(store)) == [60, 300]
+
+
+def test_the_grade_keeps_what_a_track_record_asks_for(store: Store) -> None:
+    first, _ = an_episode(1, "A", NOON_US, random.Random(1))
+    confirmed = replace(first, event_id="c" * 24, state="confirmed", severity="high", ts_event_us=NOON_US + US_PER_S)
+    store.insert(to.ALERTS, [to.alert_row(a) for a in (first, confirmed)], "alerts")
+
+    Grading(store).advance(NOON_US + 3 * 60 * US_PER_S)
+
+    ((rule, version, severity, kind, was_confirmed, kept),) = store.rows(
+        "SELECT rule, rule_version, severity, kind, confirmed, kept FROM alert_grades"
+    )
+    assert (rule, version, severity, kind) == ("default", first.rule_version, "high", first.kind)
+    assert was_confirmed
+    assert kept is None
+
+
+def test_the_rule_of_the_store_has_the_numbers_of_the_pure_one() -> None:
+    from processors.analytics import grades as pure
+
+    assert (grading.HORIZONS_S, grading.MAX_AGE_S * US_PER_S) == (pure.HORIZONS_S, pure.MAX_AGE_US)
