@@ -1,0 +1,74 @@
+"""The store's disk fills up under a running sink: it says so, and no acknowledged row is missing once there is room."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kernel.settings import ClickHouseSettings
+from schemas.topics import TICKS
+from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.store import Store
+from tests.sinks.clickhouse.conftest import Broker, Stand, assert_stored_once, close_stand, recreate_topics
+from tests.sinks.events import some_ticks
+from tests.sinks.faulty_line import FaultyLine
+from tests.stack.processes import ServiceProcess
+from tests.stack.waiting import wait_until
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 200 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("no mount command here: a small disk cannot be had")
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be had here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def stand(broker: Broker, small_disk: Path, tmp_path: Path) -> Iterator[Stand]:
+    recreate_topics(broker.bootstrap)
+    warehouse = ServiceProcess.start("movers.local.warehouse.service", small_disk / "warehouse")
+    settings = ClickHouseSettings(clickhouse_port=warehouse.port, clickhouse_database="movers")
+    migrate(settings)
+    stand = Stand(broker, FaultyLine(warehouse.port), settings, Store(settings), tmp_path / "sink.log")
+    yield stand
+    close_stand(stand)
+    warehouse.kill()
+
+
+def test_a_full_disk_is_told_and_loses_no_row(stand: Stand, small_disk: Path) -> None:
+    ticks = some_ticks(14_400, days=3)
+    stand.publish(TICKS, *ticks[:2_400])
+    stand.start_sink()
+    assert_stored_once(stand, ticks[:2_400])
+    sink = stand.sinks[-1]
+
+    ballast = small_disk / "ballast"
+    with ballast.open("wb") as file:
+        file.write(b"\0" * (shutil.disk_usage(small_disk).free - (64 << 10)))
+    filled_s = time.monotonic()
+    for start in range(2_400, 14_400, 3_000):
+        stand.publish(TICKS, *ticks[start : start + 3_000])
+    wait_until(lambda: sink.health().get("ok") is False, "health says that the store cannot", 10)
+    assert time.monotonic() - filled_s < 15
+    assert "store" in sink.health()["away"]
+
+    ballast.unlink()
+
+    assert_stored_once(stand, ticks)
+    wait_until(lambda: sink.healthy, "health is good again")
