@@ -22,6 +22,7 @@ from kernel.logs import get_logger
 from kernel.metrics import BACKLOG
 from kernel.process import Process
 from kernel.settings import KafkaSettings
+from kernel.tls import certificate_trouble
 from schemas.topics import CATALOGUE, Topic
 
 log = get_logger(__name__)
@@ -193,9 +194,16 @@ def open_admin(kafka: KafkaSettings, timeout_s: float = 10.0) -> tuple[AdminClie
         except KafkaException as error:
             admin.poll(0)
             if refusals:
-                raise UserError(f"Kafka at {where} does not let us in: {_reason(refusals[0])}") from error
+                raise UserError(f"Kafka at {where} does not let us in: {_refusal(kafka, refusals[0])}") from error
             if time.monotonic() > deadline_s:
                 raise KafkaAwayError(f"Kafka at {where} does not answer: {error.args[0].str()}") from error
+
+
+def _refusal(kafka: KafkaSettings, error: KafkaError) -> str:
+    first = kafka.kafka_bootstrap_servers.split(",")[0].strip()
+    if error.code() == KafkaError._SSL and (trouble := certificate_trouble(first, kafka.kafka_ca_file)):
+        return f"its certificate is refused: {trouble}"
+    return _reason(error)
 
 
 def _reason(error: KafkaError) -> str:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from kernel.settings import KafkaSettings
-from movers.local.broker.node import LocalKafka
+from movers.local.broker.node import LocalKafka, LockedDoor
 from movers.local.ports import free_port
 from tests.stack.environment import child_environment as child_environment
 from tests.stack.waiting import wait_until as wait_until
@@ -199,21 +199,38 @@ class SimulatorProcess(Child):
 class _Node(LocalKafka):
     """A node that tells its clients another port than its own."""
 
-    def __init__(self, data_dir: Path, cache_dir: Path, port: int, controller_port: int, reached_at: int) -> None:
-        super().__init__(data_dir, cache_dir, port, controller_port)
+    def __init__(
+        self,
+        data_dir: Path,
+        cache_dir: Path,
+        port: int,
+        controller_port: int,
+        reached_at: int,
+        doors: Sequence[LockedDoor],
+    ) -> None:
+        super().__init__(data_dir, cache_dir, port, controller_port, doors=doors)
         self._reached_at = reached_at
 
     def properties(self) -> dict[str, str | int]:
-        return {**super().properties(), "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self._reached_at}"}
+        own = super().properties()
+        told = str(own["advertised.listeners"]).replace(f"127.0.0.1:{self.port}", f"127.0.0.1:{self._reached_at}", 1)
+        return {**own, "advertised.listeners": told}
 
 
 class KafkaProcess:
     """A Kafka node of the tests."""
 
-    def __init__(self, folder: Path, *, reached_at: int | None = None, port: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        reached_at: int | None = None,
+        port: int | None = None,
+        doors: Sequence[LockedDoor] = (),
+    ) -> None:
         """Starts it. `reached_at` is the port that clients are led to, when a `Link` stands before the node."""
         port = port or free_port()
-        self.kafka = _Node(folder / "kafka data", JAR_CACHE, port, free_port(), reached_at or port)
+        self.kafka = _Node(folder / "kafka data", JAR_CACHE, port, free_port(), reached_at or port, doors)
         self.kafka.prepare(lambda _message: None)
         self._log = folder / "kafka.log"
         self._child = self._start()

@@ -13,6 +13,8 @@ import socket
 import subprocess
 import time
 import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from kernel.errors import UserError
@@ -24,6 +26,21 @@ from movers.local.ports import LOOPBACK
 
 MIN_FREE_MIB = 256
 _MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedDoor:
+    """A second way in: TLS, and a login by SCRAM-SHA-512 or PLAIN.
+
+    Args:
+        port: on loopback.
+        keystore: PEM file with the node's private key (PKCS 8) and its certificate.
+        users: name to password.
+    """
+
+    port: int
+    keystore: Path
+    users: Mapping[str, str]
 
 
 class LocalKafka:
@@ -41,6 +58,7 @@ class LocalKafka:
         controller_port: int,
         heap_mb: int = 256,
         java_home: str = "",
+        doors: Sequence[LockedDoor] = (),
     ) -> None:
         self.data_dir = data_dir.absolute()
         self.cache_dir = cache_dir.absolute()
@@ -48,6 +66,7 @@ class LocalKafka:
         self.controller_port = controller_port
         self.heap_mb = heap_mb
         self._java_home = java_home
+        self._doors = {f"DOOR{number}": door for number, door in enumerate(doors)}
         self._java: Path | None = None
         self._java_flags: list[str] = []
         self._jars: list[Path] = []
@@ -116,13 +135,19 @@ class LocalKafka:
 
     def properties(self) -> dict[str, str | int]:
         """The broker's settings: Kafka's defaults, made for one node and little memory."""
+        ways_in = [
+            f"PLAINTEXT://{LOOPBACK}:{self.port}",
+            *(f"{name}://{LOOPBACK}:{door.port}" for name, door in self._doors.items()),
+        ]
         return {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@{LOOPBACK}:{self.controller_port}",
-            "listeners": f"PLAINTEXT://{LOOPBACK}:{self.port},CONTROLLER://{LOOPBACK}:{self.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{self.port}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listeners": ",".join([*ways_in, f"CONTROLLER://{LOOPBACK}:{self.controller_port}"]),
+            "advertised.listeners": ",".join(ways_in),
+            "listener.security.protocol.map": ",".join(
+                ["PLAINTEXT:PLAINTEXT", "CONTROLLER:PLAINTEXT", *(f"{name}:SASL_SSL" for name in self._doors)]
+            ),
             "inter.broker.listener.name": "PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
             "log.dirs": str(self.log_dir),
@@ -158,6 +183,7 @@ class LocalKafka:
             # A killed node may register again only when its former session has ended: 9 s by default.
             "broker.session.timeout.ms": 5000,
             "broker.heartbeat.interval.ms": 1000,
+            **{key: value for name, door in self._doors.items() for key, value in _door(name, door).items()},
         }
 
     def _refuse_orphan(self) -> None:
@@ -199,6 +225,8 @@ class LocalKafka:
     def _format(self) -> None:
         command = [*self._java_command(), "kafka.tools.StorageTool", "format"]
         arguments = ["--cluster-id", _cluster_id(), "--config", str(self.properties_file), "--ignore-formatted"]
+        for user, password in {u: p for door in self._doors.values() for u, p in door.users.items()}.items():
+            arguments += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]"]
         done = subprocess.run(
             [*command, *arguments],
             capture_output=True,
@@ -209,6 +237,20 @@ class LocalKafka:
         if done.returncode != 0:
             reason = ((done.stderr or done.stdout).strip().splitlines() or ["no message"])[-1]
             raise UserError(f"Kafka's storage in {self.log_dir} cannot be formatted: {reason[:200]}")
+
+
+def _door(name: str, door: LockedDoor) -> dict[str, str | int]:
+    """Settings of one more listener (Kafka 4: per-listener names, in small letters)."""
+    at = f"listener.name.{name.lower()}"
+    logins = " ".join(f'user_{user}="{password}"' for user, password in door.users.items())
+    modules = "org.apache.kafka.common.security"
+    return {
+        f"{at}.ssl.keystore.type": "PEM",
+        f"{at}.ssl.keystore.location": str(door.keystore),
+        f"{at}.sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",
+        f"{at}.scram-sha-512.sasl.jaas.config": f"{modules}.scram.ScramLoginModule required;",
+        f"{at}.plain.sasl.jaas.config": f"{modules}.plain.PlainLoginModule required {logins};",
+    }
 
 
 def _cluster_id() -> str:

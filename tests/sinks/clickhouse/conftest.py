@@ -79,6 +79,7 @@ class Stand:
             "CLICKHOUSE_PORT": str(self.line.port),
             "CLICKHOUSE_DATABASE": self.clickhouse.clickhouse_database,
             "LOG_LEVEL": "debug",
+            "MIN_VOLUME_24H": "1000",  # so that the moves of these tests are movers
         }
 
     def publish(self, topic: Topic, *events: Event) -> None:
