@@ -10,12 +10,16 @@ from dataclasses import dataclass
 
 from kernel.clickhouse import connect
 from kernel.errors import MoversError
-from kernel.kafka import require_topics
+from kernel.kafka import read_to_end, require_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from movers.local.broker.java import find_java
-from schemas.codec import schema_text
-from schemas.topics import CATALOGUE
+from producers.jobs import SAY_EVERY_S, STOPPED
+from producers.shards import uncovered
+from schemas.codec import Codec, schema_text
+from schemas.events import FeedStatus
+from schemas.topics import CATALOGUE, FEED_STATUS
+from schemas.units import US_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("schema registry", _registry),
         ("clickhouse", _clickhouse),
         ("data", _freshness),
+        ("collectors", _cover),
     ]
     return [_finding(subject, check, settings) for subject, check in checks]
 
@@ -93,3 +98,26 @@ def _freshness(settings: Settings) -> str:
     if max(ages.values()) > 2 * settings.collector.collector_price_interval:
         raise MoversError(f"newest tick: {text}")
     return f"newest tick: {text}"
+
+
+def _cover(settings: Settings) -> str:
+    """Which parts of each venue are collected, and that they are all of it once."""
+    codec = Codec(FEED_STATUS, SchemaRegistry.of(settings.kafka), FeedStatus)
+    newest: dict[tuple[str, str], FeedStatus] = {}
+    for message in read_to_end(settings.kafka, FEED_STATUS.name):
+        status = codec.decode(message.value())
+        before = newest.get((status.venue, status.shard))
+        if before is None or before.ts_received_us <= status.ts_received_us:
+            newest[status.venue, status.shard] = status
+    now_us = time.time() * US_PER_S
+    labels: dict[str, list[str]] = {}
+    for (venue, shard), status in sorted(newest.items()):
+        stopped = status.state == "disconnected" and status.detail.startswith(STOPPED)
+        if not stopped and now_us - status.ts_received_us < 2.5 * SAY_EVERY_S * US_PER_S:
+            labels.setdefault(venue, []).append(shard)
+    if not labels:
+        raise MoversError("no collector says that it runs; start one with `movers produce`")
+    problems = [f"{venue}: {problem}" for venue, parts in labels.items() for problem in uncovered(parts)]
+    if problems:
+        raise MoversError("; ".join(problems))
+    return ", ".join(f"{venue} ({', '.join(parts)})" for venue, parts in labels.items())

@@ -35,6 +35,9 @@ CRAWL, HOT = "sync_markets", "hot"
 SAY_EVERY_S = 60.0
 """Wall seconds after which the state is said again: who was killed said nothing."""
 
+STOPPED = "the collector was stopped"
+"""What the last word of a collector says that was told to end."""
+
 _MIN_ROWS_TO_JUDGE = 20
 _LEAST_PAUSE_S = 0.05
 _STANDSTILL_PAUSE_S = 0.1
@@ -147,7 +150,7 @@ class Jobs:
 
     async def close(self) -> None:
         """Says good-bye and closes the connections."""
-        self._tell([Change("disconnected", "the collector was stopped")])
+        self._tell([Change("disconnected", STOPPED)])
         await self._feed.close()
 
     # ── one round of each ────────────────────────────────────────────────────────────────────────────────────────────
