@@ -35,6 +35,8 @@ COMMANDS = [
     ("doctor",),
     ("record",),
     ("replay",),
+    ("compile",),
+    ("hash-password",),
 ]
 
 
