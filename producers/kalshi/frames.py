@@ -156,7 +156,7 @@ class KalshiFrames:
         book = _Book()
         for side, name in ((book.yes, "yes_dollars_fp"), (book.no, "no_dollars_fp")):
             for price, size in message.get(name) or ():
-                side.put(_level(price), round(float(size) * 100))
+                side.put(_level(price), _hundredths(size))
         self._books[ticker] = book
         facts.heard.append(ticker)
         facts.opened.append(ticker)
@@ -172,9 +172,10 @@ class KalshiFrames:
             return
         side = {"yes": book.yes, "no": book.no}[message["side"]]
         price = _level(message["price_dollars"])
-        total = (side.size_at(price) or 0.0) + round(float(message["delta_fp"]) * 100)
-        if total < 0:
+        total = (side.size_at(price) or 0.0) + _hundredths(message["delta_fp"])
+        if not 0 <= total < 1e15:
             facts.doubts.append(ticker)
+            total = 0.0
         side.put(price, total)
         stamp_us = _stamp_us(message)
         self._tell(ticker, book, stamp_us, int(message.get("clock", stamp_us)), facts)
@@ -238,6 +239,14 @@ def _size(text: Any) -> float | None:
     if not 0 <= size < 1e15:
         raise ValueError(f"size {text!r}")
     return size
+
+
+def _hundredths(text: Any) -> int:
+    """A count, or a signed change of one, in hundredths of a contract."""
+    contracts = float(text)
+    if not -1e13 < contracts < 1e13:
+        raise ValueError(f"count {text!r}")
+    return round(contracts * 100)
 
 
 def _contracts(hundredths: float | None) -> float | None:
