@@ -70,6 +70,11 @@ class Continuity:
         self._blamed: dict[str, None] = {}
         self.agreed = self.contradicted = self.frozen = 0
 
+    @property
+    def waiting(self) -> int:
+        """Tokens whose opening book has not come. May be asked from another thread."""
+        return len(self._unopened)
+
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def subscribed(self, line: int, tokens: Iterable[str], now_s: float, *, redriven: bool = False) -> None:

@@ -95,6 +95,7 @@ class StreamJobs:
         return {
             "streams_open": self.streams.opened,
             "stream_tokens": len(continuity.tokens),
+            "stream_tokens_waiting": continuity.waiting,
             "stream_ticks": self._listener.ticks,
             "witness_agreed": continuity.agreed,
             "witness_contradicted": continuity.contradicted,

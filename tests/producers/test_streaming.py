@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -210,49 +209,3 @@ def test_raw_frames_are_kept_in_batches_that_give_every_frame_back(streaming: St
     for connection in {message.connection_id for message in batches}:
         numbers = [message.sequence for message in batches if message.connection_id == connection]
         assert sorted(numbers) == list(range(len(numbers)))
-
-
-HOTTEST = 200
-WITHIN_S, HOT_WITHIN_S = 45, 10
-
-
-def test_all_frozen_markets_are_found_and_fresh_again_in_time(stack: Stack, tmp_path: Path) -> None:
-    """Every market of the venue freezes on its socket at once, prices move, and nothing tells so but the live book."""
-    process, simulator = simulate(tmp_path, "--markets", "700", "--since", "5s", "--speed", "1", "--seed", "5")
-    settings = settings_for(stack, simulator, tmp_path) | {
-        "POLYMARKET_WS_URL": simulator.replace("http", "ws") + "/poly-ws/ws/market",
-        "POLYMARKET_STREAM_CONNECTIONS": "2",
-        "POLYMARKET_REQUESTS_PER_S": "10",
-        "COLLECTOR_PRICE_INTERVAL": "600",
-        "COLLECTOR_HOT_MARKETS": "0",
-    }
-    run = Collecting(stack, simulator, tmp_path, settings)
-    collector, port = run.start("polymarket")
-    streams = Streaming(run, {"polymarket": port})
-    rows = httpx.get(f"{simulator}/gamma/markets/keyset?closed=false&limit=100", trust_env=False).json()["markets"]
-    try:
-        wait_until(lambda: streams.health("polymarket").get("stream_ticks", 0) > 20, "it streams", 60)
-        wait_until(lambda: streams.health("polymarket").get("stream_tokens", 0) >= 340, "all are followed", 60)
-        streams.fault("frozen_market", "polymarket", cure="reconnect")
-        frozen_us = time.time_ns() // 1_000
-        lines = [{"kind": "quote", "ts_us": 0, "market": row["conditionId"], "bid": 0.31, "ask": 0.33} for row in rows]
-        body = b"\n".join(json.dumps(line).encode() for line in lines)
-        httpx.post(f"{simulator}/simulator/lines", content=body, trust_env=False).raise_for_status()
-        wanted = {f"POLY:{row['conditionId']}" for row in rows}
-
-        def fresh() -> dict[str, Tick]:
-            ticks = [tick for tick in streams.ticks("polymarket") if tick.market_id in wanted]
-            return {t.market_id: t for t in reversed(ticks) if (t.bid_ppm, t.ask_ppm) == (310_000, 330_000)}
-
-        wait_until(lambda: len(fresh()) == len(wanted), "all frozen markets are fresh", WITHIN_S + 15)
-        took_s = {market: (tick.ts_received_us - frozen_us) / US_PER_S for market, tick in fresh().items()}
-        volumes = {t.market_id: t.volume_24h_usd or 0.0 for t in streams.ticks("polymarket")}
-    finally:
-        _end([process, collector])
-
-    hottest = set(sorted(volumes, key=lambda market: -volumes[market])[:HOTTEST]) & wanted
-    print(f"frozen {len(wanted)}: all fresh after {max(took_s.values()):.1f} s, hot after", end=" ")
-    print(f"{max(took_s[market] for market in hottest):.1f} s ({len(hottest)})")
-    assert max(took_s.values()) < WITHIN_S
-    assert hottest
-    assert max(took_s[market] for market in hottest) < HOT_WITHIN_S
