@@ -15,7 +15,6 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.columns import COLUMNS
-from dashboard.queries import BOARD_MAX_AGE_S
 from dashboard.store import Store
 
 P = ParamSpec("P")
@@ -66,10 +65,9 @@ def _ask(store: Store, query: str, **parameters: Any) -> pd.DataFrame:
 
 
 @_shared(1.5)
-def board(store: Store, window: str, window_s: int, filters: BoardFilters) -> pd.DataFrame:
+def board(store: Store, window: str, filters: BoardFilters) -> pd.DataFrame:
     """The ranked board of a window now."""
-    age_s = max(window_s, BOARD_MAX_AGE_S)
-    return _ask(store, "board", window=window, max_age_s=age_s, **_board_parameters(filters))
+    return _ask(store, "board", window=window, **_board_parameters(filters))
 
 
 @_shared(60)
@@ -135,7 +133,8 @@ def filter_choices(store: Store) -> pd.DataFrame:
 @_shared(4)
 def categories(store: Store, threshold_pp: float, min_volume_usd: float) -> pd.DataFrame:
     """Each category in each window."""
-    return _ask(store, "categories", threshold_pp=threshold_pp, min_volume_usd=min_volume_usd)
+    parameters = {"threshold_pp": threshold_pp, "min_volume_usd": min_volume_usd, "windows": list(coverage(store))}
+    return _ask(store, "categories", **parameters)
 
 
 @_shared(10)

@@ -16,7 +16,6 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from dashboard.queries import BOARD_MAX_AGE_S
 from dashboard.store import query_text
 from kernel.clickhouse import connect
 from kernel.errors import UserError
@@ -74,12 +73,11 @@ def top_movers(settings: Settings, window: str, limit: int) -> list[Row]:
         UserError: no such window.
     """
     rules = settings.rules
-    lengths_s = {window_label(window_s): window_s for window_s in rules.windows}
-    if window not in lengths_s:
-        raise UserError(f"unknown window {window}; known: {', '.join(lengths_s)}")
+    labels = [window_label(window_s) for window_s in rules.windows]
+    if window not in labels:
+        raise UserError(f"unknown window {window}; known: {', '.join(labels)}")
     parameters = {
         "window": window,
-        "max_age_s": max(lengths_s[window], BOARD_MAX_AGE_S),
         "venues": [],
         "categories": [],
         "min_volume_usd": rules.min_volume_24h,

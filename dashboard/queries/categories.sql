@@ -1,10 +1,4 @@
--- Each category in each window: how much its open markets moved, which way, and the money traded meanwhile.
-WITH newest AS
-(
-    SELECT venue, window, max(ts) AS newest_ts
-    FROM movers_latest
-    GROUP BY venue, window
-)
+-- Each category in each window: how much its markets on the board moved, which way, and the money traded meanwhile.
 SELECT
     moves.window AS window,
     facts.category AS category,
@@ -19,14 +13,9 @@ SELECT
 FROM
 (
     SELECT *
-    FROM movers_latest FINAL
-    WHERE move_pp IS NOT NULL
-        AND market_status = 'open'
-        AND NOT is_settling
-        AND coalesce(volume_24h_usd, 0) >= {min_volume_usd:Float64}
+    FROM board_rows(as_of = NULL, windows = {windows:Array(String)})
+    WHERE NOT is_settling AND coalesce(volume_24h_usd, 0) >= {min_volume_usd:Float64}
 ) AS moves
-INNER JOIN newest ON newest.venue = moves.venue AND newest.window = moves.window
 INNER JOIN (SELECT market_id, category FROM markets FINAL) AS facts ON facts.market_id = moves.market_id
-WHERE moves.ts >= newest.newest_ts - INTERVAL 20 MINUTE
 GROUP BY window, category
 ORDER BY window, mean_abs_pp DESC

@@ -108,7 +108,7 @@ def _kept(context: Context, window: str) -> tuple[datetime, datetime] | None:
 def _live_board(context: Context, window: str, filters: BoardFilters) -> None:
     follow_choice(None)
     with calm():
-        frame = data.board(context.store, window, context.windows[window], filters)
+        frame = data.board(context.store, window, filters)
         _say_coverage(context, window, frame)
         if not frame.empty:
             _table(context, window, frame)

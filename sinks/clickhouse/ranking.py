@@ -16,23 +16,16 @@ _RANK = """
 INSERT INTO movers_cache
     (as_of_ts, window, rank, token_id, market_id, venue, ts, price_now, price_then, move_pp, abs_move_pp, score,
      volume_24h_usd, spread, computed_across_gap)
-WITH
-    fromUnixTimestamp64Micro(toInt64(%(as_of)s)) AS as_of,
-    transform(window, %(labels)s, %(lengths)s, 0) AS window_s
 SELECT
-    as_of, window,
+    board_ts, window,
     row_number() OVER (PARTITION BY window ORDER BY score DESC, abs_move_pp DESC, token_id ASC) AS rank,
     token_id, market_id, venue, ts, assumeNotNull(price_now), assumeNotNull(price_then), assumeNotNull(move_pp),
     assumeNotNull(abs_move_pp), assumeNotNull(score), volume_24h_usd, spread, computed_across_gap
-FROM movers_latest FINAL
-WHERE window_s > 0
-  AND isNotNull(price_now) AND isNotNull(price_then) AND isNotNull(move_pp) AND isNotNull(score)
-  AND coverage_s >= window_s
-  AND market_status = 'open' AND NOT is_settling
+FROM board_rows(as_of = fromUnixTimestamp64Micro(toInt64(%(as_of)s), 'UTC'), windows = %(labels)s)
+WHERE NOT is_settling
   AND volume_24h_usd >= %(min_volume)s
   AND (isNull(window_volume_usd) OR window_volume_usd >= %(min_window_usd)s)
   AND spread <= toDecimal64(%(max_spread)s, 6)
-  AND ts >= as_of - toIntervalSecond(900 + intDiv(window_s, 24))
 QUALIFY rank <= %(top)s
 """
 
@@ -40,11 +33,9 @@ QUALIFY rank <= %(top)s
 class Ranking:
     """Writes one board per venue minute, when the stored moves reach it.
 
-    As of minute M the board is what `movers_latest` held when the first move of M or later was stored. A row is on it
-    when its window is fully covered and it has a move and a score, the market is open and not settling, traded at
-    least MIN_VOLUME_24H in a day and, where the venue tells, MIN_WINDOW_USD inside the window, its spread is known and
-    at most MAX_SPREAD_PP, and its move was computed at most 15 minutes (the slowest sweep) plus a 24th of the window
-    before M. Ranked by score, then by size of the move, then by token_id; from 1. When one batch of moves spans several
+    As of minute M the board is what the view `board_rows` gave when the first move of M or later was stored, of markets
+    that do not settle, traded at least MIN_VOLUME_24H in a day and, where the venue tells, MIN_WINDOW_USD inside the
+    window, and whose spread is known and at most MAX_SPREAD_PP; ranked from 1. When one batch of moves spans several
     minutes, only the last is written: the boards between were never seen by anybody.
     """
 
@@ -75,7 +66,6 @@ class Ranking:
         return {
             "as_of": minute_us,
             "labels": [window_label(window_s) for window_s in windows],
-            "lengths": list(windows),
             "min_volume": self._rules.min_volume_24h,
             "min_window_usd": self._rules.min_window_usd,
             "max_spread": f"{self._rules.max_spread_pp / 100:.6f}",

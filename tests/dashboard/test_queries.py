@@ -31,14 +31,14 @@ def _parameters(now: datetime) -> dict[str, dict[str, Any]]:
     }
     chart = {"token_id": _TOKEN, "until": now, "span_s": 21_600, "step_s": 60}
     return {
-        "board": {**board, "min_window_usd": 0.0, "window": "1h", "max_age_s": 3600, "hide_settling": True},
+        "board": {**board, "min_window_usd": 0.0, "window": "1h", "hide_settling": True},
         "board_as_of": {**board, "window": "1h", "as_of": now},
         "cache_span": {"window": "1h"},
         "coverage": {},
         "sparklines": {"token_ids": [_TOKEN], "until": now, "span_s": 3600, "step_s": 60},
         "feed": {},
         "filters": {},
-        "categories": {"threshold_pp": 5.0, "min_volume_usd": 0.0},
+        "categories": {"threshold_pp": 5.0, "min_volume_usd": 0.0, "windows": ["5m", "15m", "1h", "24h"]},
         "category_history": {"window": "1h", "span_s": 10_800, "step_s": 300, "min_volume_usd": 0.0},
         "search": {"text": "FED", "window": "24h", "limit": 10},
         "market": {"market_id": _MARKET},

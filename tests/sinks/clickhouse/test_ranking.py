@@ -43,7 +43,7 @@ def test_each_rule_alone_keeps_a_row_off_the_board(store: Store) -> None:
         a_move("closed", market_status="closed"),
         a_move("settling", is_settling=True),
         a_move("twenty-eight dollars", windows=(a_window(300, volume_usd=28.0),)),
-        a_move("silent", NOON_US - 1_300_000_000),
+        a_move("silent", NOON_US - 1_201_000_000),
         a_move("not covered", windows=(a_window(300, coverage_s=299),)),
         a_move("no move", windows=(a_window(300, move_pp=None, score=None, price_then_ppm=None),)),
         a_move("window nobody asked for", windows=(a_window(7200),)),
@@ -91,7 +91,7 @@ def _random_move(token: str, rng: random.Random) -> Move:
     other = replace(window, window_s=3600, coverage_s=rng.choice([3600, 3600, 3600, 3500]))
     return a_move(
         token,
-        NOON_US - rng.choice([0, 0, 0, 920, 1000, 2000]) * 1_000_000,
+        NOON_US - rng.choice([0, 0, 0, 299, 301, 1199, 1201, 2000]) * 1_000_000,
         volume_24h_usd=rng.choice([None, 500.0, 1000.0, 70_000.0, 70_000.0]),
         spread_ppm=rng.choice([None, 10_000, 10_000, 50_000, 60_000]),
         market_status=rng.choice(["open", "open", "open", "paused"]),
@@ -109,7 +109,7 @@ def _brute_force(moves: Sequence[Move], as_of_us: int) -> list[tuple[str, int, s
         if m.market_status == "open" and not m.is_settling
         if m.volume_24h_usd is not None and m.volume_24h_usd >= 1000
         if m.spread_ppm is not None and m.spread_ppm <= 50_000
-        if m.ts_event_us >= as_of_us - (900 + w.window_s // 24) * 1_000_000
+        if m.ts_event_us >= as_of_us - min(max(w.window_s, 300), 1200) * 1_000_000 and w.move_pp
     ]  # fmt: skip
     frame = pd.DataFrame(rows).sort_values(["window", "score", "size", "token"], ascending=[True, False, False, True])
     frame["rank"] = frame.groupby("window").cumcount() + 1
