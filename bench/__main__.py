@@ -2,7 +2,8 @@
 
     python -m bench pipeline [--rate 2000] [--for 90]     the whole product on this machine, real producers
     python -m bench processing                            the processors beside a bare loop doing the same job
-    python -m bench                                       both
+    python -m bench signal_quality                        how well alerts find jumps (only when asked for)
+    python -m bench                                       the first two
 
 Prints tables, and JSON under bench/results/.
 """
@@ -11,17 +12,19 @@ from __future__ import annotations
 
 import sys
 
-from bench import pipeline, processing
+from bench import pipeline, processing, signal_quality
 
 PARTS = {"pipeline": pipeline.main, "processing": processing.main}
+ON_DEMAND = {"signal_quality": signal_quality.main}
 
 
 def main(arguments: list[str]) -> int:
     """Runs the named part, or all of them; 0 when every part ran."""
-    if arguments and arguments[0] in PARTS:
-        return PARTS[arguments[0]](arguments[1:])
+    known = PARTS | ON_DEMAND
+    if arguments and arguments[0] in known:
+        return known[arguments[0]](arguments[1:])
     if arguments:
-        sys.stderr.write(f"unknown part {arguments[0]}; known: {', '.join(PARTS)}\n")
+        sys.stderr.write(f"unknown part {arguments[0]}; known: {', '.join(known)}\n")
         return 2
     return max(part([]) for part in PARTS.values())
 

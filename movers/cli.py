@@ -281,6 +281,14 @@ def backtest(
         typer.echo(line)
 
 
+@app.command(name="track-record", epilog="Example: movers track-record --json")
+def track_record(as_json: JsonFlag = False) -> None:
+    """Show how often alerts were right, by rule version, stage and severity."""
+    from movers import console, track_record
+
+    console.print_rows(track_record.table(console.query(_settings(), track_record.QUERY)), as_json=as_json)
+
+
 @app.command(epilog='Example: movers sql "SELECT venue, count() FROM snapshots GROUP BY venue"')
 def sql(query: Annotated[str, typer.Argument(help="One ClickHouse statement.")], as_json: JsonFlag = False) -> None:
     """Ask ClickHouse."""

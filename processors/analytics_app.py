@@ -89,13 +89,15 @@ def bar_part(store: SchemaStore) -> BarPart:
 def alert_part(store: SchemaStore, rules: Sequence[Rule], lookup: Callable[[str], Title]) -> AlertPart:
     """Episodes of moves worth telling, with the names of their markets; most of the time nothing is remembered."""
     codec = Codec(ALERTS, store, Alert)
+    # A look-up costs more than most moves are worth: it is made for rules that ask, and for what is told.
+    asks_category = any(rule.categories for rule in rules)
 
     def part(move: Move, stored: bytes | None) -> tuple[Outputs, bytes | None]:
         state = None if stored is None else recalled(STAGE.name, "episodes", AlertState.unpack, stored)
-        title, category, url = lookup(move.market_id)
-        state, made = alerts.update(state, move, rules, category)
+        state, made = alerts.update(state, move, rules, lookup(move.market_id).category if asks_category else "")
         outputs: Outputs = ()
         if made:
+            title, category, url = lookup(move.market_id)
             told = (replace(a, title=title, category=category, url=url) for a in made)
             outputs = tuple((ALERTS.name, codec.encode(alert)) for alert in told)
         return outputs, None if state is None else state.pack()

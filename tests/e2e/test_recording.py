@@ -44,6 +44,7 @@ SETTINGS = {
     "ALERT_THRESHOLD_PP": "6",
     "ALERT_COOLDOWN_S": "900",
     "MIN_VOLUME_24H": "1000",
+    "MIN_WINDOW_USD": "0",
     "MAX_SPREAD_PP": "5",
     # A tape's moments lie further apart than a live venue's sweeps: what is between them is no gap.
     "COLLECTOR_PRICE_INTERVAL": "600",

@@ -1,0 +1,53 @@
+"""How often alerts were right, as the store has graded them: by version of the rule and by severity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from processors.analytics.grades import ENOUGH_CASES, wilson
+from schemas.units import window_label
+
+Row = dict[str, Any]
+
+QUERY = """
+SELECT
+    rule, rule_version, severity, if(confirmed, 'confirmed', 'reverted') AS stage, horizon_s,
+    countIf(isNotNull(kept)) AS cases, countIf(kept >= 0.5) AS held, countIf(kept < 0) AS turned
+FROM alert_grades FINAL
+WHERE kind = 'move'
+GROUP BY rule, rule_version, severity, stage, horizon_s
+ORDER BY rule, rule_version, stage, indexOf(['high', 'medium', 'low'], severity), horizon_s
+"""
+
+
+def table(rows: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """The answer to `QUERY` as a table to print.
+
+    `kept` is the share of moves of which at least half stood then, with Wilson's 95 % interval. Under 30 cases no
+    percentage is shown, only the cases.
+    """
+    return [
+        {
+            "rule": row["rule"],
+            "version": row["rule_version"],
+            "stage": row["stage"],
+            "severity": row["severity"],
+            "after": _after(row["horizon_s"]),
+            "cases": row["cases"],
+            "kept": _share(row["held"], row["cases"]),
+            "reversed": _share(row["turned"], row["cases"]),
+        }
+        for row in rows
+    ]
+
+
+def _after(horizon_s: int) -> str:
+    return "1m" if horizon_s == 60 else window_label(horizon_s)
+
+
+def _share(hits: int, cases: int) -> str:
+    if cases < ENOUGH_CASES:
+        return f"too few (under {ENOUGH_CASES})"
+    low, high = wilson(hits, cases)
+    return f"{hits / cases:.0%} ({low:.0%} to {high:.0%})"
