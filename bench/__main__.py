@@ -3,6 +3,7 @@
     python -m bench pipeline [--rate 2000] [--for 90]     the whole product on this machine, real producers
     python -m bench processing                            the processors beside a bare loop doing the same job
     python -m bench signal_quality                        how well alerts find jumps (only when asked for)
+    python -m bench feeds [--markets 110000]              from a streamed frame to Kafka's ack (only when asked for)
     python -m bench                                       the first two
 
 Prints tables, and JSON under bench/results/.
@@ -12,10 +13,10 @@ from __future__ import annotations
 
 import sys
 
-from bench import pipeline, processing, signal_quality
+from bench import feeds, pipeline, processing, signal_quality
 
 PARTS = {"pipeline": pipeline.main, "processing": processing.main}
-ON_DEMAND = {"signal_quality": signal_quality.main}
+ON_DEMAND = {"signal_quality": signal_quality.main, "feeds": feeds.main}
 
 
 def main(arguments: list[str]) -> int:

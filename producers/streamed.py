@@ -87,7 +87,8 @@ class Streamed:
         self._newest_us: dict[str, int] = {}
         self._batches: dict[int, tuple[str, Batch]] = {}
         self._batch_numbers: dict[str, int] = {}
-        self._frames = FRAMES.labels(shard.venue)
+        self._counted = 0
+        self._left_out: dict[str, int] = {}
         self.streams: Streams
         self.ticks = 0
 
@@ -95,7 +96,7 @@ class Streamed:
 
     def told(self, connection: Connection, body: bytes, facts: Facts) -> None:
         """A message of data: kept as it is, and published as far as it changes anything."""
-        self._frames.inc()
+        self._counted += 1
         received_us = connection.data_us
         self._keep(connection, received_us, body)
         for error in facts.bad:
@@ -110,7 +111,7 @@ class Streamed:
             if reason:
                 facts.left_out[reason] += 1
         for reason, count in facts.left_out.items():
-            LEFT_OUT.labels(self._shard.venue, reason).inc(count)
+            self._left_out[reason] = self._left_out.get(reason, 0) + count
 
     def _take(self, connection: Connection, fact: Fact, received_us: int) -> str:
         """Publishes a fact; or says why not."""
@@ -223,9 +224,14 @@ class Streamed:
         self._tracked.lease(self._markets(tokens), until_us)
 
     def flush(self) -> None:
-        """Sends raw frames that wait."""
+        """Sends raw frames that wait, and hands on what was counted: a metric costs more than a frame's reading."""
         for connection_id, batch in self._batches.values():
             self._send(connection_id, batch)
+        FRAMES.labels(self._shard.venue).inc(self._counted)
+        for reason, count in self._left_out.items():
+            LEFT_OUT.labels(self._shard.venue, reason).inc(count)
+        self._counted = 0
+        self._left_out.clear()
 
     def _keep(self, connection: Connection, received_us: int, body: bytes) -> None:
         kept = self._batches.get(connection.number)

@@ -1,0 +1,345 @@
+"""From a streamed frame to Kafka's acknowledgement: how long it takes and what it costs, beside parsing alone.
+
+    python -m bench feeds [--markets 110000] [--rate 7000] [--burst 20000] [--for 60]
+
+A process of its own sends Polymarket frames over 400 markets a socket (one in three moves the top); ours reads them as
+a collector does, with the same pool, readers, tracking, encoding and outbox, into a real Kafka. The ceiling is the
+reader alone, and the reader with everything up to the encoded tick, on frames in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psutil
+from websockets.asyncio.server import ServerConnection, serve
+
+from bench import RESULTS
+from bench.pipeline import machine
+from bench.processing import Place, stack
+from kernel import metrics
+from kernel.clock import SystemClock
+from kernel.settings import KafkaSettings
+from movers.local.ports import free_port
+from producers.facts import Facts
+from producers.limits import RateLimit
+from producers.line import Line
+from producers.outbox import Outbox
+from producers.polymarket.frames import PolymarketFrames
+from producers.polymarket.sockets import TOKENS_A_SOCKET, PolymarketSockets
+from producers.quotes import quote
+from producers.shards import Shard
+from producers.spill import Spill
+from producers.streamed import Streamed
+from producers.streams import Connection, Streams
+from producers.ticks import Moment, Shown
+from producers.tracked import Tracked
+from producers.venue_clock import VenueClock
+from schemas.codec import Codec
+from schemas.events import Tick
+from schemas.topics import TICKS
+
+WARM_S = 10.0
+VENUE = "polymarket"
+TURNS_A_S = 100
+"""The sender sends what is due so many times a second."""
+
+
+def token(number: int) -> str:
+    """A token as long as a real one."""
+    return f"{10**76 + number}"
+
+
+def book(number: int, at_ms: int) -> dict[str, Any]:
+    """An opening book with two levels a side."""
+    levels = {"bids": (("0.39", "250"), ("0.4", "100")), "asks": (("0.43", "70"), ("0.42", "120"))}
+    sides = {name: [{"price": p, "size": s} for p, s in rows] for name, rows in levels.items()}
+    return {
+        "event_type": "book", "market": f"0x{number:064x}", "asset_id": token(number), "timestamp": str(at_ms),
+        "hash": "0" * 40, **sides,
+    }  # fmt: skip
+
+
+def change(number: int, turn: int, at_ms: int) -> str:
+    """The so-many-th change of a market: each third moves the top up or down again."""
+    up = turn % 6 < 3
+    if turn % 3 == 0:
+        price, size, best = "0.41", "35" if up else "0", "0.41" if up else "0.4"
+    else:
+        price, size, best = "0.39", str(100 + turn % 50), "0.41" if up else "0.4"
+    other, other_best = f"{1 - float(price):.2f}", f"{1 - float(best):.2f}"
+    digest = f"{number:020x}{turn:020x}"
+    return (
+        f'{{"market":"0x{number:064x}","price_changes":[{{"asset_id":"{token(number)}","price":"{price}","size":"{size}",'
+        f'"side":"BUY","hash":"{digest}","best_bid":"{best}","best_ask":"0.42"}},{{"asset_id":"9{token(number)}",'
+        f'"price":"{other}","size":"{size}","side":"SELL","hash":"{digest}","best_bid":"0.58","best_ask":"{other_best}"}}],'
+        f'"timestamp":"{at_ms}","event_type":"price_change"}}'
+    )
+
+
+# ── the sender ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def send(port: int, rate: int, burst: int) -> None:
+    """Serves sockets until SIGTERM; then says how much it sent. Every tenth second it sends `burst` frames at once."""
+    numbers: dict[ServerConnection, list[int]] = {}
+    turns: dict[int, int] = {}
+    sent = 0
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+
+    async def connected(socket: ServerConnection) -> None:
+        nonlocal sent
+        mine = numbers.setdefault(socket, [])
+        async for text in socket:
+            if text == "PING":
+                await socket.send("PONG")
+                continue
+            found = [int(name) - 10**76 for name in json.loads(text)["assets_ids"]]
+            mine += found
+            await socket.send(json.dumps([book(number, time.time_ns() // 1_000_000) for number in found]))
+            sent += 1
+
+    async def flow() -> None:
+        nonlocal sent
+        began_s, place, planned, bursts = time.monotonic(), 0, 0, 0
+        while not stop.is_set():
+            await asyncio.sleep(1 / TURNS_A_S)
+            sockets = [socket for socket, mine in numbers.items() if mine]
+            passed_s = time.monotonic() - began_s
+            if burst and passed_s // 10 > bursts:
+                bursts += 1
+            due = int(passed_s * rate) + bursts * burst - planned
+            planned += due
+            at_ms = time.time_ns() // 1_000_000
+            for _ in range(due if sockets else 0):
+                place += 1
+                socket = sockets[place % len(sockets)]
+                mine = numbers[socket]
+                number = mine[place // len(sockets) % len(mine)]
+                turn = turns[number] = turns.get(number, -1) + 1
+                await socket.send(change(number, turn, at_ms))
+                sent += 1
+
+    async with serve(connected, "127.0.0.1", port, compression=None, max_queue=None, ping_interval=None):
+        flowing = asyncio.create_task(flow())
+        await stop.wait()
+        await flowing
+    print(sent, flush=True)
+
+
+# ── the collector ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def tracked_markets(count: int) -> Tracked:
+    """A collector's memory of so many open markets."""
+    tracked = Tracked()
+    moment = Moment(
+        as_of_us=1, ts_received_us=1, ts_event_basis="http_date", source="sweep", heartbeat_s=60
+    )  # fmt: skip
+    for number in range(count):
+        shown = Shown(
+            market_id=f"POLY:0x{number:064x}",
+            token_id=f"POLY:{token(number)}",
+            quote=quote(390_000, 430_000, 400_000),
+            market_status="open",
+            volume_24h_usd=float(number),
+        )
+        tracked.admit(shown, moment)
+    return tracked
+
+
+class Counting(Streamed):
+    """Counts frames too."""
+
+    seen = 0
+
+    def told(self, connection: Any, body: bytes, facts: Facts) -> None:
+        self.seen += 1
+        super().told(connection, body, facts)
+
+
+async def collect(
+    place: Place, url: str, markets: int, seconds: float, stop_sender: Callable[[], None]
+) -> dict[str, Any]:
+    """Reads the sender for so long after the warm-up, and then all that it still has sent."""
+    clock, shard = SystemClock(), Shard(VENUE)
+    tracked, venue_clock = tracked_markets(markets), VenueClock(5.0, clock.now_us())
+    kafka = KafkaSettings(kafka_bootstrap_servers=place.bootstrap)
+    outbox = Outbox(shard, kafka, place.registry, Spill(place.folder / "spill"), clock)
+    sockets = PolymarketSockets(url)
+    listener = Counting(
+        shard, sockets, tracked, venue_clock, outbox, clock, lambda: 60, lambda *_: None, lambda _: None
+    )
+    connections = -(-markets // TOKENS_A_SOCKET)
+    streams = listener.streams = Streams(sockets, listener, clock, connections=connections, places=0)
+    outbox.warm_up()
+    started_s = time.monotonic()
+    streams.follow([token(number) for number in range(markets)])
+    running = [asyncio.create_task(work) for work in (streams.run(), _pump(outbox, listener))]
+    own = psutil.Process()
+    try:
+        await _opened(streams, markets)
+        opened_s = time.monotonic() - started_s
+        await asyncio.sleep(WARM_S)
+        before, cpu, frames, ticks = _buckets(), own.cpu_times(), listener.seen, listener.ticks
+        memory = [own.memory_info().rss]
+        began_s = time.monotonic()
+        while time.monotonic() - began_s < seconds:
+            await asyncio.sleep(1.0)
+            memory.append(own.memory_info().rss)
+        took_s = time.monotonic() - began_s
+        after, spent, last_frames, last_ticks = _buckets(), own.cpu_times(), listener.seen, listener.ticks
+        stop_sender()
+        await asyncio.sleep(3.0)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        outbox.close(10.0)
+    lag = {bound: after[bound] - before[bound] for bound in after}
+    read, cpu_s = last_frames - frames, spent.user + spent.system - cpu.user - cpu.system
+    return {
+        "opened_after_s": round(opened_s, 1),
+        "frames_per_s": round(read / took_s),
+        "ticks_per_s": round((last_ticks - ticks) / took_s),
+        "cpu_us_per_frame": round(cpu_s / read * 1e6, 1),
+        "ack_p50_ms": _quantile(lag, 0.5),
+        "ack_p99_ms": _quantile(lag, 0.99),
+        "rss_mb_first": memory[0] // 2**20,
+        "rss_mb_last": memory[-1] // 2**20,
+        "connections": connections,
+        "frames_read": listener.seen,
+    }
+
+
+async def _opened(streams: Streams, markets: int) -> None:
+    while streams.continuity.waiting or len(streams.continuity.tokens) < markets:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+
+
+async def _pump(outbox: Outbox, listener: Streamed) -> None:
+    while True:
+        await outbox.pump()
+        listener.flush()
+        await asyncio.sleep(0.01)
+
+
+def _buckets() -> dict[float, float]:
+    """Cumulative counts of the histogram from receipt to acknowledgement."""
+    return {
+        float(sample.labels["le"]): sample.value
+        for family in metrics.LAG.collect()
+        for sample in family.samples
+        if sample.name.endswith("_bucket") and sample.labels["venue"] == VENUE
+    }
+
+
+def _quantile(cumulative: dict[float, float], share: float) -> float:
+    """Milliseconds, the upper edge of the bucket: at most a fifth too high."""
+    total = max(cumulative.values())
+    return round(next(bound for bound, count in sorted(cumulative.items()) if count >= share * total) * 1_000, 1)
+
+
+# ── the ceiling ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Nowhere:
+    """Takes messages, encodes ticks, keeps nothing."""
+
+    def __init__(self, place: Place) -> None:
+        self._codec = Codec(TICKS, place.registry, Tick)
+
+    def tick(self, tick: Tick, category: str) -> None:
+        """Encoded as on its way to Kafka."""
+        self._codec.encode(tick)
+
+    def received(self, received: object) -> None:
+        """Nothing to do."""
+
+    def refused(self, error: Exception, channel: str) -> None:
+        """No frame of ours is refused."""
+        raise error
+
+
+def ceiling(place: Place, count: int = 100_000, markets: int = 1_000) -> dict[str, float]:
+    """Microseconds a frame: reading alone, and everything up to the encoded tick."""
+    at_ms = time.time_ns() // 1_000_000
+    frames = [change(n % markets, n // markets, at_ms + n // 7).encode() for n in range(count)]
+    books = json.dumps([book(number, at_ms) for number in range(markets)]).encode()
+
+    def reader() -> PolymarketFrames:
+        fresh = PolymarketFrames()
+        fresh.follow([token(number) for number in range(markets)])
+        fresh.read(books)
+        return fresh
+
+    first = reader()
+    began = time.process_time()
+    for frame in frames:
+        first.read(frame)
+    read_us = (time.process_time() - began) / count * 1e6
+    return {"read_us": round(read_us, 2), "tick_us": round(_whole(place, reader(), frames, markets), 2)}
+
+
+def _whole(place: Place, reader: PolymarketFrames, frames: Sequence[bytes], markets: int) -> float:
+    clock = SystemClock()
+    sockets = PolymarketSockets("ws://127.0.0.1:1")
+    listener = Streamed(
+        Shard(VENUE), sockets, tracked_markets(markets), VenueClock(5.0, clock.now_us()), Nowhere(place), clock,
+        lambda: 60, lambda *_: None, lambda _: None,
+    )  # fmt: skip
+    streams = listener.streams = Streams(sockets, listener, clock, connections=1, places=0)
+    line = Line(1, sockets.url, dict, None, 10.0, streams, RateLimit(1.0, clock), clock)
+    streams.connections[1] = Connection(line, reader=reader, connection_id="bench")
+    began = time.process_time()
+    for frame in frames:
+        streams.frame(line, frame)
+    return (time.process_time() - began) / len(frames) * 1e6
+
+
+# ── the command ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def main(arguments: list[str]) -> int:
+    """Runs both, prints, writes `bench/results/feeds.json`."""
+    if arguments[:1] == ["send"]:
+        asyncio.run(send(*(int(argument) for argument in arguments[1:4])))
+        return 0
+    parser = argparse.ArgumentParser(prog="bench feeds", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--markets", type=int, default=110_000)
+    parser.add_argument("--rate", type=int, default=7_000, help="frames a second")
+    parser.add_argument("--burst", type=int, default=0, help="frames sent at once every ten seconds")
+    parser.add_argument("--for", dest="seconds", type=float, default=60.0)
+    options = parser.parse_args(arguments)
+    with stack() as place:
+        limits = ceiling(place)
+        port = free_port()
+        command = [sys.executable, "-m", "bench", "feeds", "send", str(port), str(options.rate), str(options.burst)]
+        sender = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            url = f"ws://127.0.0.1:{port}/ws/market"
+            found = asyncio.run(collect(place, url, options.markets, options.seconds, sender.terminate))
+        finally:
+            sender.terminate()
+            told, _ = sender.communicate(timeout=20)
+        found["frames_sent"] = int(told or 0)
+    result = {
+        "machine": machine(), "load": round(os.getloadavg()[0], 1), "markets": options.markets, "rate": options.rate,
+        "burst": options.burst, "seconds": options.seconds, **limits, **found,
+        "ratio_to_read": round(found["cpu_us_per_frame"] / limits["read_us"], 1),
+    }  # fmt: skip
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "feeds.json").write_text(json.dumps(result, indent=2) + "\n")
+    for name, value in result.items():
+        print(f"{name:20}{value}")
+    return 0
