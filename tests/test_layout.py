@@ -21,6 +21,7 @@ FIXED = {
 }
 VENUE = re.compile(r"polymarket|kalshi", re.IGNORECASE)
 MAY_NAME_VENUES = {
+    "bench/feeds.py",  # sends frames of one
     "bench/house_ticks.py",  # makes ticks of both
     "bench/processing.py",
     "dashboard/formats.py",  # how their names are written
