@@ -74,6 +74,7 @@ def house(seed: int, markets: int, hours: float) -> dict[str, Any]:
         "labels": verdict.labels,
         "visible": verdict.visible,
         "recall": verdict.recall,
+        "missed": [[m.market_id, m.ts_us, m.direction, m.size_pp] for m in verdict.missed],
         "confirmed": verdict.confirmed,
         "steps": verdict.steps,
         "precision": verdict.precision,

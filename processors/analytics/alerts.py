@@ -15,9 +15,9 @@ An episode of a market near its end with a price near 0 or 1 is of kind *settlem
 the feed of kind *across_gap*: both are listed, not shouted.
 
 55 seconds later, with the first quote from then on, it is **confirmed** when at least half of the move still stands, in
-the median price of the last 40 seconds and in the price now, and the quote is two-sided and tight (its spread at most
-the rule's maximum, or half the move). Else it is **reverted**, and over. A market polled each minute or faster is so
-decided within 60 seconds of its detection.
+the median price of the last 40 seconds and in the price now, and the quote is two-sided and still tight (its spread at
+most twice the rule's maximum, or half the move: books are thin after news). Else it is **reverted**, and over. A market
+polled each minute or faster is so decided within 60 seconds of its detection.
 
 A confirmed episode is **escalated** when the move has grown to one and a half times what was last told and the quote
 can be believed. Each escalation sets the bar for the next.
@@ -51,6 +51,7 @@ ESCALATION_FACTOR = 1.5
 CLOSING_SHARE = 0.5
 STANDING_SHARE = 0.5
 REFERENCE_SHARE = 1 / 3
+STILL_TIGHT_FACTOR = 2.0
 DECIDED_AFTER_US = 55 * US_PER_S
 REVERTED_COOLDOWN_S = 120
 UNDECIDED_AFTER_US = 16 * 60 * US_PER_S
@@ -286,7 +287,7 @@ def _decide(key: Key, episode: Episode, move: Move, rule: Rule, size_pp: float |
     after_s = (move.ts_event_us - episode.opened_at_us) / US_PER_S
     if size_pp is not None and held_pp is not None and move.spread_ppm is not None:
         spread_pp = move.spread_ppm / PPM_PER_PP
-        tight = spread_pp <= max(rule.max_spread_pp, size_pp / 2)
+        tight = spread_pp <= max(rule.max_spread_pp * STILL_TIGHT_FACTOR, size_pp / 2)
         if tight and size_pp >= needed_pp and held_pp >= needed_pp:
             text = reasons.confirmed(episode, held_pp, size_pp, after_s, spread_pp)
             kind: AlertKind = "settlement" if move.is_settling else episode.kind

@@ -243,7 +243,7 @@ def _change(
         held, spread = _size(episode.base, sign, move, move["standing_ppm"]), move["spread_ppm"]
         if size is None or held is None or spread is None or min(size, held) < episode.size / 2:
             return "reverted", None
-        tight = spread / 10_000 <= max(rule["max_spread_pp"], size / 2)
+        tight = spread / 10_000 <= max(2 * rule["max_spread_pp"], size / 2)
         return ("confirmed" if tight else "reverted"), None
     if now >= episode.opened + episode.window_s * 1_000_000:
         return "closed", "rolled_off"

@@ -149,7 +149,7 @@ def test_it_is_confirmed_within_a_minute_when_median_and_price_hold_half_in_a_ti
         (45.9, {"standing_ppm": 520_000}),
         (52, {"standing_ppm": 459_000}),
         (52, {"standing_ppm": None}),
-        (52, {"spread_ppm": 61_000}),
+        (52, {"spread_ppm": 100_001}),
         (52, {"spread_ppm": None}),
         (52, {"price_basis": "last"}),
         (31, {}),
@@ -159,8 +159,8 @@ def test_it_is_reverted_when_it_does_not_stand_or_cannot_be_seen_to(price_pp: fl
     assert told([*JUMP, at(120, price_pp, **extra)])[-1] == (120, "reverted", None)
 
 
-def test_a_wide_quote_is_tight_enough_for_a_large_move() -> None:
-    assert told([at(0, 70), at(60, 70, spread_ppm=90_000)])[-1] == (60, "confirmed", None)
+def test_half_the_move_is_tight_enough() -> None:
+    assert told([at(0, 70), at(60, 70, spread_ppm=150_000)])[-1] == (60, "confirmed", None)
 
 
 def test_while_it_is_undecided_it_neither_escalates_nor_closes() -> None:
