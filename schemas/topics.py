@@ -11,7 +11,8 @@ VENUES = ("polymarket", "kalshi")
 """Venues with a raw topic. `producers.registry` says how each is collected."""
 
 DAY_MS = 86_400_000
-RAW_PARTITION_BYTES = 2 * 1024**3
+GIB = 1024**3
+RAW_PARTITION_BYTES = 2 * GIB
 TICKS_PARTITION_BYTES = 8 * 1024**3
 
 
@@ -31,8 +32,10 @@ class Topic:
         return f"{self.name}-value"
 
 
-def _delete_after(days: int, **extra: str) -> dict[str, str]:
-    return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS), **extra}
+def _delete_after(days: int, partition_bytes: int, **extra: str) -> dict[str, str]:
+    """Whichever comes first: the age, or a partition's size. A disk is full sooner than a fortnight is over."""
+    limits = {"retention.ms": str(days * DAY_MS), "retention.bytes": str(partition_bytes)}
+    return {"cleanup.policy": "delete", **limits, **extra}
 
 
 def raw_topic(venue: str) -> str:
@@ -48,12 +51,7 @@ def _raw(venue: str) -> Topic:
         key="event_id",
         # A page of a venue's list can be several MB before compression, and all pages of a day fill a laptop's disk.
         config=_delete_after(
-            3,
-            **{
-                "compression.type": "zstd",
-                "max.message.bytes": str(16 * 1024 * 1024),
-                "retention.bytes": str(RAW_PARTITION_BYTES),
-            },
+            3, RAW_PARTITION_BYTES, **{"compression.type": "zstd", "max.message.bytes": str(16 * 1024 * 1024)}
         ),
     )
 
@@ -63,7 +61,8 @@ MARKETS = Topic(
     subject_file="markets",
     event=events.Market,
     key="market_id",
-    config={"cleanup.policy": "compact"},
+    # The newest of each key, for ever; the limit is for the day when keys themselves are too many.
+    config={"cleanup.policy": "compact,delete", "retention.ms": "-1", "retention.bytes": str(4 * GIB)},
 )
 TICKS = Topic(
     name="ticks",
@@ -71,24 +70,24 @@ TICKS = Topic(
     event=events.Tick,
     key="market_id",
     # Both venues at full size write 25 GB a day; the store keeps the days, the topic what is needed to catch up.
-    config=_delete_after(14, **{"retention.bytes": str(TICKS_PARTITION_BYTES)}),
+    config=_delete_after(14, TICKS_PARTITION_BYTES),
 )
-MOVES = Topic(name="moves", subject_file="moves", event=events.Move, key="market_id", config=_delete_after(2))
-BARS = Topic(name="bars", subject_file="bars", event=events.Bar, key="market_id", config=_delete_after(14))
-ALERTS = Topic(name="alerts", subject_file="alerts", event=events.Alert, key="market_id", config=_delete_after(30))
+MOVES = Topic(name="moves", subject_file="moves", event=events.Move, key="market_id", config=_delete_after(2, 4 * GIB))
+BARS = Topic(name="bars", subject_file="bars", event=events.Bar, key="market_id", config=_delete_after(14, 2 * GIB))
+ALERTS = Topic(name="alerts", subject_file="alerts", event=events.Alert, key="market_id", config=_delete_after(30, GIB))
 FEED_STATUS = Topic(
     name="feed.status",
     subject_file="feed_status",
     event=events.FeedStatus,
     key="venue/shard",
-    config={"cleanup.policy": "compact,delete", "retention.ms": str(7 * DAY_MS)},
+    config={**_delete_after(7, GIB // 4), "cleanup.policy": "compact,delete"},
 )
 DEAD_LETTERS = Topic(
     name="dead.letters",
     subject_file="dead_letters",
     event=events.DeadLetter,
     key="topic/partition/offset or channel",
-    config=_delete_after(14),
+    config=_delete_after(14, GIB),
 )
 
 CATALOGUE: tuple[Topic, ...] = (

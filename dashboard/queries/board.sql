@@ -4,7 +4,8 @@ WITH
     (
         SELECT *
         FROM board_rows(as_of = NULL, windows = [{window:String}])
-        WHERE (empty({venues:Array(String)}) OR has({venues:Array(String)}, venue))
+        WHERE abs_move_pp > 0
+            AND (empty({venues:Array(String)}) OR has({venues:Array(String)}, venue))
             AND coalesce(volume_24h_usd, 0) >= {min_volume_usd:Float64}
             AND (isNull(window_volume_usd) OR window_volume_usd >= {min_window_usd:Float64})
             AND ({max_spread_pp:Float64} >= 100 OR spread * 100 <= {max_spread_pp:Float64})

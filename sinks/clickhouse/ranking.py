@@ -22,7 +22,7 @@ SELECT
     token_id, market_id, venue, ts, assumeNotNull(price_now), assumeNotNull(price_then), assumeNotNull(move_pp),
     assumeNotNull(abs_move_pp), assumeNotNull(score), volume_24h_usd, spread, computed_across_gap
 FROM board_rows(as_of = fromUnixTimestamp64Micro(toInt64(%(as_of)s), 'UTC'), windows = %(labels)s)
-WHERE NOT is_settling
+WHERE abs_move_pp > 0 AND NOT is_settling
   AND volume_24h_usd >= %(min_volume)s
   AND (isNull(window_volume_usd) OR window_volume_usd >= %(min_window_usd)s)
   AND spread <= toDecimal64(%(max_spread)s, 6)

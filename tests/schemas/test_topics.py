@@ -6,7 +6,7 @@ import json
 from importlib.resources import files
 
 from schemas.codec import schema_text
-from schemas.topics import BY_NAME, CATALOGUE
+from schemas.topics import BY_NAME, CATALOGUE, GIB
 
 
 def test_each_topic_names_a_schema_of_its_event() -> None:
@@ -27,5 +27,12 @@ def test_names_are_unique_and_subjects_follow_the_topic() -> None:
 
 def test_every_topic_says_how_it_is_cleaned_up() -> None:
     for topic in CATALOGUE:
-        policy = topic.config["cleanup.policy"]
-        assert policy == "compact" or int(topic.config["retention.ms"]) > 0, topic.name
+        assert "retention.ms" in topic.config, topic.name
+        assert "delete" in topic.config["cleanup.policy"], topic.name
+
+
+def test_every_topic_has_a_limit_in_bytes() -> None:
+    """Sizes of a partition. Without one a busy day fills the disk before anything is old enough to go."""
+    limits = {topic.name: int(topic.config["retention.bytes"]) for topic in CATALOGUE}
+
+    assert all(0 < limit <= 8 * GIB for limit in limits.values()), limits
