@@ -39,7 +39,7 @@ SNAPSHOTS = Table(
     (
         "ts", "token_id", "market_id", "venue", "price", "price_basis", "bid", "ask", "last", "spread",
         "bid_size_contracts", "ask_size_contracts", "volume_24h_usd", "volume_total_usd", "volume_total_contracts",
-        "trades", "market_status", "source", "ts_event_basis", "flags", "event_id", "ts_received", "kafka_partition",
+        "trades", "market_status", "source", "ts_event_basis", "flags", "ts_received", "kafka_partition",
         "kafka_offset",
     ),
 )  # fmt: skip
@@ -113,7 +113,7 @@ def tick_row(tick: Tick, partition: int, offset: int) -> Row:
         tick.ts_event_us, tick.token_id, tick.market_id, tick.venue, _price(tick.price_ppm), tick.price_basis,
         _price(bid), _price(ask), _price(tick.last_ppm), _price(spread), tick.bid_size_contracts,
         tick.ask_size_contracts, tick.volume_24h_usd, tick.volume_total_usd, tick.volume_total_contracts,
-        tick.trades, tick.market_status, tick.source, tick.ts_event_basis, tick.flags, tick.event_id,
+        tick.trades, tick.market_status, tick.source, tick.ts_event_basis, tick.flags,
         tick.ts_received_us, partition, offset,
     )  # fmt: skip
 

@@ -151,7 +151,7 @@ def _insert_snapshots(client: Client, paths: Sequence[Path], now: datetime) -> N
     columns = _names(
         "ts token_id market_id venue price price_basis bid ask last spread bid_size_contracts ask_size_contracts "
         "volume_24h_usd volume_total_usd volume_total_contracts trades market_status source ts_event_basis flags "
-        "event_id ts_received kafka_partition kafka_offset"
+        "ts_received kafka_partition kafka_offset"
     )
     rows: list[tuple[Any, ...]] = []
     for path in paths:
@@ -167,7 +167,7 @@ def _insert_snapshots(client: Client, paths: Sequence[Path], now: datetime) -> N
             quote = (_dec(price), "mid", _dec(bid), _dec(ask), _dec(price), _dec(ask - bid), 900.0, 750.0)
             identity = (ts, path.token_id, path.market_id, path.market.venue)
             flags = ["clock_skew"] if ago % 37 == 5 else []
-            tail = (None, "open", "sweep", "http_date", flags, event_id(path.token_id, at), ts + timedelta(seconds=0.4))
+            tail = (None, "open", "sweep", "http_date", flags, ts + timedelta(seconds=0.4))
             rows.append((*identity, *quote, *money, *tail, 0, len(rows)))
     _insert(client, "snapshots", columns, rows)
 

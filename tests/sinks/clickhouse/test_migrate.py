@@ -11,7 +11,7 @@ from kernel.errors import TransientError, UserError
 from kernel.settings import ClickHouseSettings
 from sinks.clickhouse.migrate import Migration, apply, in_order, migrate, packaged_migrations, statements
 
-_REPEATABLE = ("IF NOT EXISTS", "OR REPLACE", "MODIFY SETTING")
+_REPEATABLE = ("IF NOT EXISTS", "IF EXISTS", "OR REPLACE", "MODIFY SETTING", "MODIFY TTL", "MODIFY COLUMN")
 
 
 @pytest.fixture
@@ -70,6 +70,50 @@ def test_a_file_cut_off_half_way_is_completed_by_the_next_run(client: Client) ->
     fixed = good + "CREATE TABLE IF NOT EXISTS b (x UInt8) ENGINE = Memory;"
     assert apply(client, [Migration(1, "0001_a.sql", fixed)]) == ["0001_a.sql"]
     assert client.query("SELECT count() FROM b").result_rows == [(0,)]
+
+
+@pytest.mark.stack
+def test_a_store_of_an_earlier_version_goes_forward_with_its_rows(client: Client) -> None:
+    """Made by migrations 1 to 6 and filled, then migrated: the same board, and ticks with what is new."""
+    apply(client, [migration for migration in packaged_migrations() if migration.number <= 6])
+    client.command(
+        "INSERT INTO movers_latest (window, token_id, market_id, venue, ts, price_now, price_then, move_pp,"
+        " abs_move_pp, score, coverage_s, market_status, volume_24h_usd, spread)"
+        " SELECT '1h', toString(number), concat('M', toString(number)), 'kalshi', now64(6), 0.5, 0.4, 10, 10, number,"
+        " 3600, 'open', 50000, 0.01 FROM numbers(5)"
+    )
+    client.command(
+        "INSERT INTO snapshots (ts, token_id, market_id, venue, bid, ask, bid_size_contracts, ask_size_contracts,"
+        " event_id, ts_received) SELECT now64(6) AS ts, 'T', 'M', 'kalshi', 0.4, 0.5, 100, 10, repeat('a', 24),"
+        " ts + INTERVAL 250 MILLISECOND"
+    )
+    client.command("INSERT INTO market_tokens (token_id, market_id, outcome) VALUES ('KALSHI:X', 'M', 'Yes')")
+
+    apply(client, packaged_migrations())
+
+    board = "SELECT token_id, window_s FROM board_rows(as_of = NULL, windows = ['1h']) ORDER BY score DESC"
+    assert client.query(board).result_rows == [(str(number), 3600) for number in (4, 3, 2, 1, 0)]
+    row = client.query("SELECT market_id, round(source_latency_ms), liquidity FROM snapshots").result_rows
+    assert row == [("M", 250, pytest.approx(45))]
+    assert client.query("SELECT source_token_id FROM market_tokens").result_rows == [("X",)]
+
+
+@pytest.mark.stack
+def test_retention_deletes_what_ended_and_keeps_what_lives(database: ClickHouseSettings) -> None:
+    with connect(database, client_name="test", role="migrate") as client:
+        client.command(
+            "INSERT INTO movers_latest (window, token_id, ts_stored) VALUES"
+            " ('1h', 'ended', now() - INTERVAL 4 DAY), ('1h', 'lives', now() - INTERVAL 1 DAY)"
+        )
+        client.command(
+            "INSERT INTO markets (market_id, status, ts_stored) VALUES ('ended', 'settled', now() - INTERVAL 100 DAY),"
+            " ('lives', 'open', now() - INTERVAL 100 DAY), ('new', 'settled', now())"
+        )
+        for table in ("movers_latest", "markets"):
+            client.command(f"OPTIMIZE TABLE {table} FINAL")
+
+        assert client.query("SELECT token_id FROM movers_latest").result_rows == [("lives",)]
+        assert client.query("SELECT market_id FROM markets ORDER BY 1").result_rows == [("lives",), ("new",)]
 
 
 @pytest.mark.stack
