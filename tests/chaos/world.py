@@ -176,7 +176,10 @@ class World:
             timeout_s,
             ended=self.given_up,
         )
-        wait_until(self._drained(), "the pipeline is drained", timeout_s, ended=self.given_up)
+        try:
+            wait_until(self._drained(), "the pipeline is drained", timeout_s, ended=self.given_up)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self._lag()}") from None
 
     def given_up(self) -> str | None:
         """A process that dies as often as it is started."""
@@ -301,14 +304,24 @@ class World:
 
     def _fenced(self) -> bool:
         """The newest fence of each partition stands at its end."""
+        return not self._behind()
+
+    def _behind(self) -> dict[tuple[str, int], tuple[int, int]]:
+        """(stored, end) of each partition whose newest fence does not stand at its end."""
         fences = {
             (topic, partition): offset + 1
             for topic, partition, offset in self.rows(
                 "SELECT topic, partition, argMax(last_offset, stored_at) FROM ingest_offsets GROUP BY topic, partition"
             )
         }
-        return all(
-            fences.get((topic.name, partition), 0) == high
+        ends = {
+            (topic.name, partition): high
             for topic in TOPICS
             for partition, (_, high) in watermarks(kafka_at(self.bootstrap), topic.name).items()
-        )
+        }
+        return {place: (fences.get(place, 0), high) for place, high in ends.items() if fences.get(place, 0) != high}
+
+    def _lag(self) -> str:
+        """What is not where it should be, and how everybody says they are."""
+        health = {name: process.health() for name, process in self._running.items()}
+        return f"computed: {self._computed()}; not stored to the end: {self._behind()}; health: {health}"

@@ -184,7 +184,8 @@ def _read(demo: Demo, registry: SchemaRegistry, client: Client) -> Replay:
         ),
         cache=records(
             "SELECT window, token_id, toUnixTimestamp64Micro(ts) AS ts_us, toFloat64(price_now) AS price_now, "
-            "toFloat64(price_then) AS price_then, move_pp, abs_move_pp, score FROM movers_cache FINAL"
+            "toFloat64(price_then) AS price_then, move_pp, abs_move_pp, score, volume_24h_usd "
+            "FROM movers_cache FINAL"
         ),
         alerts=[dataclasses.asdict(a) for a in alerts.values()],
         stored_alerts=client.query_df("SELECT toString(event_id) AS event_id FROM alerts FINAL"),
@@ -274,7 +275,7 @@ def test_stored_movers_are_moves(replay: Replay) -> None:
         assert round(float(row["price_then"]) * 1e6) == window["price_then_ppm"]
         assert row["move_pp"] == window["move_pp"]
         assert row["abs_move_pp"] == abs(window["move_pp"])
-        assert row["score"] == pytest.approx(abs(window["move_pp"]) * np.log1p(VOLUME_USD), rel=0.02)
+        assert row["score"] == pytest.approx(abs(window["move_pp"]) * np.log1p(row["volume_24h_usd"]))
 
 
 def test_every_alert_follows_from_the_written_rule(replay: Replay) -> None:
