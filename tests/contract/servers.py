@@ -1,0 +1,97 @@
+"""Which servers the contracts are asked of: ours always, others where they are named or can be started.
+
+`CONTRACT_KAFKA=host:port`, `CONTRACT_REGISTRY=http://host:port` and `CONTRACT_CLICKHOUSE=http://user:password@host:port`
+name servers of somebody's. Where a Docker engine answers, Redpanda and ClickHouse are started; where none does, those
+tests are skipped, unless `MOVERS_REQUIRE_DOCKER=1` says that this must not happen.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from pydantic import SecretStr
+
+from kernel.settings import ClickHouseSettings, KafkaSettings
+
+SERVERS = ("ours", "named", "container")
+REDPANDA = os.environ.get("REDPANDA_IMAGE", "docker.redpanda.com/redpandadata/redpanda:v25.2.4")
+CLICKHOUSE = os.environ.get("CLICKHOUSE_IMAGE", "clickhouse/clickhouse-server:25.8")
+
+
+def named(variable: str) -> str:
+    """The server that a variable names; skips where it names none."""
+    server = os.environ.get(variable, "")
+    if not server:
+        pytest.skip(f"{variable} names no server")
+    return server
+
+
+def kafka_named() -> KafkaSettings:
+    """Somebody's Kafka."""
+    return KafkaSettings(kafka_bootstrap_servers=named("CONTRACT_KAFKA"))
+
+
+def warehouse_at(url: str) -> ClickHouseSettings:
+    """Settings of a ClickHouse from its address."""
+    parts = urlsplit(url)
+    return ClickHouseSettings(
+        clickhouse_host=parts.hostname or "127.0.0.1",
+        clickhouse_port=parts.port or 8123,
+        clickhouse_user=parts.username or "default",
+        clickhouse_password=SecretStr(parts.password or ""),
+    )
+
+
+@contextmanager
+def redpanda() -> Iterator[tuple[str, str]]:
+    """A Redpanda in a container: its bootstrap servers and its registry's address."""
+    _require_docker()
+    from testcontainers.kafka import RedpandaContainer
+
+    with _container(lambda: RedpandaContainer(REDPANDA)) as running:
+        yield running.get_bootstrap_server(), running.get_schema_registry_address()
+
+
+@contextmanager
+def clickhouse() -> Iterator[ClickHouseSettings]:
+    """A ClickHouse in a container."""
+    _require_docker()
+    from testcontainers.clickhouse import ClickHouseContainer
+
+    with _container(lambda: ClickHouseContainer(CLICKHOUSE, port=8123, username="test", password="test")) as running:
+        host, port = running.get_container_host_ip(), running.get_exposed_port(8123)
+        yield warehouse_at(f"http://test:test@{host}:{port}")
+
+
+@contextmanager
+def _container(make: Callable[[], Any]) -> Iterator[Any]:
+    """A started container. The library warns of its own past; that is no fault of a test's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        running = make()
+        running.start()
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def _require_docker() -> None:
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        client = docker.from_env()
+        client.ping()
+        client.close()
+    except DockerException as error:
+        reason = f"no Docker engine answers ({error})"
+        if os.environ.get("MOVERS_REQUIRE_DOCKER") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
