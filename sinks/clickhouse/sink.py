@@ -314,7 +314,9 @@ class Sink:
         self._pending = self._takeover.finish_pending(positions)
         self._seen.restart(self._store.newest_ticks())
         self._reassigned = False
-        self._consumer.assign([TopicPartition(*place, offset) for place, offset in positions.offsets.items()])
+        places = [TopicPartition(*place, offset) for place, offset in positions.offsets.items()]
+        self._consumer.assign(places)
+        self._consumer.resume(places)  # a partition that was paused when it was taken away comes back paused
         log.info("positions_taken", partitions=len(positions.offsets))
 
     def _until_done(self, step: Callable[[], T]) -> T:
