@@ -1,11 +1,13 @@
 -- The state of each venue's feed: newest data stored, and what its collectors said last (worst shard counts).
--- Ticks are looked for in the last hour of data; the newest moment itself comes from the partition index, for free.
+-- Ticks are looked for in the last hour of data (its start in the table's order: ts alone would select whole days); the
+-- newest moment itself comes from the borders of the parts, for free.
 WITH
     newest AS
     (
         SELECT venue, max(ts) AS newest_ts, max(ts_received) AS newest_received
         FROM snapshots
         WHERE ts >= (SELECT max(ts) FROM snapshots) - INTERVAL 1 HOUR
+            AND toStartOfHour(ts) >= toStartOfHour((SELECT max(ts) FROM snapshots) - INTERVAL 1 HOUR)
         GROUP BY venue
     ),
     shards AS

@@ -47,14 +47,19 @@ SELECT owner, generation, argMax((number, ranges, skipped), number) FROM ingest_
 """
 # Known from the borders of the parts: nothing is read.
 _NEWEST_TS = "SELECT toUnixTimestamp64Micro(max(ts)) FROM snapshots"
+# ts alone selects days (partitions); only its hour, the first column of the order, selects within a day.
 _NEWEST_TICKS = """
+WITH fromUnixTimestamp64Micro(toInt64(%(floor)s), 'UTC') AS floor
 SELECT token_id, toUnixTimestamp64Micro(max(ts)) FROM snapshots
-WHERE ts >= fromUnixTimestamp64Micro(toInt64(%(floor)s)) GROUP BY token_id
+WHERE ts >= floor AND toStartOfHour(ts) >= toStartOfHour(floor) GROUP BY token_id
 """
-# The range of ts selects partitions and hours, the list of tokens selects granules within an hour.
+# The list of tokens selects granules within an hour.
 _STORED_TICKS = """
+WITH
+    fromUnixTimestamp64Micro(toInt64(%(first)s), 'UTC') AS first,
+    fromUnixTimestamp64Micro(toInt64(%(last)s), 'UTC') AS last
 SELECT token_id, toUnixTimestamp64Micro(ts) FROM snapshots
-WHERE ts >= fromUnixTimestamp64Micro(toInt64(%(first)s)) AND ts <= fromUnixTimestamp64Micro(toInt64(%(last)s))
+WHERE ts >= first AND ts <= last AND toStartOfHour(ts) BETWEEN toStartOfHour(first) AND toStartOfHour(last)
   AND token_id IN %(tokens)s AND toUnixTimestamp64Micro(ts) IN %(times)s
 """
 _OWN_INSERTS = "movers-sink "
