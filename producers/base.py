@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -247,11 +247,16 @@ class Streaming:
     audited: int
 
 
+TradedSince = Callable[[int, Errand], Awaitable[tuple[list[str], int]]]
+"""Which markets have traded since an instant, by their names for `Feed.hot`; and the instant of the newest trade."""
+
+
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """A venue put together. Without `streaming` it is polled only."""
+    """A venue put together. Without `streaming` it is polled only; `traded_since` may then say what has moved."""
 
     venue: str
     feed: Feed
     reader: Reader
     streaming: Streaming | None = None
+    traded_since: TradedSince | None = None

@@ -86,6 +86,15 @@ class Continuity:
             self._unopened[name] = None
             self._suspects.pop(name, None)
 
+    def lost(self, names: Iterable[str]) -> None:
+        """Their connection is gone. They are asked for again when it is back; until then nothing is due."""
+        for name in names:
+            token = self.tokens.get(name)
+            if token is not None:
+                token.opened, token.suspect_s, token.redriven_s = False, None, None
+            for kept in (self._unopened, self._suspects, self._doubted):
+                kept.pop(name, None)
+
     def met(self, name: str, now_s: float) -> None:
         """A token is told of by connections that tell of all: it needs no opening book."""
         token = self.tokens.get(name)

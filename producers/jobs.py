@@ -12,7 +12,7 @@ from kernel.dead_letters import BadInputLimit
 from kernel.errors import PermanentError, TooMuchBadInputError, TransientError
 from kernel.logs import get_logger
 from kernel.settings import CollectorSettings
-from producers.base import Collector, Errand, Page, Received
+from producers.base import Collector, Errand, Page, Received, TradedSince
 from producers.before import Before
 from producers.feed_state import GAP_PROMISES, SWEEP, Change, FeedState
 from producers.intake import Intake, Tally
@@ -31,7 +31,7 @@ from schemas.words import FeedWord
 
 log = get_logger(__name__)
 
-CRAWL, HOT = "sync_markets", "hot"
+CRAWL, HOT, TRADES = "sync_markets", "hot", "trades"
 SAY_EVERY_S = 60.0
 """Wall seconds after which the state is said again: who was killed said nothing."""
 
@@ -45,6 +45,7 @@ _IDLE_S = 0.2
 _LOOKUPS_A_CRAWL = 2_000
 _LOOKUP_TRIES = 3
 _NAMED_IN_A_STATUS = 500
+_TRADES_EVERY_S = 2.0
 _RESCUED_A_SWEEP = 20_000
 _SAMPLE = 200
 
@@ -85,6 +86,7 @@ class Jobs:
         self._rhythm = Rhythm(settings.collector_price_interval)
         self._whole = {job: Wholeness() for job in (CRAWL, SWEEP)}
         self._unfound: Counter[str] = Counter()
+        self._traded_since, self._traded_us = collector.traded_since, 0
         self._absent_since_us: int | None = None
         self._said_s = clock.monotonic_s()
         self.streaming: StreamJobs | None = None
@@ -108,7 +110,8 @@ class Jobs:
         """The jobs that the settings ask for."""
         hot = [self.hot_polls()] if self._settings.collector_hot_markets else []
         streams = [] if self.streaming is None else [self.streaming.run()]
-        return [self.crawls(), self.sweeps(), *hot, *streams]
+        trades = [] if self._traded_since is None else [self.trade_polls(self._traded_since)]
+        return [self.crawls(), self.sweeps(), *hot, *streams, *trades]
 
     # ── the jobs, each for ever ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -147,6 +150,18 @@ class Jobs:
             else:
                 pause_s = self._retry_s(HOT)
             await self._clock.sleep(max(pause_s, self._least_pause_s()))
+
+    async def trade_polls(self, traded_since: TradedSince) -> None:
+        """Markets that have traded are read again within seconds: one call tells which, for all markets.
+
+        As streams, only of a venue whose time runs as ours.
+        """
+        while True:
+            if self.venue_clock.lockstep or self.venue_clock.pace != 1.0 or not len(self.tracked):
+                await self._clock.sleep(_IDLE_S)
+                continue
+            done = await self._attempt(TRADES, lambda: self.trade_poll(traded_since))
+            await self._clock.sleep(_TRADES_EVERY_S if done else self._retry_s(TRADES))
 
     async def close(self) -> None:
         """Says good-bye and closes the connections."""
@@ -197,6 +212,15 @@ class Jobs:
             self._take(page, tally)
             await asyncio.sleep(0)
         self._judge(tally, HOT)
+
+    async def trade_poll(self, traded_since: TradedSince) -> None:
+        """The rows of all markets that have traded since the poll before."""
+        errand = Errand("hot", self._rhythm.heartbeat_s)
+        traded, newest_us = await traded_since(self._traded_us or self._now_us(), errand)
+        async for page in self._feed.hot(traded, errand):
+            self.intake.take(page, Tally())
+            await asyncio.sleep(0)
+        self._traded_us = newest_us
 
     async def _look_up(self, ids: Sequence[str], tally: Tally) -> None:
         """Markets that a whole crawl did not meet: mostly closed since. Their last state goes out."""

@@ -48,7 +48,7 @@ def polymarket(settings: Settings, shard: Shard, witness: Witness, clock: Clock)
 
 
 def kalshi(settings: Settings, shard: Shard, witness: Witness, clock: Clock) -> Collector:
-    """Kalshi: one host for everything. It streams to those with a key only."""
+    """Kalshi: one host for everything. It streams to those with a key; to others its trades say what has moved."""
     own = settings.of(KalshiSettings)
     api = VenueHttp(own.kalshi_api_url, RateLimit(own.kalshi_requests_per_s / shard.of, clock), witness, clock)
     key = signer(own.kalshi_api_key.get_secret_value(), own.kalshi_private_key_file)
@@ -57,7 +57,8 @@ def kalshi(settings: Settings, shard: Shard, witness: Witness, clock: Clock) -> 
         sockets = KalshiSockets(own.kalshi_ws_url, key, clock.now_us)
         books, audited = own.kalshi_stream_books // shard.of, 500 // shard.of
         streaming = Streaming(sockets, own.kalshi_stream_connections, books, audited)
-    return Collector("kalshi", KalshiFeed(api, witness), KalshiReader(), streaming)
+    feed = KalshiFeed(api, witness)
+    return Collector("kalshi", feed, KalshiReader(), streaming, None if streaming else feed.traded_since)
 
 
 VENUES: Mapping[str, Venue] = {

@@ -226,7 +226,7 @@ class Streams:
         connection = self.connections[line.number]
         was_open, connection.reader = connection.reader is not None, None
         if not self._sockets.mirrored:
-            self.continuity.subscribed(connection.number, connection.tokens, self._clock.monotonic_s())
+            self.continuity.lost(connection.tokens)
         log.warning("stream_closed", connection=connection.number, reason=reason, status=status)
         if was_open and not (self._sockets.mirrored and self.opened):
             tokens = self.continuity.tokens if self._sockets.mirrored else connection.tokens

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
+from kernel.errors import BadMessageError
 from producers.base import Errand, Page, Witness
 from producers.client import Query, VenueHttp
+from producers.fields import refusal
 from producers.kalshi import wire
-from producers.kalshi.settings import EVENTS_PAGE, MARKETS_PAGE, MAX_PAGES, SERIES_EVERY, TICKERS_BATCH
+from producers.kalshi.settings import (
+    COMBO_PREFIX,
+    EVENTS_PAGE,
+    MARKETS_PAGE,
+    MAX_PAGES,
+    SERIES_EVERY,
+    TICKERS_BATCH,
+    TRADES_PAGE,
+    TRADES_PAGES,
+)
 from producers.listing import Paging, page_of, read_listing
+from schemas.units import US_PER_S
 
 _PAGING = Paging(rows_of=wire.rows_of, cursor_of=wire.cursor_of, cursor_parameter="cursor", max_pages=MAX_PAGES)
 
@@ -49,6 +61,31 @@ class KalshiFeed:
         """The same: a market row by ticker is whole."""
         async for page in self.hot(ids, errand):
             yield page
+
+    async def traded_since(self, since_us: int, errand: Errand) -> tuple[list[str], int]:
+        """Tickers that have traded since then, combos left out, and the instant of the newest trade.
+
+        One call covers all markets, so it says cheaply whose rows are worth reading again.
+        """
+        newest_us, found = since_us, dict[str, None]()
+        query: dict[str, str | int] = {"min_ts": since_us // US_PER_S, "limit": TRADES_PAGE}
+        for _ in range(TRADES_PAGES):
+            received, body = await self._api.get(wire.TRADES, query, errand)
+            page = page_of(_PAGING, self._witness, body, "trades", received)
+            for row in page.rows:
+                try:
+                    ticker, at_us = wire.trade(row)
+                except (BadMessageError, AttributeError) as error:
+                    self._witness.refused(refusal(error, row), received.channel)
+                    continue
+                newest_us = max(newest_us, at_us)
+                if at_us > since_us and not ticker.startswith(COMBO_PREFIX):
+                    found[ticker] = None
+            cursor = wire.cursor_of(body)
+            if not cursor:
+                break
+            query["cursor"] = cursor
+        return list(found), newest_us
 
     async def close(self) -> None:
         """Closes the connections."""

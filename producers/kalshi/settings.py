@@ -33,6 +33,10 @@ class KalshiSettings(Group):
 EVENTS_PAGE: Final = 200
 MARKETS_PAGE: Final = 1000
 
+TRADES_PAGE: Final = 1000
+TRADES_PAGES: Final = 3
+"""So many pages of trades are read at a time; the venue's mean of 41 a second fills one in 24 s."""
+
 TICKERS_BATCH: Final = 100
 """Tickers in one query: a ticker has about 30 characters, and the address should stay under 4 KB."""
 

@@ -30,12 +30,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from producers.fields import Row
+from producers.fields import Row, bad_row, instant_us, required_text
 from producers.kalshi.settings import COMBO_PREFIX
 
-SERIES, EVENTS, MARKETS = "/series", "/events", "/markets"
+SERIES, EVENTS, MARKETS, TRADES = "/series", "/events", "/markets", "/markets/trades"
 KINDS = {SERIES: "series", EVENTS: "events", MARKETS: "markets"}
-"""Paths that are read, and what their rows are."""
+"""Paths whose rows show markets, and what the rows are. Trades only say whose rows are worth reading again."""
 
 
 def rows_of(page: Any, key: str) -> list[Any] | None:
@@ -53,3 +53,18 @@ def cursor_of(page: Any) -> str | None:
 def is_combo(row: Row) -> bool:
     """Whether a row is a user-made combination of other markets."""
     return bool(row.get("mve_collection_ticker")) or str(row.get("ticker") or "").startswith(COMBO_PREFIX)
+
+
+def trade(row: Row) -> tuple[str, int]:
+    """Ticker and instant of a trade (`GET /markets/trades`; real, 2026-07-25):
+
+        {"ticker": "KXETH15M-26JUL250200-00", "created_time": "2026-07-25T05:51:39.54467Z", "count_fp": "12.61",
+         "yes_price_dollars": "0.3800", "no_price_dollars": "0.6200", "taker_outcome_side": "yes", "trade_id": "…"}
+
+    Raises:
+        BadMessageError: missing_field, bad_field, bad_time.
+    """
+    at_us = instant_us(row, "created_time")
+    if at_us is None:
+        raise bad_row("missing_field", "a trade without created_time", row)
+    return required_text(row, "ticker"), at_us

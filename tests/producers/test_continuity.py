@@ -83,6 +83,17 @@ def test_an_opening_book_that_is_late_is_asked_for_once_more_and_then_given_up()
     assert continuity.unserved(1, 2 * FIRST_BOOK_S) == ["b"]
 
 
+def test_while_their_connection_is_gone_no_opening_book_is_late() -> None:
+    continuity = opened("a", "b")
+    continuity.lost(["a", "b"])
+
+    assert remedies(continuity, 100.0) == []
+    assert continuity.unserved(1, 100.0) == []
+    continuity.subscribed(1, ["a", "b"], 100.0)
+    assert continuity.waits(["a"])
+    assert remedies(continuity, 100.0 + FIRST_BOOK_S) == [(1, "subscribe", ("a", "b"))]
+
+
 def test_a_doubt_subscribes_anew_but_not_again_and_again() -> None:
     continuity = opened("a")
     continuity.doubted("a", 1.0)

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from kernel.errors import TooMuchBadInputError
+from producers.kalshi.feed import KalshiFeed
 from schemas import topics
 from schemas.events import Market, Tick
 from schemas.units import US_PER_S, datetime_from_micros, event_id
@@ -101,6 +102,34 @@ def test_few_bad_rows_are_dead_lettered_and_many_stop_the_collector(bench: Bench
 
     with pytest.raises(TooMuchBadInputError, match="21 of the last 41"):
         perform(jobs, jobs.sweep)
+
+
+@pytest.mark.parametrize("bench", ["kalshi"], indirect=True)
+def test_without_a_key_the_trades_of_all_markets_say_whose_rows_to_read_again(bench: Bench) -> None:
+    rows = [kalshi_row("KXE-TRADED"), kalshi_row("KXE-QUIET")]
+    after = kalshi_row("KXE-TRADED", yes_bid_dollars="0.7000", yes_ask_dollars="0.7200")
+    lists = kalshi_venue(rows, {"KXE-TRADED": after})
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> Any:
+        if request.url.path != "/markets/trades":
+            return lists(request)
+        asked.append(request.url.params["min_ts"])
+        at = datetime_from_micros(bench.clock.now_us()).isoformat()
+        return {"cursor": "", "trades": [{"ticker": "KXE-TRADED", "created_time": at}]}
+
+    bench.answer = answer
+    jobs = bench.jobs("kalshi")
+    feed = KalshiFeed(bench.http(), bench.outbox)
+    perform(jobs, jobs.sweep)
+    before_us = jobs.venue_clock.now_us(bench.clock.now_us())
+    bench.clock.advance(2)
+    perform(jobs, lambda: jobs.trade_poll(lambda since_us, errand: feed.traded_since(before_us, errand)))
+
+    traded: list[Tick] = bench.published(topics.TICKS, "KALSHI:KXE-TRADED")
+    assert [(tick.source, tick.price_ppm) for tick in traded] == [("sweep", 410_000), ("hot", 710_000)]
+    assert len(bench.published(topics.TICKS, "KALSHI:KXE-QUIET")) == 1
+    assert asked == [str(before_us // US_PER_S)]
 
 
 # ── hot polls beside a sweep ─────────────────────────────────────────────────────────────────────────────────────────

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
 
 from kernel.clock import ManualClock
 from kernel.errors import TransientError
-from producers.base import Page
+from producers.base import Errand, Page
 from producers.kalshi.feed import KalshiFeed
 from producers.kalshi.settings import SERIES_EVERY, TICKERS_BATCH
+from schemas.units import micros_from_iso
 from tests.producers.witnesses import SWEEP, Memory, venue
 
 
@@ -94,3 +97,32 @@ def test_an_answer_without_the_list_is_refused_and_ends_the_sweep() -> None:
         walk(lambda _: httpx.Response(200, json={"error": "odd"}), memory, "sweep", ids=[])
 
     assert [reason for reason, _ in memory.refusals] == ["bad_page"]
+
+
+def test_trades_say_which_markets_have_moved_since_and_a_broken_one_costs_no_other(shared_dir: Path) -> None:
+    real = json.loads((shared_dir / "fixtures" / "kalshi" / "current_trades_page_2026-07.json").read_text())["trades"]
+    instants = sorted(micros_from_iso(row["created_time"]) for row in real)
+    combo = {"ticker": "KXMVESPORTS-1", "created_time": real[0]["created_time"]}
+    asked: list[dict[str, str]] = []
+
+    def trades(request: httpx.Request) -> httpx.Response:
+        asked.append(dict(request.url.params))
+        rows = [*real, combo, {"ticker": "KXA"}, 7] if "cursor" not in request.url.params else []
+        return httpx.Response(200, json={"cursor": "" if asked[1:] else "more", "trades": rows})
+
+    async def ask() -> tuple[list[str], int]:
+        feed = KalshiFeed(venue(trades, memory, ManualClock()), memory)
+        try:
+            return await feed.traded_since(instants[len(instants) // 2], Errand("hot"))
+        finally:
+            await feed.close()
+
+    memory = Memory()
+    tickers, newest_us = asyncio.run(ask())
+
+    later = {row["ticker"] for row in real if micros_from_iso(row["created_time"]) > instants[len(instants) // 2]}
+    assert set(tickers) == later
+    assert len(tickers) == len(later)
+    assert newest_us == instants[-1]
+    assert [reason for reason, _ in memory.refusals] == ["missing_field", "unmappable"]
+    assert [query.get("cursor") for query in asked] == [None, "more"]
