@@ -40,6 +40,9 @@ EASY_RULES = {"ALERT_THRESHOLD_PP": "3", "MIN_VOLUME_24H": "0", "MAX_SPREAD_PP":
 NOT_AT_ONCE = {"alert_acks", "alert_grades"}
 """Tables that a few minutes of running need not fill: a person's clicks, and what became of an alert."""
 
+THE_WORLD = {"simulator"}
+"""Not restarted: its tape would begin anew, two hours back, and no venue's time does that."""
+
 
 class Failed(Exception):
     """Something the check looked for did not hold."""
@@ -65,13 +68,13 @@ class Check:
         self._data_move()
         self._say("moving data in every table")
         self._dashboard_answers()
-        for service in sorted(self._running()):
+        for service in sorted(self._running() - THE_WORLD):
             self._restart(service)
         self._await("rows in every table, after the restarts", self._no_table_is_empty, DATA_TIMEOUT_S)
         self._data_move()
         self._dashboard_answers()
         self._nothing_was_refused()
-        self._say("every service was restarted, and data move on")
+        self._say("every service but the simulated venues was restarted, and data move on")
 
     # ── what is looked at ────────────────────────────────────────────────────────────────────────────────────────────
 
