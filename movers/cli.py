@@ -102,7 +102,9 @@ def simulate(context: typer.Context) -> None:
 @app.command(epilog="Example: movers produce polymarket --shard 2/4")
 def produce(
     venue: Annotated[str, typer.Argument(help="polymarket or kalshi")],
-    category: Annotated[str, typer.Option(help="Only the markets of one of our categories.")] = "",
+    category: Annotated[
+        str, typer.Option(help="Only the markets of these of our categories, separated by commas.")
+    ] = "",
     shard: Annotated[str, typer.Option(metavar="N/OF", help="Only one of so many equal parts, e.g. 2/4.")] = "",
 ) -> None:
     """Collect one venue's markets and prices, or a part of them beside other such processes."""

@@ -18,14 +18,14 @@ _OF = re.compile(r"([1-9]\d{0,2})/([1-9]\d{0,2})")
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A part of a venue: all of it, one category, or a numbered part of either.
+    """A part of a venue: all of it, some categories, or a numbered part of either.
 
     A market belongs to the part that its id hashes to, so parts stay the same over restarts, machines and time, and
     parts 1/n to n/n hold every market once.
 
     Args:
         venue: the venue.
-        category: one of our categories; empty for all.
+        category: one of our categories, or several joined by a plus sign; empty for all.
         number: which part, from 1.
         of: how many parts.
     """
@@ -37,13 +37,15 @@ class Shard:
 
     @classmethod
     def parse(cls, venue: str, category: str = "", part: str = "") -> Shard:
-        """From what a user says: `--category sports --shard 2/4`.
+        """From what a user says: `--category sports --shard 2/4`, `--category politics,world`.
 
         Raises:
             UserError: no such category, or no such part.
         """
-        if category and category not in CATEGORIES:
-            raise UserError(f"unknown category {category}; known: {', '.join(CATEGORIES)}")
+        named = {word.strip() for word in category.split(",")} if category else set()
+        if unknown := sorted(named - set(CATEGORIES)):
+            raise UserError(f"unknown category {unknown[0]}; known: {', '.join(CATEGORIES)}")
+        category = "+".join(word for word in CATEGORIES if word in named)
         if not part:
             return cls(venue, category)
         found = _OF.fullmatch(part)
@@ -53,7 +55,7 @@ class Shard:
 
     @property
     def label(self) -> str:
-        """Its name within the venue, as in `feed.status`: all, sports, 2of4, sports-2of4."""
+        """Its name within the venue, as in `feed.status`: all, sports, politics+world, 2of4, sports-2of4."""
         part = f"{self.number}of{self.of}" if self.of > 1 else ""
         return "-".join(filter(None, (self.category, part))) or "all"
 
@@ -64,7 +66,7 @@ class Shard:
 
     def owns(self, market_id: str, category: str) -> bool:
         """Whether a market is in it. `category` is empty while not known: then it is in no category's part."""
-        if self.category and category != self.category:
+        if self.category and category not in self.category.split("+"):
             return False
         return self.of == 1 or zlib.crc32(market_id.encode()) % self.of == self.number - 1
 
@@ -81,7 +83,11 @@ def uncovered(labels: Sequence[str]) -> list[str]:
     for label in dict.fromkeys(labels):
         category, _, part = label.rpartition("-") if re.search(r"\d+of\d+$", label) else (label, "", "")
         number, _, of = part.partition("of")
-        groups.setdefault("" if category == "all" else category, set()).add((int(number or 1), int(of or 1)))
+        place = (int(number or 1), int(of or 1))
+        for word in [""] if category in ("", "all") else category.split("+"):
+            parts = groups.setdefault(word, set())
+            problems += [f"{word} is in two parts"] if place in parts else []
+            parts.add(place)
     if "" in groups and len(groups) > 1:
         problems.append(f"{', '.join(sorted(filter(None, groups)))} overlap with the whole")
     elif "" not in groups and groups:

@@ -31,6 +31,18 @@ def test_the_categories_hold_every_market_once_whose_category_is_known() -> None
     assert not any(part.owns("V:a", "") for part in parts)
 
 
+def test_several_categories_in_one_part_hold_the_markets_of_each_and_no_other() -> None:
+    parts = [Shard.parse("v", "politics,elections,world"), Shard.parse("v", "sports")]
+    rest = Shard.parse("v", ",".join(c for c in CATEGORIES if not any(part.owns("V:a", c) for part in parts)))
+
+    assert [sum(part.owns("V:a", c) for part in (*parts, rest)) for c in CATEGORIES] == [1] * len(CATEGORIES)
+    assert uncovered([part.label for part in (*parts, rest)]) == []
+    assert uncovered([part.label for part in (*parts, rest, Shard.parse("v", "world,other"))]) == [
+        "world is in two parts",
+        "other is in two parts",
+    ]
+
+
 def test_a_market_stays_in_its_part_over_versions_and_machines() -> None:
     ids = ("POLY:0xabc", "KALSHI:KXNFL-1", "POLY:0xdef", "KALSHI:KXBTC")
 
@@ -52,6 +64,7 @@ def test_parts_are_about_equal() -> None:
         ("", "2/4", "2of4", "polymarket-2of4"),
         ("sports", "", "sports", "polymarket-sports"),
         ("sports", "2/4", "sports-2of4", "polymarket-sports-2of4"),
+        ("world, politics", "", "politics+world", "polymarket-politics+world"),
         ("", "1/1", "all", "polymarket"),
     ],
 )
@@ -65,6 +78,7 @@ def test_a_part_has_a_name_of_its_own(category: str, part: str, label: str, name
     ("category", "part", "said"),
     [
         ("sport", "", "unknown category sport; known: politics"),
+        ("sports,sport", "", "unknown category sport; known: politics"),
         ("", "5/4", "no such shard: 5/4; written as 2/4"),
         ("", "0/4", "no such shard: 0/4"),
         ("", "2of4", "no such shard: 2of4"),
