@@ -24,6 +24,8 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/checks.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/python -m pytest -q tests/compose tests/ops -m "not stack and not browser"
 
 # With an engine: brings docker-compose.yml up (DEMO=1: simulated venues; SHARDED=1: collectors by category).
