@@ -324,14 +324,18 @@ def config(as_json: JsonFlag = False) -> None:
 
 
 @app.command(epilog="Example: movers doctor")
-def doctor() -> None:
-    """Check what this machine and the running parts can do; exit 1 when something is wrong."""
+def doctor(as_json: JsonFlag = False) -> None:
+    """Show in one table what is well, what is not, and the fix; exit 1 when something is wrong."""
+    from movers import console
     from movers.doctor import examine
 
     findings = examine(_settings())
-    for finding in findings:
-        typer.echo(f"{'ok ' if finding.ok else 'BAD'}  {finding.subject:<18} {finding.detail}")
-    if not all(finding.ok for finding in findings):
+    rows = [
+        {"part": each.part, "state": "well" if each.well else "NOT WELL", "found": each.found, "fix": each.fix}
+        for each in findings
+    ]
+    console.print_rows(rows, as_json=as_json)
+    if not all(each.well for each in findings):
         raise typer.Exit(1)
 
 

