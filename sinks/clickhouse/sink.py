@@ -34,6 +34,7 @@ from sinks.clickhouse.insert import insert_batch
 from sinks.clickhouse.log_ends import TopicFacts, Topics
 from sinks.clickhouse.pending import Pending
 from sinks.clickhouse.ranking import Ranking
+from sinks.clickhouse.room import Room
 from sinks.clickhouse.seen import SeenTicks
 from sinks.clickhouse.store import Store
 from sinks.clickhouse.takeover import Takeover
@@ -107,6 +108,8 @@ class Sink:
         self._ranking = Ranking(self._store, settings.rules)
         self._grading = Grading(self._store)
         self._seen = SeenTicks()
+        self._room = Room(self._store)
+        process.add_facts(self._room.facts)
         self._topics = Topics(self._kafka, [t.name for t in TOPICS])
         self._takeover = Takeover(self._store, self._reader, self._dead_letters, self._kafka)
         self._consumer = self._new_consumer()
@@ -148,6 +151,7 @@ class Sink:
             self._until_done(self._take_positions)
             return
         self._process.beat()
+        self._room.look()
         batch = self._until_done(lambda: self._reader.read(self._expected(messages)))
         if batch.offsets:
             self._store_batch(batch)

@@ -58,6 +58,11 @@ def test_a_full_disk_is_told_and_loses_no_row(stand: Stand, small_disk: Path) ->
     assert_stored_once(stand, ticks[:2_400])
     sink = stand.sinks[-1]
 
+    # 200 MiB are little from the start on: that is told before anything fails.
+    assert sink.health()["store_disk_low"] is True
+    assert 0 < sink.health()["store_free_mib"] < 200
+    assert '"event": "store_disk_low"' in stand.log_text()
+
     ballast = small_disk / "ballast"
     with ballast.open("wb") as file:
         file.write(b"\0" * (shutil.disk_usage(small_disk).free - (64 << 10)))
