@@ -50,7 +50,7 @@ from schemas.topics import TICKS
 
 WARM_S = 10.0
 VENUE = "polymarket"
-TURNS_A_S = 100
+TURNS_A_S = 50
 """The sender sends what is due so many times a second."""
 
 
@@ -89,12 +89,14 @@ def change(number: int, turn: int, at_ms: int) -> str:
 # ── the sender ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def send(port: int, rate: int, burst: int) -> None:
-    """Serves sockets until SIGTERM; then says how much it sent. Every tenth second it sends `burst` frames at once."""
+async def send(port: int, markets: int, rate: int, burst: int) -> None:
+    """Serves sockets until SIGTERM; then says how much it sent. Every tenth second it sends `burst` frames at once.
+
+    It begins when all markets are subscribed, and writes its frames by itself: it must cost less than what it measures.
+    """
     numbers: dict[ServerConnection, list[int]] = {}
-    turns: dict[int, int] = {}
     sent = 0
-    stop = asyncio.Event()
+    stop, begin = asyncio.Event(), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
 
     async def connected(socket: ServerConnection) -> None:
@@ -105,36 +107,43 @@ async def send(port: int, rate: int, burst: int) -> None:
                 await socket.send("PONG")
                 continue
             found = [int(name) - 10**76 for name in json.loads(text)["assets_ids"]]
-            mine += found
             await socket.send(json.dumps([book(number, time.time_ns() // 1_000_000) for number in found]))
             sent += 1
+            mine += found
+            if sum(map(len, numbers.values())) >= markets:
+                begin.set()
 
     async def flow() -> None:
         nonlocal sent
-        began_s, place, planned, bursts = time.monotonic(), 0, 0, 0
+        await begin.wait()
+        began_s, place, planned, bursts, turns = time.monotonic(), 0, 0, 0, [0] * markets
+        sockets = list(numbers)
         while not stop.is_set():
             await asyncio.sleep(1 / TURNS_A_S)
-            sockets = [socket for socket, mine in numbers.items() if mine]
             passed_s = time.monotonic() - began_s
-            if burst and passed_s // 10 > bursts:
-                bursts += 1
+            bursts = int(passed_s // 10) if burst else 0
             due = int(passed_s * rate) + bursts * burst - planned
             planned += due
             at_ms = time.time_ns() // 1_000_000
-            for _ in range(due if sockets else 0):
+            for _ in range(due):
                 place += 1
                 socket = sockets[place % len(sockets)]
-                mine = numbers[socket]
-                number = mine[place // len(sockets) % len(mine)]
-                turn = turns[number] = turns.get(number, -1) + 1
-                await socket.send(change(number, turn, at_ms))
+                number = numbers[socket][place // len(sockets) % len(numbers[socket])]
+                socket.transport.write(text_frame(change(number, turns[number], at_ms).encode()))
+                turns[number] += 1
                 sent += 1
 
     async with serve(connected, "127.0.0.1", port, compression=None, max_queue=None, ping_interval=None):
         flowing = asyncio.create_task(flow())
         await stop.wait()
+        begin.set()
         await flowing
     print(sent, flush=True)
+
+
+def text_frame(body: bytes) -> bytes:
+    """A whole text message of a server, 126 to 65,535 bytes (RFC 6455, 5.2)."""
+    return b"\x81\x7e" + len(body).to_bytes(2) + body
 
 
 # ── the collector ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -313,7 +322,7 @@ def _whole(place: Place, reader: PolymarketFrames, frames: Sequence[bytes], mark
 def main(arguments: list[str]) -> int:
     """Runs both, prints, writes `bench/results/feeds.json`."""
     if arguments[:1] == ["send"]:
-        asyncio.run(send(*(int(argument) for argument in arguments[1:4])))
+        asyncio.run(send(*(int(argument) for argument in arguments[1:5])))
         return 0
     parser = argparse.ArgumentParser(prog="bench feeds", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--markets", type=int, default=110_000)
@@ -324,7 +333,8 @@ def main(arguments: list[str]) -> int:
     with stack() as place:
         limits = ceiling(place)
         port = free_port()
-        command = [sys.executable, "-m", "bench", "feeds", "send", str(port), str(options.rate), str(options.burst)]
+        command = [sys.executable, "-m", "bench", "feeds", "send"]
+        command += [str(number) for number in (port, options.markets, options.rate, options.burst)]
         sender = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             url = f"ws://127.0.0.1:{port}/ws/market"

@@ -169,6 +169,8 @@ def _cover(settings: Settings) -> str:
     newest: dict[tuple[str, str], FeedStatus] = {}
     for message in read_to_end(settings.kafka, FEED_STATUS.name):
         status = codec.decode(message.value())
+        if "/" in status.shard:  # of one stream connection of a collector
+            continue
         before = newest.get((status.venue, status.shard))
         if before is None or before.ts_received_us <= status.ts_received_us:
             newest[status.venue, status.shard] = status

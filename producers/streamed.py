@@ -87,6 +87,7 @@ class Streamed:
         self._newest_us: dict[str, int] = {}
         self._batches: dict[int, tuple[str, Batch]] = {}
         self._batch_numbers: dict[str, int] = {}
+        self._begun: set[int] = set()
         self._counted = 0
         self._left_out: dict[str, int] = {}
         self.streams: Streams
@@ -213,8 +214,14 @@ class Streamed:
 
     def changed(self, connection: Connection, reason: str) -> None:
         """A connection came, went or was refused."""
-        word: FeedWord = "connected" if connection.reader is not None else "degraded"
-        self._tell(f"stream-{connection.number}", word, reason, None, ())
+        name = f"stream-{connection.number}"
+        if connection.reader is None:
+            self._tell(name, "degraded", reason, None, ())
+            return
+        if connection.number not in self._begun:
+            self._begun.add(connection.number)
+            self._tell(name, "gap_closed", "a process before this one may have left a gap open", None, ())
+        self._tell(name, "connected", reason, None, ())
 
     # ── in between ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ class Streaming:
 
     run: Collecting
     ports: dict[str, int]
+    started_us: int
     ledger: list[dict[str, Any]] = field(default_factory=list)
 
     def health(self, venue: str) -> dict[str, Any]:
@@ -89,8 +91,9 @@ def streaming(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "KALSHI_STREAM_BOOKS": "20",
     }
     run = Collecting(stack, simulator, folder, settings)
+    started_us = time.time_ns() // 1_000
     collectors = {venue: run.start(venue) for venue in PREFIXES}
-    streams = Streaming(run, {venue: port for venue, (_, port) in collectors.items()})
+    streams = Streaming(run, {venue: port for venue, (_, port) in collectors.items()}, started_us)
     try:
         _misbehave(streams)
         for collector, _ in collectors.values():
@@ -209,3 +212,14 @@ def test_raw_frames_are_kept_in_batches_that_give_every_frame_back(streaming: St
     for connection in {message.connection_id for message in batches}:
         numbers = [message.sequence for message in batches if message.connection_id == connection]
         assert sorted(numbers) == list(range(len(numbers)))
+
+
+@pytest.mark.parametrize("venue", PREFIXES)
+def test_ticks_and_streamed_ticks_begin_soon_after_the_start(streaming: Streaming, venue: str) -> None:
+    ticks = streaming.ticks(venue)
+    first_s = (min(tick.ts_received_us for tick in ticks) - streaming.started_us) / US_PER_S
+    streamed_s = (min(t.ts_received_us for t in ticks if t.source == "stream") - streaming.started_us) / US_PER_S
+
+    print(f"{venue}: first tick {first_s:.1f} s after the start of the process, first streamed {streamed_s:.1f} s")
+    assert first_s < 15  # 5 on a machine of one's own
+    assert streamed_s < 30  # 10
