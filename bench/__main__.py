@@ -4,6 +4,7 @@
     python -m bench processing                            the processors beside a bare loop doing the same job
     python -m bench signal_quality                        how well alerts find jumps (only when asked for)
     python -m bench feeds [--markets 110000]              from a streamed frame to Kafka's ack (only when asked for)
+    python -m bench store [--markets 1000]                bytes of a stored tick, by column (only when asked for)
     python -m bench                                       the first two
 
 Prints tables, and JSON under bench/results/.
@@ -13,10 +14,10 @@ from __future__ import annotations
 
 import sys
 
-from bench import feeds, pipeline, processing, signal_quality
+from bench import feeds, pipeline, processing, signal_quality, store
 
 PARTS = {"pipeline": pipeline.main, "processing": processing.main}
-ON_DEMAND = {"signal_quality": signal_quality.main, "feeds": feeds.main}
+ON_DEMAND = {"signal_quality": signal_quality.main, "feeds": feeds.main, "store": store.main}
 
 
 def main(arguments: list[str]) -> int:
