@@ -36,6 +36,8 @@ COMMANDS = [
     ("record",),
     ("replay",),
     ("compile",),
+    ("backtest",),
+    ("track-record",),
     ("hash-password",),
 ]
 
