@@ -85,6 +85,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "spread_pp": _NUMBER,
         "is_settling": _FLAG,
         "across_gap": _FLAG,
+        "no_move": _TEXT,
     },
     "market_bars": {
         "ts": _TIME,

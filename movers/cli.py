@@ -253,7 +253,10 @@ def alerts_tail(
 
 @app.command(epilog="Example: movers backtest --tape week.csv.gz --rules mine.toml --html week.html")
 def backtest(
-    tape: Annotated[Path, typer.Option(metavar="PATH", help="Tape, or CSV ts,market,price[,bid,ask,size_usd].")],
+    tape: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Tape, or CSV ts,market,price[,bid,ask,size_usd]; none: the store."),
+    ] = None,
     from_: Annotated[str | None, typer.Option("--from", metavar="TIME", help="First moment that counts.")] = None,
     to: Annotated[str | None, typer.Option(metavar="TIME", help="Last moment.")] = None,
     rules: Annotated[Path | None, typer.Option(metavar="FILE", help="Alert rules, TOML or JSON.")] = None,
@@ -264,17 +267,13 @@ def backtest(
     html_file: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with charts.")] = None,
     volume: Annotated[float, typer.Option(min=0, help="24 h volume in USD where the tape tells none.")] = 100_000.0,
 ) -> None:
-    """Try the alert rules on a tape: the same analytics, as fast as it goes."""
-    from movers.backtest import page, run, tapes
+    """Try the alert rules on a tape, or on what is stored: the same analytics, as fast as it goes."""
+    from movers.backtest import page, run, stored, tapes
 
-    options = run.Options(
-        recording=tapes.read(tape, volume),
-        from_us=run.option_instant(from_, "--from"),
-        to_us=run.option_instant(to, "--to"),
-        rules=rules,
-        labels=labels,
-    )
-    outcome = run.run(_settings().rules, options)
+    tree, from_us, to_us = _settings(), run.option_instant(from_, "--from"), run.option_instant(to, "--to")
+    recording = stored.read(tree.clickhouse, from_us, to_us) if tape is None else tapes.read(tape, volume)
+    options = run.Options(recording=recording, from_us=from_us, to_us=to_us, rules=rules, labels=labels)
+    outcome = run.run(tree.rules, options)
     if json_file is not None:
         json_file.write_bytes(outcome.as_json() + b"\n")
     if html_file is not None:

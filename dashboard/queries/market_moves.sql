@@ -10,6 +10,7 @@ SELECT
     window_volume_usd,
     toFloat64(spread) * 100 AS spread_pp,
     is_settling,
-    computed_across_gap AS across_gap
+    computed_across_gap AS across_gap,
+    no_move
 FROM movers_latest FINAL
 WHERE token_id = {token_id:String}

@@ -139,16 +139,30 @@ def _numbers(context: Context, market: Any, moves: pd.DataFrame) -> None:
         st.caption(":material/flag: The price runs to its end as the market ends: settling.")
 
 
+_NO_MOVE = {
+    "in_gap": "The feed was silent at the start of this window: nobody knows the price then.",
+    "no_price": "The market had no price at the start of this window.",
+    "basis_changed": "Then and now are not alike: one is the middle of the quote, the other the last trade.",
+    "no_price_now": "The market has no price now.",
+}
+
+
+def _why_no_move(move: Any) -> str:
+    """Why a window has no move, in words."""
+    if move is not None and move["no_move"] in _NO_MOVE:
+        return _NO_MOVE[move["no_move"]]
+    return f"History covers {formats.span(0 if move is None else int(move['coverage_s']))}"
+
+
 def _move_metric(name: str, window_s: int, move: Any) -> None:
     if move is None or formats.is_missing(move["move_pp"]):
-        covered = 0 if move is None else int(move["coverage_s"])
         st.metric(
             f"Move {name}",
             formats.DASH,
             border=True,
             width=_METRIC_WIDTH,
             height="stretch",
-            help=f"History covers {formats.span(covered)}",
+            help=_why_no_move(move),
         )
         return
     gap = "The feed had a gap in this window." if move["across_gap"] else None

@@ -56,7 +56,7 @@ MOVERS_LATEST = Table(
         "window", "token_id", "market_id", "venue", "ts", "ts_received", "price_now", "price_then", "ts_then",
         "move_pp", "abs_move_pp", "score", "coverage_s", "price_basis", "spread", "volume_24h_usd",
         "window_volume_usd", "window_trades", "market_status", "seconds_to_close", "step_pp", "is_settling",
-        "computed_across_gap",
+        "computed_across_gap", "no_move", "reference", "onset_ts",
     ),
 )  # fmt: skip
 ALERTS = Table(
@@ -143,6 +143,7 @@ def _move_row(move: Move, window: WindowMove) -> Row:
         None if window.move_pp is None else abs(window.move_pp), window.score, window.coverage_s, move.price_basis,
         _price(move.spread_ppm), move.volume_24h_usd, window.volume_usd, window.trades, move.market_status,
         move.seconds_to_close, move.step_pp, move.is_settling, window.computed_across_gap,
+        window.no_move or "", _price(window.reference_ppm), window.onset_us,
     )  # fmt: skip
 
 

@@ -1,0 +1,77 @@
+"""What the store has kept, as ticks: a tape of one's own markets, without a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kernel.clickhouse import connect
+from kernel.errors import UserError
+from kernel.settings import ClickHouseSettings
+from movers.backtest.tapes import Recording
+from schemas.events import Tick
+from schemas.units import event_id
+
+_COLUMNS = """
+    toUnixTimestamp64Micro(ts) AS ts_us, toString(market_id) AS market, token_id, toString(venue) AS venue_name,
+    toInt64(price * 1000000) AS price_ppm, toString(price_basis) AS basis, toInt64(bid * 1000000) AS bid_ppm,
+    toInt64(ask * 1000000) AS ask_ppm, toInt64(last * 1000000) AS last_ppm, volume_24h_usd, volume_total_usd,
+    volume_total_contracts, trades, toString(market_status) AS status
+"""
+_SPAN = """
+FROM snapshots
+WHERE (isNull({from_us:Nullable(Int64)}) OR ts >= fromUnixTimestamp64Micro(assumeNotNull({from_us:Nullable(Int64)})))
+  AND (isNull({to_us:Nullable(Int64)}) OR ts <= fromUnixTimestamp64Micro(assumeNotNull({to_us:Nullable(Int64)})))
+"""
+_TICKS = f"SELECT {_COLUMNS} {_SPAN} ORDER BY ts, token_id"
+_INSTANTS = f"SELECT DISTINCT toUnixTimestamp64Micro(toStartOfSecond(ts)) {_SPAN}"
+
+
+def read(settings: ClickHouseSettings, from_us: int | None, to_us: int | None) -> Recording:
+    """The ticks of a span, or of all that is kept.
+
+    Raises:
+        UserError: nothing is kept of that span.
+    """
+    span = {"from_us": from_us, "to_us": to_us}
+    client = connect(settings, client_name="backtest", role="read")
+    instants = [at for (at,) in client.query(_INSTANTS, parameters=span).result_rows]
+    if not instants:
+        client.close()
+        raise UserError("the store keeps no ticks of that time")
+
+    def ticks() -> Iterator[Tick]:
+        try:
+            with client.query_rows_stream(_TICKS, parameters=span) as rows:
+                names = rows.source.column_names
+                for row in rows:
+                    yield _tick(dict(zip(names, row, strict=True)))
+        finally:
+            client.close()
+
+    return Recording(ticks(), instants, [])
+
+
+def _tick(row: Mapping[str, Any]) -> Tick:
+    return Tick(
+        event_id=event_id(row["market"], row["ts_us"]),
+        venue=row["venue_name"],
+        market_id=row["market"],
+        token_id=row["token_id"],
+        ts_event_us=row["ts_us"],
+        ts_received_us=row["ts_us"],
+        ts_event_basis="venue",
+        source="stream",
+        bid_ppm=row["bid_ppm"],
+        ask_ppm=row["ask_ppm"],
+        last_ppm=row["last_ppm"],
+        price_ppm=row["price_ppm"],
+        price_basis=row["basis"],
+        volume_24h_usd=row["volume_24h_usd"],
+        volume_total_usd=row["volume_total_usd"],
+        volume_total_contracts=row["volume_total_contracts"],
+        trades=row["trades"],
+        market_status=row["status"],
+        heartbeat_s=0,
+        flags=(),
+    )

@@ -1,0 +1,5 @@
+"""A store for what the backtest reads from it."""
+
+from tests.sinks.conftest import database, registry, stack_dir, store, warehouse, warehouse_port
+
+__all__ = ["database", "registry", "stack_dir", "store", "warehouse", "warehouse_port"]
