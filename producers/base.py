@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from kernel.clock import Clock
 from kernel.errors import BadMessageError
+from kernel.settings import Group, Settings
 from producers.facts import Facts
 from producers.fields import Row
+from producers.shards import Shard
 from producers.ticks import Moment, Shown
 from schemas import words
 from schemas.events import Market
@@ -260,3 +263,15 @@ class Collector:
     reader: Reader
     streaming: Streaming | None = None
     traded_since: TradedSince | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """What a venue brings: its group of settings, how its rows are read, and how it is put together.
+
+    The parts of one division share the venue's pace; so must those who divide it by category.
+    """
+
+    settings: type[Group]
+    reader: Callable[[], Reader]
+    collector: Callable[[Settings, Shard, Witness, Clock], Collector]

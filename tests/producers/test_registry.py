@@ -10,7 +10,7 @@ import pytest
 from producers.registry import VENUES
 from schemas import topics
 
-PARTS = {"README.md", "wire.py", "mapper.py", "feed.py", "reader.py", "settings.py", "__init__.py"}
+PARTS = {"README.md", "wire.py", "mapper.py", "feed.py", "reader.py", "venue.py", "settings.py", "__init__.py"}
 
 
 def test_each_registered_venue_has_its_folder_and_each_folder_is_registered(repo_dir: Path) -> None:
