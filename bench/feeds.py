@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from statistics import quantiles
 from typing import Any
 
 import psutil
@@ -30,7 +31,7 @@ from kernel import metrics
 from kernel.clock import SystemClock
 from kernel.settings import KafkaSettings
 from movers.local.ports import free_port
-from producers.facts import Facts
+from producers.facts import Facts, Top
 from producers.limits import RateLimit
 from producers.line import Line
 from producers.outbox import Outbox
@@ -168,12 +169,16 @@ def tracked_markets(count: int) -> Tracked:
 
 
 class Counting(Streamed):
-    """Counts frames too."""
+    """Counts frames too, and keeps how long each that moved a top was on its way to us."""
 
     seen = 0
+    ways_ms: list[float]
 
-    def told(self, connection: Any, body: bytes, facts: Facts) -> None:
+    def told(self, connection: Connection, body: bytes, facts: Facts) -> None:
         self.seen += 1
+        for fact in facts.facts:
+            if isinstance(fact, Top) and not fact.opening:
+                self.ways_ms.append((connection.data_us - fact.ts_us) / 1_000)
         super().told(connection, body, facts)
 
 
@@ -189,6 +194,7 @@ async def collect(
     listener = Counting(
         shard, sockets, tracked, venue_clock, outbox, clock, lambda: 60, lambda *_: None, lambda _: None
     )
+    listener.ways_ms = []
     connections = -(-markets // TOKENS_A_SOCKET)
     streams = listener.streams = Streams(sockets, listener, clock, connections=connections, places=0)
     outbox.warm_up()
@@ -202,12 +208,14 @@ async def collect(
         await asyncio.sleep(WARM_S)
         before, cpu, frames, ticks = _buckets(), own.cpu_times(), listener.seen, listener.ticks
         memory = [own.memory_info().rss]
+        listener.ways_ms.clear()
         began_s = time.monotonic()
         while time.monotonic() - began_s < seconds:
             await asyncio.sleep(1.0)
             memory.append(own.memory_info().rss)
         took_s = time.monotonic() - began_s
         after, spent, last_frames, last_ticks = _buckets(), own.cpu_times(), listener.seen, listener.ticks
+        ways_ms = quantiles(listener.ways_ms, n=100)
         stop_sender()
         await asyncio.sleep(3.0)
     finally:
@@ -222,6 +230,9 @@ async def collect(
         "frames_per_s": round(read / took_s),
         "ticks_per_s": round((last_ticks - ticks) / took_s),
         "cpu_us_per_frame": round(cpu_s / read * 1e6, 1),
+        "took_s": round(took_s, 1),
+        "sent_to_read_p50_ms": round(ways_ms[49], 1),
+        "sent_to_read_p99_ms": round(ways_ms[98], 1),
         "ack_p50_ms": _quantile(lag, 0.5),
         "ack_p99_ms": _quantile(lag, 0.99),
         "rss_mb_first": memory[0] // 2**20,

@@ -25,6 +25,7 @@ FROZEN_TOKENS_OF_A_FROZEN_LINE: Final = 3
 
 _REDRIVE_EVERY_S: Final = 15.0
 _TRUSTED_S: Final = 600.0
+_MOST_DOUBTS: Final = 6
 
 ALL_LINES: Final = 0
 """The line of a token that every connection tells of."""
@@ -47,6 +48,8 @@ class Token:
     """When it was last subscribed anew because of a doubt. A doubt soon after it calls for a new connection."""
     trusted_s: float = 0.0
     """Until then the witness is not believed: it was wrong."""
+    doubts: int = 0
+    """How often the stream has contradicted itself. Each time makes us wait twice as long for the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +83,14 @@ class Continuity:
     def subscribed(self, line: int, tokens: Iterable[str], now_s: float, *, redriven: bool = False) -> None:
         """Asked for on a connection: an opening book is due for each. `redriven`: because of a doubt."""
         for name in tokens:
-            before = self.tokens.get(name)
-            trusted_s = before.trusted_s if before else 0.0
-            self.tokens[name] = Token(line, now_s, redriven_s=now_s if redriven else None, trusted_s=trusted_s)
+            before = self.tokens.get(name) or Token(line, now_s)
+            self.tokens[name] = Token(
+                line,
+                now_s,
+                redriven_s=now_s if redriven else None,
+                trusted_s=before.trusted_s,
+                doubts=before.doubts,
+            )
             self._unopened[name] = None
             self._suspects.pop(name, None)
 
@@ -126,7 +134,11 @@ class Continuity:
     def doubted(self, name: str, now_s: float) -> None:
         """The stream contradicts itself about a token: something was missed."""
         token = self.tokens.get(name)
-        if token and (token.redriven_s is None or now_s - token.redriven_s >= _REDRIVE_EVERY_S):
+        if token is None or name in self._doubted:
+            return
+        rest_s = _REDRIVE_EVERY_S * 2.0 ** min(token.doubts, _MOST_DOUBTS)
+        if token.redriven_s is None or now_s - token.redriven_s >= rest_s:
+            token.doubts += 1
             self._doubted[name] = None
 
     def reopened(self, name: str, now_s: float, *, changed: bool) -> None:

@@ -105,6 +105,19 @@ def test_a_doubt_subscribes_anew_but_not_again_and_again() -> None:
     assert remedies(continuity, 3.0) == []
 
 
+def test_a_token_that_is_doubted_after_every_cure_is_left_alone_for_longer_and_longer() -> None:
+    continuity, now_s, cures = opened("a"), 1.0, 0
+    for _ in range(3_600):  # an hour in which each frame contradicts the book
+        now_s += 1.0
+        continuity.doubted("a", now_s)
+        for redrive in continuity.due(now_s):
+            cures += 1
+            continuity.subscribed(redrive.line, redrive.tokens, now_s, redriven=True)
+            continuity.heard("a", now_s, opening=True)
+
+    assert 4 <= cures <= 12
+
+
 def test_what_is_not_followed_is_not_judged() -> None:
     continuity = opened("a")
     continuity.unsubscribed(["a"])
