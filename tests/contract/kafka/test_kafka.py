@@ -79,11 +79,15 @@ def test_what_was_acknowledged_comes_back_in_order_with_key_and_headers(kafka: K
 def test_a_topic_keeps_the_settings_it_was_made_with(admin: AdminClient, topic: str) -> None:
     resource = ConfigResource(ResourceType.TOPIC, topic)
 
-    config = admin.describe_configs([resource])[resource].result(30)
+    def kept() -> bool:
+        config = admin.describe_configs([resource])[resource].result(30)
+        return (
+            config["retention.ms"].value == str(3 * DAY_MS)
+            and config["cleanup.policy"].value == "delete"
+            and config["max.message.bytes"].value == str(16 << 20)
+        )
 
-    assert config["retention.ms"].value == str(3 * DAY_MS)
-    assert config["cleanup.policy"].value == "delete"
-    assert config["max.message.bytes"].value == str(16 << 20)
+    wait_until(kept, "the settings are there")
 
 
 def test_a_message_of_fifteen_mebibytes_is_taken(kafka: KafkaSettings, topic: str) -> None:
