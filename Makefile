@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo up test chaos check bench setup lock clean compose compose-check
+.PHONY: demo up test test-cluster chaos check bench setup lock clean compose compose-check
 
 demo: $(READY)
 	@$(BIN)/python -m movers demo $(ARGS)
@@ -14,6 +14,9 @@ up: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-cluster: $(READY)
+	MOVERS_CLUSTER=1 $(BIN)/python -m pytest tests/cluster -s $(ARGS)
 
 chaos: $(READY)
 	@$(BIN)/python -m tests.chaos $(ARGS)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import RuleSettings
-from simulator.tape import Line
 from tests.chaos.ledger import Verdict, audit
 from tests.chaos.trouble import Trouble, live_through
 from tests.chaos.world import RULE, World
@@ -44,7 +43,7 @@ def bad_day(
             reason = world.given_up()
             assert reason is None, reason
         world.settle()
-        outcome = Outcome(_audited(world, lines), sum(world.killed.values()), seed)
+        outcome = Outcome(audited(world), sum(world.killed.values()), seed)
     finally:
         world.close()
     for line in outcome.verdict.details():
@@ -54,11 +53,12 @@ def bad_day(
     return outcome
 
 
-def _audited(world: World, lines: list[Line]) -> Verdict:
+def audited(world: World) -> Verdict:
+    """The audit of a world that has settled."""
     registry = SchemaRegistry(world.registry.url)
     rules = RuleSettings(**{name.lower(): value for name, value in RULE.items()})
     try:
         until_us: dict[str, int] = world.venues.ask("status")["venue_now_us"]
-        return audit(lines, until_us, world.bootstrap, registry, world.rows, rules)
+        return audit(world.lines, until_us, world.bootstrap, registry, world.rows, rules)
     finally:
         registry.close()

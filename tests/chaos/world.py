@@ -22,6 +22,7 @@ from schemas.topics import CATALOGUE, TICKS, VENUES
 from simulator.tape import Line, write_tape
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.sink import TOPICS
+from tests.stack.cluster import KafkaCluster
 from tests.stack.link import Link
 from tests.stack.processes import KafkaProcess, MoversProcess, ServiceProcess, SimulatorProcess, kafka_at
 from tests.stack.waiting import wait_until
@@ -45,16 +46,26 @@ class World:
     """Everything that runs. `close` ends it."""
 
     def __init__(
-        self, folder: Path, lines: list[Line], *, store_dir: Path | None = None, pause_s: float = 0.05
+        self,
+        folder: Path,
+        lines: list[Line],
+        *,
+        store_dir: Path | None = None,
+        pause_s: float = 0.05,
+        cluster: KafkaCluster | None = None,
     ) -> None:
+        """Starts what is not ours to test. With a `cluster`, Kafka is that, and there is no line before it."""
         self.folder = folder
+        self.lines = lines
         folder.mkdir(parents=True, exist_ok=True)
         self._store_dir = store_dir or folder / "store"
         tape = folder / "made.tape.gz"
         write_tape(tape, lines)
         kafka_port, self._store_port = free_port(), free_port()
         self.kafka_line, self.store_line = Link(kafka_port), Link(self._store_port)
-        self.kafka = KafkaProcess(folder / "node", reached_at=self.kafka_line.port, port=kafka_port)
+        self.cluster = cluster
+        if cluster is None:
+            self.kafka = KafkaProcess(folder / "node", reached_at=self.kafka_line.port, port=kafka_port)
         self.registry = ServiceProcess.start("movers.local.registry.service", folder / "registry")
         self.store = self._start_store()
         self.venues = SimulatorProcess.start(folder / "venues.log", "--tape", str(tape), "--lockstep")
@@ -73,7 +84,7 @@ class World:
     @property
     def bootstrap(self) -> str:
         """Kafka, not through the line."""
-        return self.kafka.bootstrap
+        return self.kafka.bootstrap if self.cluster is None else self.cluster.bootstrap
 
     @property
     def names(self) -> list[str]:
@@ -143,6 +154,19 @@ class World:
         with self._lock:
             self._paused.discard(name)
 
+    def add_replica(self, name: str) -> None:
+        """A second process of a role, with state of its own, in the same group."""
+        role = self._roles[name]
+        own = {"STATE_DIR": str(self.folder / "state" / f"{name} 2")}
+        self._replica = MoversProcess.start(
+            *role.command, log=self.folder / f"{name} 2.log", settings={**role.settings, **own}, cwd=self.folder
+        )
+        wait_until(lambda: self._replica.healthy, f"the second {name} works", 90, ended=self._replica.ended)
+
+    def drop_replica(self, name: str) -> None:
+        """Ends the second process of a role in order."""
+        assert self._replica.terminate(60) == 0, f"{name}: {self._replica.said[-800:]}"
+
     def wait(self, seconds: float) -> None:
         """A part of the bad day passes."""
         self._over.wait(seconds)
@@ -200,8 +224,9 @@ class World:
         self.registry.kill()
         self.kafka_line.close()
         self.store_line.close()
-        self.kafka.kill()
-        self.kafka.stop()
+        if self.cluster is None:
+            self.kafka.kill()
+            self.kafka.stop()
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -216,7 +241,8 @@ class World:
         return bool(found[0][0] == status["markets"][venue])
 
     def _set_up(self) -> None:
-        create_topics(kafka_at(self.bootstrap, PARTITIONS))
+        settings = kafka_at(self.bootstrap, PARTITIONS)
+        create_topics(settings if self.cluster is None else settings.model_copy(update={"kafka_replication": 3}))
         registry = SchemaRegistry(self.registry.url)
         registry.register(CATALOGUE)
         registry.close()
@@ -227,7 +253,8 @@ class World:
 
     def _all_roles(self, pause_s: float) -> dict[str, Role]:
         everybody = {
-            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self.kafka_line.port}",
+            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap if self.cluster else f"127.0.0.1:{self.kafka_line.port}",
+            "KAFKA_REPLICATION": "3" if self.cluster else "1",
             "SCHEMA_REGISTRY_URL": self.registry.url,
             "CLICKHOUSE_PORT": str(self.store_line.port),
             "CLICKHOUSE_DATABASE": "movers",

@@ -65,6 +65,7 @@ class LocalKafka:
         self.port = port
         self.controller_port = controller_port
         self.heap_mb = heap_mb
+        self.cluster_id = _cluster_id()
         self._java_home = java_home
         self._doors = {f"DOOR{number}": door for number, door in enumerate(doors)}
         self._java: Path | None = None
@@ -224,7 +225,7 @@ class LocalKafka:
 
     def _format(self) -> None:
         command = [*self._java_command(), "kafka.tools.StorageTool", "format"]
-        arguments = ["--cluster-id", _cluster_id(), "--config", str(self.properties_file), "--ignore-formatted"]
+        arguments = ["--cluster-id", self.cluster_id, "--config", str(self.properties_file), "--ignore-formatted"]
         for user, password in {u: p for door in self._doors.values() for u, p in door.users.items()}.items():
             arguments += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]"]
         done = subprocess.run(
