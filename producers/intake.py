@@ -49,8 +49,6 @@ class Tally:
     left_out: Counter[str] = field(default_factory=Counter)
     markets: set[str] = field(default_factory=set)
     """Markets that were shown."""
-    newest_us: int = 0
-    """As of when the newest page was."""
 
 
 class Intake:
@@ -77,7 +75,6 @@ class Intake:
         shown = catalog.show(self._reader, page, moment, self._tracked.last_shown)
         learnt = self._learnt(page, shown, moment)
         self._account(page, shown, learnt, tally)
-        tally.newest_us = max(tally.newest_us, moment.as_of_us)
         for market in learnt.events:
             if self._shard.owns(market.market_id, market.category) and self._tracked.changed(market):
                 self._out.market(market)
