@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
@@ -162,10 +162,6 @@ class Tracked:
         """Our category of a market; empty while its metadata is not known."""
         known = self._known.get(market_id)
         return known.category if known else ""
-
-    def markets(self) -> Iterator[Known]:
-        """All that is held. Not while markets are learnt."""
-        return iter(self._known.values())
 
     # ── metadata ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
