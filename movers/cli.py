@@ -309,7 +309,10 @@ def status(as_json: JsonFlag = False) -> None:
         raise UserError("no stack is running here; start one with `movers demo` or `movers up`")
     rows: list[dict[str, Any]] = state["processes"]
     console.print_rows(rows, as_json=as_json)
-    if not all(row["healthy"] for row in rows):
+    disk = state["disk"]
+    if disk["room"] != "enough":
+        typer.echo(f"disk: {disk['room']}, {disk['free_mib']} MiB free at {disk['folder']}", err=True)
+    if disk["room"] != "enough" or not all(row["healthy"] for row in rows):
         raise typer.Exit(1)
 
 

@@ -122,6 +122,8 @@ def _processes(settings: Settings) -> str:
     if state is None:
         return f"none of a one-machine stack under {settings.process.movers_home}"
     unwell = [row["name"] for row in state["processes"] if not row["healthy"]]
+    if state["disk"]["room"] != "enough":
+        unwell.append("disk")
     if unwell:
         raise MoversError(f"unhealthy: {', '.join(unwell)}")
     return f"all {len(state['processes'])} healthy"

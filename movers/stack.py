@@ -33,7 +33,7 @@ from movers.local.broker.node import LocalKafka
 from movers.local.folders import FolderLock, prepare_folder
 from movers.local.ports import accepts
 from movers.settings import load
-from movers.supervisor import Child, ChildSpec, Supervisor
+from movers.supervisor import ChildSpec, Supervisor
 from processors.registry import PROCESSORS
 from schemas.topics import CATALOGUE, VENUES
 from sinks.clickhouse.migrate import migrate
@@ -303,18 +303,13 @@ class Stack:
                 "created": me.create_time(),
                 "profile": self._options.profile,
                 "env": self._environment,
-                "processes": [*self._supervisor.status(), self._disk_status()],
+                "processes": self._supervisor.status(),
+                "disk": {"room": self._disk.room, "free_mib": self._disk.free_mib, "folder": str(self._data)},
             }
             draft = path.with_suffix(".tmp")
             draft.write_text(json.dumps(state, indent=1), "utf-8")
             draft.replace(path)
             await asyncio.sleep(_LOOK_EVERY_S)
-
-    def _disk_status(self) -> dict[str, Any]:
-        """The disk's line in the words of the processes'."""
-        where = f"{self._disk.free_mib} MiB free at {self._data}"
-        empty = dict.fromkeys(Child(ChildSpec(name="", argv=(), ready=bool)).status())
-        return {**empty, "name": "disk", "healthy": self._disk.room == "enough", "address": where, "restarts": 0}
 
     def _step(self, text: str) -> None:
         self._say(f"[{time.monotonic() - self._began_s:5.1f} s] {text}")

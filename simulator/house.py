@@ -27,6 +27,9 @@ from simulator.tape import VENUES, Close, Line, Market, Quote, Settle, Trade
 
 HOUR_US: Final = 3_600 * US_PER_S
 NEWS_PER_EVENT_HOUR: Final = 0.12
+_USD_OF_BUSY: Final = 10.0
+"""Dollars traded for a market's share of the bustle: two thirds of the markets that trade reach 10,000 a day, which is
+what a mover needs by default."""
 RUN_UP_US: Final = 15 * 60 * US_PER_S  # how long before the end a price runs to its result
 Truth = Callable[[dict[str, Any]], None]
 
@@ -133,7 +136,8 @@ class _VenueHouse:
         chance = min(0.995, max(0.004, chance))
         thin = rng.random() < 0.18
         trade_chance = rng.choice((0.0, 0.03)) if thin else 0.35
-        volume = 0.0 if not trade_chance else rng.lognormvariate(9.5, 2.0) * (0.02 if thin else 1.0)
+        busy = 0.0 if not trade_chance else rng.lognormvariate(9.5, 2.0) * (0.02 if thin else 1.0)
+        volume = _USD_OF_BUSY * busy
         tick_ppm = round(market.tick * PPM)
         score = math.log(chance) if market.exclusive else math.log(chance / (1 - chance))
         traded_ppm = min(PPM - tick_ppm, max(tick_ppm, int(chance * PPM) // tick_ppm * tick_ppm))
@@ -144,7 +148,7 @@ class _VenueHouse:
             rng.randint(6, 30) if thin else rng.choice((1, 1, 1, 2, 2, 3, 5)),
             thin,
             trade_chance,
-            rng.uniform(40, 120) if thin else min(60.0, max(4.0, 25 * (60_000 / (volume + 2_000)) ** 0.35)),
+            rng.uniform(40, 120) if thin else min(60.0, max(4.0, 25 * (60_000 / (busy + 2_000)) ** 0.35)),
             volume,
             volume * rng.uniform(0.02, 0.6),
             stepped_us=at_us,
