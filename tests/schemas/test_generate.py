@@ -99,6 +99,6 @@ def test_spoiled_bytes_are_read_as_fastavro_reads_them_or_not_at_all(topic: Topi
 def test_a_field_of_a_wrong_type_is_left_to_the_reference(topic: Topic) -> None:
     ours = interpreted(topic)
     for field in fields(topic.event):
-        wrong = {f.name: object() if f.name == field.name else "" for f in fields(topic.event)}
+        wrong: dict[str, Any] = {f.name: object() if f.name == field.name else "" for f in fields(topic.event)}
         with pytest.raises((AttributeError, TypeError, ValueError)):
-            ours.encode(topic.event(**wrong))  # type: ignore[arg-type]
+            ours.encode(topic.event(**wrong))
