@@ -27,14 +27,14 @@ from processors import analytics_app
 from processors.analytics.windows import WindowPlan
 from processors.quix import run
 from processors.rules_file import rules_in_force
-from processors.step import Processor, Remembered, Result, Stage, Step
+from processors.step import Processor, Remembered, Result, Stage, Step, Work
 from processors.titles import UNKNOWN, Title
 from schemas.codec import Codec
 from schemas.events import Move, Tick
 from schemas.topics import ALERTS, BARS, MOVES, TICKS
 
 STAGES = {
-    "moves": Stage(name="moves", input=TICKS, outputs=(MOVES,), state_keys=("head", "body")),
+    "moves": Stage(name="moves", input=TICKS, outputs=(MOVES,), state_keys=("head", "body"), seldom=("body",)),
     "bars": Stage(name="bars", input=TICKS, outputs=(BARS,), state_keys=("bar",)),
     "alerts": Stage(name="alerts", input=MOVES, outputs=(ALERTS,), state_keys=("episodes",)),
     "all": analytics_app.STAGE,
@@ -60,13 +60,13 @@ def make_step(part: str, registry: SchemaRegistry, tree: Settings) -> Step:
 
     def bar_step(value: bytes, remembered: Remembered) -> Result:
         tick = ticks.decode(value)
-        outputs, bar = barred(tick, *remembered)
-        return Result(tick, outputs, (bar,))
+        outputs, bar, due_us = barred(tick, *remembered)
+        return Result(tick, outputs, (bar,), due_us=due_us)
 
     def alert_step(value: bytes, remembered: Remembered) -> Result:
         move = moves.decode(value)
-        outputs, episodes = alerted(move, *remembered)
-        return Result(move, outputs, (episodes,))
+        outputs, episodes, due_us = alerted(move, *remembered)
+        return Result(move, outputs, (episodes,), due_us=due_us)
 
     return {"moves": move_step, "bars": bar_step, "alerts": alert_step}[part]
 
@@ -123,8 +123,8 @@ def main(part: str, number: str, *bare: str) -> None:
         print(json.dumps(bare_loop(STAGES[part], step, tree.kafka.kafka_bootstrap_servers)))
         return
 
-    def start(registry: SchemaRegistry, tree: Settings, process: Process, until_end: ExitStack) -> Step:
-        return make_step(part, registry, tree)
+    def start(registry: SchemaRegistry, tree: Settings, process: Process, until_end: ExitStack) -> Work:
+        return Work(make_step(part, registry, tree))
 
     stage = replace(STAGES[part], name=f"bench-{part}-{number}")
     run(Processor(stage=stage, start=start), tree)

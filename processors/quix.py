@@ -1,25 +1,20 @@
 """How every processor of ours runs on Quix Streams: one application, one step, one input, any number of outputs.
 
 Facts (quixstreams 3.28.1): `Application.topic()` talks to the broker; `run()` installs signal handlers, so it belongs
-to the main thread; an exception that the error callback swallows keeps earlier state writes and commits the offset,
-so the step comes first and the state is written last; a message that its deserialiser refuses stores no offset, so
-values travel as bytes and are decoded in the step.
+to the main thread; what a checkpoint does, in order: flush sinks, produce changelogs, flush the producer, commit
+offsets, write RocksDB.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Message
 from quixstreams.checkpointing.exceptions import CheckpointConsumerCommitError, CheckpointProducerTimeout
 from quixstreams.kafka.configuration import ConnectionConfig
 from quixstreams.kafka.exceptions import KafkaBrokerUnavailableError, KafkaProducerDeliveryError
-from quixstreams.models import Row
-from quixstreams.models.serializers import SerializationContext, Serializer
-from quixstreams.state import State
 from quixstreams.state.exceptions import ChangelogTopicPartitionNotAssigned, InvalidStoreChangelogOffset
 from quixstreams.state.rocksdb import RocksDBOptions
 
@@ -33,8 +28,9 @@ from kernel.process import Process, living
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import KafkaSettings, Settings
 from processors.log_watch import Log, LogWatch, grow, look
+from processors.memory import Memory, Open, Publish
 from processors.quix_inside import ProcessorApplication, says_log_was_cut
-from processors.step import Output, Processor, Result, Stage, Step, guarded
+from processors.step import Processor, Result, Stage, Work, guarded
 from schemas.units import US_PER_MS, US_PER_S
 
 log = get_logger(__name__)
@@ -47,18 +43,17 @@ _SESSION_MS = 6000
 _BLOCK_CACHE_BYTES = 64 << 20
 _NEWEST_STEP_US = US_PER_S // 10
 
-Headers = Iterable[tuple[str, bytes]] | None
-
 
 class Worker:
-    """Runs a stage's step on each message and keeps the books: state, metrics, dead letters."""
+    """Runs a stage's step on each message and keeps the books: memory, metrics, dead letters."""
 
     def __init__(
-        self, stage: Stage, step: Step, dead_letters: DeadLetters, limit: BadInputLimit, process: Process, clock: Clock
+        self, stage: Stage, work: Work, dead_letters: DeadLetters, limit: BadInputLimit, process: Process, clock: Clock
     ) -> None:
+        self.stage = stage
+        self.on_time = work.on_time
+        self._step = work.step
         self._process = process
-        self._stage = stage
-        self._step = step
         self._dead_letters = dead_letters
         self._clock = clock
         self._limit = limit
@@ -67,41 +62,33 @@ class Worker:
         self._late = BAD_INPUT.labels(stage.name, "late")
         self._venues: dict[str, _VenueBooks] = {}
 
-    def process(self, value: bytes, key: bytes, timestamp: int, _headers: Headers, state: State) -> tuple[Output, ...]:
-        """The function that Quix calls: reads the market's state, runs the step, writes the state last."""
-        names = self._stage.state_keys
-        before = tuple([state.get_bytes(name) for name in names])
-        result = guarded(self._step, key, value, before, timestamp * US_PER_MS)
-        for name, old, new in zip(names, before, result.remember, strict=True):
-            if new == old:
-                continue
-            if new is None:
-                state.delete(name)
-            else:
-                state.set_bytes(name, new)
-        self._note(result)
-        for topic, _ in result.outputs:
-            self._published[topic].inc()
-        return result.outputs
-
-    def on_error(self, error: Exception, row: Row | None, _logger: logging.Logger) -> bool:
-        """Files a bad message and goes on; anything else stops the process.
+    def take(self, message: Message, memory: Memory, open_state: Open, publish: Publish) -> None:
+        """Runs the step on a message, publishes what it makes and remembers what it says; a bad message is filed.
 
         Raises:
             TooMuchBadInputError: the share of bad messages passed the limit.
+            MoversError: the environment failed; the message may well be fine.
         """
-        if not isinstance(error, BadMessageError) or row is None:
-            log.error("processing_failed", stage=self._stage.name, error=repr(error))
-            return False
-        venue = dict(row.headers or ()).get("venue", b"").decode(errors="replace")
-        self._dead_letters.put([Refused(row.topic, row.partition, row.offset, venue, error)])
-        self._limit.saw(1, bad=1)
-        return True
-
-    def on_done(self, _topic: str, _partition: int, _offset: int) -> None:
-        """One message is behind us, well or badly."""
+        key, headers = message.key() or b"", message.headers() or []
+        published_ms = message.timestamp()[1]
+        try:
+            before = memory.recall(key, open_state, published_ms)
+            result = guarded(self._step, key, message.value(), before, published_ms * US_PER_MS)
+        except BadMessageError as error:
+            self._refuse(message, error)
+        else:
+            publish(key, result.outputs, headers, published_ms)
+            for topic, _ in result.outputs:
+                self._published[topic].inc()
+            memory.keep(key, result, headers, published_ms)
+            self._note(result)
         self._messages.inc()
         self._process.beat()
+
+    def _refuse(self, message: Message, error: BadMessageError) -> None:
+        venue = dict(message.headers() or ()).get("venue", b"").decode(errors="replace")
+        self._dead_letters.put([Refused(message.topic(), message.partition(), message.offset(), venue, error)])
+        self._limit.saw(1, bad=1)
 
     def _note(self, result: Result) -> None:
         self._limit.saw(1, bad=0)
@@ -110,7 +97,7 @@ class Worker:
         event = result.event
         books = self._venues.get(event.venue)
         if books is None:
-            books = self._venues[event.venue] = _VenueBooks(self._stage.name, event.venue)
+            books = self._venues[event.venue] = _VenueBooks(self.stage.name, event.venue)
         books.observe((self._clock.now_us() - event.ts_received_us) / US_PER_S)
         if event.ts_event_us > books.newest_us + _NEWEST_STEP_US:
             books.newest_us = event.ts_event_us
@@ -126,13 +113,6 @@ class _VenueBooks:
         self.observe = LAG.labels(stage, venue).observe
         self.newest = NEWEST_EVENT.labels(stage, venue)
         self.newest_us = 0
-
-
-class _OutputValue(Serializer):  # type: ignore[misc]  # Quix ships no types
-    """The value of an `Output`."""
-
-    def __call__(self, value: Output, ctx: SerializationContext) -> bytes:
-        return value[1]
 
 
 def build(stage: Stage, worker: Worker, settings: Settings, process: Process, begun: Log) -> ProcessorApplication:
@@ -162,14 +142,8 @@ def build(stage: Stage, worker: Worker, settings: Settings, process: Process, be
         processing_guarantee="at-least-once",
         producer_extra_config=dict(PRODUCER_CONFIG),
         consumer_extra_config=_consumer_config(group, settings, process),
-        on_processing_error=worker.on_error,
-        on_message_processed=worker.on_done,
     )
-    app.stage = stage.name
-    source = app.topic(stage.input.name, value_deserializer="bytes", value_serializer="bytes")
-    targets = {topic.name: app.topic(topic.name, value_serializer=_OutputValue()) for topic in stage.outputs}
-    made = app.dataframe(source).apply(worker.process, stateful=True, expand=True, metadata=True)
-    made.to_topic(lambda output, _key, _timestamp, _headers: targets[output[0]])
+    app.prepare(worker, app.topic(stage.input.name, value_deserializer="bytes", value_serializer="bytes"))
     return app
 
 
@@ -193,10 +167,10 @@ def run(processor: Processor, settings: Settings) -> None:
     with living(f"process-{stage.name}", settings.process) as process, ExitStack() as until_end:
         registry = SchemaRegistry.of(settings.kafka)
         until_end.callback(registry.close)
-        step = processor.start(registry, settings, process, until_end)
+        work = processor.start(registry, settings, process, until_end)
         letters = DeadLetters(settings.kafka, registry, stage.name, SystemClock())
         limit = BadInputLimit(settings.process.max_bad_share)
-        worker = Worker(stage, step, letters, limit, process, SystemClock())
+        worker = Worker(stage, work, letters, limit, process, SystemClock())
         _Life(stage, worker, settings, process).live()
 
 

@@ -2,28 +2,40 @@
 
 `tests/processors/test_quix_inside.py` fails when the library is another one, so that this is read again first.
 
-Quix takes a group's committed offsets as they are. They can be wrong in three ways, and each ended badly: below the
-first message that Kafka still has (Quix refuses to start, for ever, or throws the state away), beyond the last one
-(Kafka came back without its newest data; the client starts at the very beginning), and none at all.
+**Batches.** Quix takes one message at a time through a chain of closures, and keeps its state in a transaction that
+is asked for each value: some 80 us a message. Here up to `BATCH` messages that have come are taken at once, states are
+kept in a `Memory`, and written when a checkpoint begins: it flushes sinks first, so ours is one. All else stays Quix's:
+groups and assignment, recovery, changelogs, the order of a checkpoint.
+
+**Offsets.** Quix takes a group's committed offsets as they are. They can be wrong in three ways, and each ended badly:
+below the first message that Kafka still has (Quix refuses to start, for ever, or throws the state away), beyond the
+last one (Kafka came back without its newest data; the client starts at the very beginning), and none at all.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
 from quixstreams import Application
 from quixstreams.kafka.exceptions import KafkaConsumerException
+from quixstreams.models import Topic
+from quixstreams.sinks.base import BaseSink
+from quixstreams.state.manager import DEFAULT_STATE_STORE_NAME
 
 from kernel.logs import get_logger
 from kernel.metrics import LOST
+from processors.memory import OFTEN, Headers, Memory, Open, Publish
+from processors.step import OnTime, Output, Stage
 
 log = get_logger(__name__)
 
 QUIX_VERSION = "3.28.1"
+
+BATCH = 500
 
 READ_AGAIN_S = 600
 """How far back a log that was cut is read again. Kafka loses what it had not yet written to disk: seconds."""
@@ -58,16 +70,128 @@ def read_on(committed: int, low: int, high: int, recent: int, *, was_cut: bool) 
     return Position(committed)
 
 
+class Work(Protocol):
+    """What is done with messages and states; see `processors.quix.Worker`."""
+
+    stage: Stage
+    on_time: OnTime | None
+
+    def take(self, message: Message, memory: Memory, open_state: Open, publish: Publish) -> None:
+        """Does everything with one message but storing its offset."""
+
+
+class _AtCheckpoint(BaseSink):  # type: ignore[misc]  # Quix ships no types
+    """A sink, because a checkpoint flushes its sinks before it writes states: that is when ours are handed over."""
+
+    def __init__(self, flush: Callable[[], None]) -> None:
+        super().__init__()
+        self._flush = flush
+
+    def flush(self) -> None:
+        self._flush()
+
+    def add(self, **_: Any) -> None:
+        """Nothing is added: no message passes through the dataframe."""
+
+
 class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no types
-    """An application that puts its group's offsets right before it reads.
+    """An application that works in batches, and puts its group's offsets right before it reads.
 
     `was_cut`: set it before `run` when the log is known to have lost its end.
     """
 
-    stage = ""
     was_cut = False
 
+    def prepare(self, work: Work, source: Topic) -> None:
+        """Wires it: what is done with the messages of a topic."""
+        self._work = work
+        self.stage = work.stage.name
+        frame = self.dataframe(source)
+        frame.register_store()
+        frame.sink(_AtCheckpoint(self._hand_over))
+        self._stream = frame.stream_id
+        self._store = self._state_manager.get_store(self._stream, DEFAULT_STATE_STORE_NAME)
+        self._memories: dict[int, tuple[object, Memory]] = {}
+        self._assignments = 0
+
+    def _process_message(self, _dataframes: object) -> None:
+        """Takes what has come: called by Quix's loop in place of its own, between which it makes checkpoints."""
+        self._producer.poll(0)
+        assignments = self._assignments
+        first = self._consumer.poll(self._config.consumer_poll_timeout)
+        if first is None:
+            self._run_tracker.set_message_consumed(False)
+            return
+        batch = [first, *self._consumer.consume(BATCH - 1, timeout=0)]
+        if assignments != self._assignments:
+            # Some were given out before partitions changed hands and some after; all are read again.
+            self._rewind(batch)
+            return
+        for message in batch:
+            self._take(message)
+        self._run_tracker.set_message_consumed(True)
+        self._producer._broker_available()
+        self._consumer._broker_available()
+
+    def _take(self, message: Message) -> None:
+        if message.error() is not None:
+            raise KafkaConsumerException(error=message.error())
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        self._work.take(message, self._memory(partition), self._opener(partition), self._publish)
+        self._processing_context.store_offset(topic, partition, offset)
+
+    def _memory(self, partition: int) -> Memory:
+        """The memory of a partition as it is assigned now: whoever gets it again begins with an empty one."""
+        store_partition = self._store.partitions[partition]
+        known = self._memories.get(partition)
+        if known is None or known[0] is not store_partition:
+            known = (store_partition, Memory(self._work.stage, _keys(store_partition)))
+            self._memories[partition] = known
+        return known[1]
+
+    def _opener(self, partition: int) -> Open:
+        """Opens markets' states in the transaction of the checkpoint that is being made."""
+        transaction = self._processing_context.checkpoint.get_store_transaction(
+            stream_id=self._stream, partition=partition, store_name=DEFAULT_STATE_STORE_NAME
+        )
+        return lambda key, published_ms: transaction.as_state(prefix=key, timestamp=published_ms)
+
+    def _publish(self, key: bytes, outputs: Sequence[Output], headers: Headers, published_ms: int) -> None:
+        for topic, value in outputs:
+            self._producer.produce(topic, value, key, headers=list(headers), timestamp=published_ms)
+
+    def _hand_over(self) -> None:
+        """At the checkpoint: lets time pass, and gives all that changed to Quix's transactions."""
+        for partition, (store_partition, memory) in list(self._memories.items()):
+            if self._store.partitions.get(partition) is not store_partition:
+                del self._memories[partition]
+                continue
+            open_state = self._opener(partition)
+            if self._work.on_time is not None:
+                memory.look_at_forgotten(self._work.on_time, open_state)
+                memory.let_time_pass(self._work.on_time, open_state, self._publish)
+            memory.write(open_state)
+
+    def _rewind(self, batch: Sequence[Message]) -> None:
+        firsts: dict[tuple[str, int], int] = {}
+        for message in batch:
+            if message.error() is None:
+                firsts.setdefault((message.topic(), message.partition()), message.offset())
+        ours = {(tp.topic, tp.partition) for tp in self._consumer.assignment()}
+        for (topic, partition), offset in firsts.items():
+            if (topic, partition) in ours:
+                self._consumer.seek(TopicPartition(topic, partition, offset))
+
+    def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        self._assignments += 1
+        super()._on_revoke(consumer, partitions)
+
+    def _on_lost(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        self._assignments += 1
+        super()._on_lost(consumer, partitions)
+
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        self._assignments += 1
         data = self._topic_manager.non_changelog_topics
         self._put_right([tp for tp in partitions if tp.topic in data])
         for tp in partitions:
@@ -104,6 +228,13 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
             log.error("messages_lost", **place, lost=to.lost, from_offset=tp.offset, read_on_at=to.offset)
         elif to.cut:
             log.error("log_was_cut", **place, committed=tp.offset, read_again_from=to.offset)
+
+
+def _keys(store_partition: Any) -> Iterator[bytes]:
+    """Markets that have a state in the store now, read in one go: an iterator must not outlive its partition."""
+    end = f'|"{OFTEN}"'.encode()
+    found = [key.removesuffix(end) for key, _ in store_partition.iter_items(lower_bound=b"") if key.endswith(end)]
+    return iter(found)
 
 
 def says_log_was_cut(error: BaseException) -> bool:

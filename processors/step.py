@@ -42,30 +42,53 @@ class Result(NamedTuple):
 
     `event` is the message decoded; `outputs` are published under its key; `remember` is the state to keep, part by
     part, None where there is nothing; `late` says that the event was not newer than its market's last, so that nothing
-    changed.
+    changed; `due_us` is the venue time at which the market is to be looked at again, should no message of it come.
     """
 
     event: Tick | Move
     outputs: tuple[Output, ...]
     remember: Remembered
     late: bool = False
+    due_us: int | None = None
+
+
+class Passed(NamedTuple):
+    """What became of a market because time passed. `venue` is whose time it is; the rest is as in `Result`."""
+
+    venue: str
+    outputs: tuple[Output, ...]
+    remember: Remembered
+    due_us: int | None
 
 
 Step = Callable[[bytes, Remembered], Result]
 """From a message's value and the remembered state. May raise anything; see `guarded`."""
 
 
+OnTime = Callable[[str, int, Remembered], Passed]
+"""From a market, the venue time that other markets have reached, and the remembered state."""
+
+
+class Work(NamedTuple):
+    """What a processor does with a message, and what it does with a market when time has passed, if anything."""
+
+    step: Step
+    on_time: OnTime | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One processor: its name (consumer group, metrics, state folder), what it reads, writes and keeps.
 
-    `state_keys`: under which names the parts of a market's state are stored.
+    `state_keys` name the parts of a market's state. Those in `seldom` change seldom and are stored apart, so that they
+    are not written with every message.
     """
 
     name: str
     input: Topic
     outputs: tuple[Topic, ...]
     state_keys: tuple[str, ...]
+    seldom: tuple[str, ...] = ()
 
     @property
     def group(self) -> str:
@@ -77,12 +100,12 @@ class Stage:
 class Processor:
     """What `processors.registry` knows of one.
 
-    `start` is called once, in the process that runs it, and gives the step; what it opens is to be closed through the
+    `start` is called once, in the process that runs it, and gives the work; what it opens is to be closed through the
     exit stack, and what it waits for goes through the process.
     """
 
     stage: Stage
-    start: Callable[[SchemaRegistry, Settings, Process, ExitStack], Step]
+    start: Callable[[SchemaRegistry, Settings, Process, ExitStack], Work]
 
 
 def recalled(

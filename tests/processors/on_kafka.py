@@ -41,6 +41,9 @@ class Stack:
             "SCHEMA_REGISTRY_URL": self.registry_url,
             "STATE_DIR": str(self.folder / "state" / name),
             "METRICS_PORT": str(self.ports[name]),
+            "ALERT_THRESHOLD_PP": "10",
+            "MIN_VOLUME_24H": "1000",
+            "MAX_SPREAD_PP": "5",
         }
         argv = [sys.executable, "-m", *(command or ("movers", "process", name))]
         with (self.folder / f"{name}.log").open("ab") as log:

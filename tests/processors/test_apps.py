@@ -138,7 +138,11 @@ def test_ticks_become_moves_bars_and_alerts_although_a_processor_is_killed(stack
     bad = stack.publisher()
     bad.publish(TICKS.name, b"KALSHI:M1", b"not a tick", [("venue", b"kalshi")])
     assert bad.flush(30) == 0
-    after = [replace(t, ts_event_us=t.ts_event_us + 3_600 * US_PER_S, price_ppm=None) for t in ticks[-MARKETS_OF_TEST:]]
+    hour_us = 3_600 * US_PER_S
+    after = [
+        replace(t, ts_event_us=t.ts_event_us + hour_us, ts_received_us=t.ts_received_us + hour_us, price_ppm=None)
+        for t in ticks[-MARKETS_OF_TEST:]
+    ]
     stack.publish(TICKS.name, after)
     stack.start("analytics")
 

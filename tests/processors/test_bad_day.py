@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,10 @@ from typing import Any
 
 import httpx
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from kernel.kafka import create_topics, watermarks
+from kernel.kafka import PRODUCER_CONFIG, create_topics, read_to_end, watermarks
 from kernel.schema_registry import SchemaRegistry
 from schemas.events import Move, Tick
 from schemas.topics import CATALOGUE, DEAD_LETTERS, MOVES, TICKS
@@ -77,6 +78,11 @@ class Isolated:
 
     def publish(self, ticks: list[Tick]) -> None:
         self.stack.publish(TICKS.name, ticks, to=self.topic)
+
+    def has_moves_of(self, ticks: list[Tick]) -> bool:
+        """Whether each of these ticks has a move."""
+        made = {(m.market_id, m.ts_event_us) for m in self.stack.read(MOVES.name)}
+        return {(t.market_id, t.ts_event_us) for t in ticks} <= made
 
     def wait_for_moves_of(self, ticks: list[Tick], timeout_s: float = 60) -> list[Move]:
         """All moves of this processor, as soon as each of these ticks has one."""
@@ -223,11 +229,14 @@ def test_killed_at_a_named_point_it_makes_each_move_and_loses_none(
     app = isolated(f"kill-{point.replace('_', '-')}")
     process = app.start(point, "2")
     ticks = app.ticks(0, 40)
-    app.publish(ticks[:150])
+    sent: list[Tick] = []
+    while process.poll() is None and len(sent) < 350:
+        app.publish(ticks[len(sent) : len(sent) + 50])
+        sent.extend(ticks[len(sent) : len(sent) + 50])
+        wait_until(lambda: process.poll() is not None or app.has_moves_of(sent), f"{point}, or the moves", 60)
 
-    wait_until(lambda: process.poll() is not None, f"killed {point}", 60)
     assert process.returncode == -signal.SIGKILL
-    app.publish(ticks[150:])
+    app.publish(ticks[len(sent) :])
     app.start()
 
     moves = app.wait_for_moves_of(ticks)
@@ -237,6 +246,80 @@ def test_killed_at_a_named_point_it_makes_each_move_and_loses_none(
         if m.ts_event_us > ticks[0].ts_event_us + 301_000_000 and m.windows[0].move_pp != 0.5
     }
     assert unlike == set()
+
+
+def test_two_share_the_work_and_when_one_is_killed_the_other_has_it_all(
+    stack: Stack, isolated: Callable[[str], Isolated]
+) -> None:
+    app = isolated("pair")
+    app.start()
+    ticks = app.ticks(0, 60)
+    app.publish(ticks[:200])
+    app.wait_for_moves_of(ticks[:200])
+    stack.start("pair-second", "tests.processors.isolated", "pair")
+    wait_until(lambda: len(members(app)) == 2, "both have partitions", 60)
+
+    app.publish(ticks[200:400])
+    app.wait_for_moves_of(ticks[:400])
+    second = stack.running.pop("pair-second")
+    second.kill()
+    second.wait(10)
+    app.publish(ticks[400:])
+
+    moves = app.wait_for_moves_of(ticks)
+    # Five minutes in, every window of five minutes has its start: a state that was lost would show.
+    late_ones = [m for m in moves if m.ts_event_us > ticks[0].ts_event_us + 301_000_000]
+    assert {m.windows[0].move_pp for m in late_ones} == {0.5}
+
+
+def members(app: Isolated) -> list[Any]:
+    """Members of its group that have partitions of its input."""
+    groups = [
+        g.group_id for g in app.admin.list_consumer_groups().result().valid if f"movers-{app.name}-" in g.group_id
+    ]
+    found = app.admin.describe_consumer_groups(groups)
+    return [
+        m
+        for group in groups
+        for m in found[group].result().members
+        if any(tp.topic == app.topic for tp in m.assignment.topic_partitions)
+    ]
+
+
+def test_state_of_a_market_that_fell_silent_leaves_the_store_and_its_changelog(
+    stack: Stack, isolated: Callable[[str], Isolated]
+) -> None:
+    app = isolated("silent")
+    app.start()
+    codec, producer = stack.codec(TICKS.name), Producer({"bootstrap.servers": stack.bootstrap, **PRODUCER_CONFIG})
+
+    def publish(ticks: list[Tick], published_s: float) -> None:
+        for tick in ticks:
+            producer.produce(
+                app.topic, codec.encode(tick), tick.market_id.encode(), timestamp=round(published_s * 1000)
+            )
+        assert producer.flush(30) == 0
+
+    old = app.ticks(0, 2, markets=4)
+    publish(old, time.time() - 5 * 86_400)
+    app.wait_for_moves_of(old)
+    living = [replace(t, market_id=f"{t.market_id}-living") for t in app.ticks(600, 2, markets=20)]
+    publish(living, time.time())
+    app.wait_for_moves_of(living)
+    # Another checkpoint: what has expired leaves with the next one.
+    living_on = [replace(t, market_id=f"{t.market_id}-living") for t in app.ticks(900, 2, markets=20)]
+    publish(living_on, time.time())
+    app.wait_for_moves_of(living_on)
+
+    (changelog,) = [
+        t for t in app.admin.list_topics(timeout=10).topics if t.startswith(f"changelog__movers-{app.name}-")
+    ]
+
+    def kept() -> set[str]:
+        latest = {m.key(): m.value() for m in read_to_end(kafka_at(stack.bootstrap), changelog)}
+        return {key.partition(b"|")[0].decode() for key, value in latest.items() if value is not None}
+
+    wait_until(lambda: kept() == {t.market_id for t in living}, "only the living have a state", 30)
 
 
 def test_kafka_that_lost_its_newest_data_heals_by_itself(tmp_path: Path, registry: ServiceProcess) -> None:

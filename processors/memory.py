@@ -1,0 +1,205 @@
+"""What a processor remembers of the markets of one partition, between RocksDB and the steps.
+
+A market's state is read once, kept while there is room, and written at the checkpoint: once, however many messages came
+in between. Its parts that change often are stored together; those that change seldom apart (`Stage.seldom`).
+
+State of a market that nobody has spoken of for `KEEP` leaves the store and its changelog. The store counts from a
+value's last writing, so what changes seldom is written again each day that its market lives.
+"""
+
+from __future__ import annotations
+
+import heapq
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Protocol
+
+from processors.step import OnTime, Output, Passed, Remembered, Result, Stage
+
+KEEP = timedelta(days=3)
+"""Longer than any window, and than a market is ever silent between two sweeps."""
+
+ROOM_BYTES = 64 << 20
+"""Memory for states that are read and written, per partition; beyond it they are read anew."""
+
+OFTEN = "often"
+_DAY_MS = 86_400_000
+_DAY = struct.Struct("<I")
+_LENGTH = struct.Struct("<i")
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class State(Protocol):
+    """One market's values in the store, as Quix has them."""
+
+    def get_bytes(self, key: str) -> bytes | None:
+        """A value, or None."""
+
+    def set_bytes(self, key: str, value: bytes, ttl: timedelta) -> None:
+        """Writes a value that leaves by itself."""
+
+    def delete(self, key: str) -> None:
+        """Removes a value."""
+
+
+Open = Callable[[bytes, int], State]
+"""A market's values, given its key and the time of its newest message in milliseconds."""
+
+Publish = Callable[[bytes, Sequence[Output], Headers, int], None]
+
+
+class _Market:
+    """One market as it is remembered: `stored`: what the store has of it; `day`: when its seldom parts were written."""
+
+    __slots__ = ("day", "due_us", "headers", "published_ms", "remember", "stored")
+
+    def __init__(self, remember: Remembered, day: int) -> None:
+        self.remember = self.stored = remember
+        self.day = day
+        self.due_us: int | None = None
+        self.headers: Headers = ()
+        self.published_ms = 0
+
+
+class Memory:
+    """The markets of one partition.
+
+    Args:
+        stage: whose state it is.
+        forgotten: keys in the store, of whose times nothing is known yet: they are looked at little by little.
+    """
+
+    def __init__(self, stage: Stage, forgotten: Iterator[bytes]) -> None:
+        self._stage = stage
+        self._often = [i for i, name in enumerate(stage.state_keys) if name not in stage.seldom]
+        self._seldom = [i for i, name in enumerate(stage.state_keys) if name in stage.seldom]
+        self._known: dict[bytes, _Market] = {}
+        self._changed: set[bytes] = set()
+        self._bytes = 0
+        self._dues: list[tuple[int, bytes, str]] = []
+        self._newest_us: dict[str, int] = {}
+        self._newest_ms = 0
+        self._forgotten = forgotten
+
+    def recall(self, key: bytes, open_state: Open, published_ms: int) -> Remembered:
+        """What is remembered of a market."""
+        market = self._known.get(key)
+        return (market or self._read(key, open_state, published_ms)).remember
+
+    def keep(self, key: bytes, result: Result, headers: Headers, published_ms: int) -> None:
+        """Remembers what became of a message whose market was recalled before."""
+        market = self._known[key]
+        event = result.event
+        self._newest_ms = max(self._newest_ms, published_ms)
+        if event.ts_event_us > self._newest_us.get(event.venue, 0):
+            self._newest_us[event.venue] = event.ts_event_us
+        if not result.late:
+            market.headers, market.published_ms = headers, published_ms
+            self._set(key, market, result.remember)
+        self._await(key, market, result.due_us, event.venue)
+
+    def let_time_pass(self, on_time: OnTime, open_state: Open, publish: Publish) -> None:
+        """Does what is due by the time that each venue has reached here."""
+        waiting = []
+        while self._dues and self._dues[0][0] <= max(self._newest_us.values(), default=0):
+            due_us, key, venue = heapq.heappop(self._dues)
+            now_us = self._newest_us.get(venue, 0)
+            if due_us > now_us:
+                waiting.append((due_us, key, venue))
+                continue
+            market = self._known.get(key)
+            if market is None or market.due_us == due_us:
+                self._pass(key, now_us, on_time, open_state, publish)
+        for due in waiting:
+            heapq.heappush(self._dues, due)
+
+    def look_at_forgotten(self, on_time: OnTime, open_state: Open, count: int = 2000) -> None:
+        """After a start: learns what some more of the stored markets wait for."""
+        for _, key in zip(range(count), self._forgotten, strict=False):
+            if key not in self._known:
+                market = self._read(key, open_state, self._newest_ms)
+                seen = on_time(key.decode(), 0, market.remember)
+                self._await(key, market, seen.due_us, seen.venue)
+
+    def write(self, open_state: Open) -> None:
+        """Writes what has changed since the last time."""
+        for key in self._changed:
+            market = self._known[key]
+            self._write(market, open_state(key, market.published_ms))
+        self._changed.clear()
+        if self._bytes > ROOM_BYTES:
+            self._known.clear()
+            self._bytes = 0
+
+    def _read(self, key: bytes, open_state: Open, published_ms: int) -> _Market:
+        state = open_state(key, published_ms)
+        often = state.get_bytes(OFTEN)
+        parts: list[bytes | None] = [None] * len(self._stage.state_keys)
+        day = 0
+        if often is not None:
+            (day,) = _DAY.unpack_from(often)
+            for i, part in zip(self._often, _split(often, _DAY.size), strict=True):
+                parts[i] = part
+            for i in self._seldom:
+                parts[i] = state.get_bytes(self._stage.state_keys[i])
+        market = self._known[key] = _Market(tuple(parts), day)
+        self._bytes += _size(market.remember)
+        return market
+
+    def _write(self, market: _Market, state: State) -> None:
+        today = market.published_ms // _DAY_MS
+        new, old = market.remember, market.stored
+        if all(part is None for part in new):
+            for name in (OFTEN, *self._stage.seldom):
+                state.delete(name)
+        else:
+            for i in self._seldom:
+                name, part = self._stage.state_keys[i], new[i]
+                if part is None and old[i] is not None:
+                    state.delete(name)
+                elif part is not None and (part != old[i] or today != market.day):
+                    state.set_bytes(name, part, ttl=KEEP)
+            state.set_bytes(OFTEN, _DAY.pack(today) + _joined([new[i] for i in self._often]), ttl=KEEP)
+        market.stored, market.day = new, today
+
+    def _set(self, key: bytes, market: _Market, remember: Remembered) -> None:
+        self._bytes += _size(remember) - _size(market.remember)
+        market.remember = remember
+        self._changed.add(key)
+
+    def _await(self, key: bytes, market: _Market, due_us: int | None, venue: str) -> None:
+        if due_us != market.due_us:
+            market.due_us = due_us
+            if due_us is not None:
+                heapq.heappush(self._dues, (due_us, key, venue))
+
+    def _pass(self, key: bytes, now_us: int, on_time: OnTime, open_state: Open, publish: Publish) -> None:
+        market = self._known.get(key) or self._read(key, open_state, self._newest_ms)
+        passed: Passed = on_time(key.decode(), now_us, market.remember)
+        if passed.outputs:
+            headers = market.headers or (("venue", passed.venue.encode()),)
+            publish(key, passed.outputs, headers, self._newest_ms)
+            market.published_ms = self._newest_ms
+            self._set(key, market, passed.remember)
+        self._await(key, market, passed.due_us, passed.venue)
+
+
+def _joined(parts: Sequence[bytes | None]) -> bytes:
+    """Parts one after the other, each behind its length; -1 for none."""
+    return b"".join(_LENGTH.pack(-1) if part is None else _LENGTH.pack(len(part)) + part for part in parts)
+
+
+def _split(data: bytes, at: int) -> list[bytes | None]:
+    parts: list[bytes | None] = []
+    while at < len(data):
+        (length,) = _LENGTH.unpack_from(data, at)
+        at += _LENGTH.size
+        parts.append(None if length < 0 else data[at : at + length])
+        at += max(length, 0)
+    return parts
+
+
+def _size(parts: Remembered) -> int:
+    return sum(len(part) for part in parts if part is not None)

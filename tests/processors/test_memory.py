@@ -1,0 +1,173 @@
+"""What is remembered between store and steps; the store is a dict, the processes on a real one are in test_apps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from processors import memory
+from processors.memory import KEEP, OFTEN, Headers, Memory
+from processors.step import Output, Passed, Remembered, Result, Stage
+from schemas.topics import MOVES, TICKS
+from schemas.units import US_PER_S
+from tests.processors.ticks import START_US, make_tick
+
+STAGE = Stage(name="s", input=TICKS, outputs=(MOVES,), state_keys=("a", "b", "c"), seldom=("b",))
+DAY_MS = 86_400_000
+KEY = b"KALSHI:A"
+
+
+class Store:
+    """Values by market and name, and what was written since one asked."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[bytes, str], bytes] = {}
+        self.written: list[str] = []
+
+    def open(self, key: bytes, published_ms: int) -> _State:
+        return _State(self, key)
+
+    def wrote(self) -> list[str]:
+        written, self.written = self.written, []
+        return written
+
+
+class _State:
+    def __init__(self, store: Store, key: bytes) -> None:
+        self._store = store
+        self._key = key
+
+    def get_bytes(self, key: str) -> bytes | None:
+        return self._store.values.get((self._key, key))
+
+    def set_bytes(self, key: str, value: bytes, ttl: timedelta) -> None:
+        assert ttl == KEEP
+        self._store.values[self._key, key] = value
+        self._store.written.append(key)
+
+    def delete(self, key: str) -> None:
+        self._store.values.pop((self._key, key), None)
+
+
+def put(of: Memory, store: Store, remember: Remembered, at_s: float = 0, ms: int = DAY_MS, due_s: int = -1) -> None:
+    of.recall(KEY, store.open, ms)
+    due_us = None if due_s < 0 else START_US + due_s * US_PER_S
+    of.keep(KEY, Result(make_tick(at_s, 500_000), (), remember, False, due_us), (), ms)
+
+
+def test_a_state_comes_back_part_by_part_after_a_restart() -> None:
+    store = Store()
+    first = Memory(STAGE, iter(()))
+    put(first, store, (b"one", b"two", None))
+    first.write(store.open)
+
+    again = Memory(STAGE, iter(()))
+
+    assert again.recall(KEY, store.open, DAY_MS) == (b"one", b"two", None)
+    assert again.recall(b"KALSHI:B", store.open, DAY_MS) == (None, None, None)
+
+
+def test_what_seldom_changes_is_written_when_it_changed_and_once_a_day() -> None:
+    store, of = Store(), Memory(STAGE, iter(()))
+    put(of, store, (b"1", b"body", None))
+    of.write(store.open)
+    assert store.wrote() == ["b", OFTEN]
+
+    put(of, store, (b"2", b"body", None))
+    of.write(store.open)
+    assert store.wrote() == [OFTEN]
+
+    put(of, store, (b"3", b"body", None), ms=2 * DAY_MS)
+    of.write(store.open)
+    assert store.wrote() == ["b", OFTEN]
+
+
+def test_many_messages_between_two_checkpoints_are_one_write_and_none_is_none() -> None:
+    store, of = Store(), Memory(STAGE, iter(()))
+    for i in range(5):
+        put(of, store, (b"%d" % i, None, None), at_s=i)
+    of.write(store.open)
+    of.write(store.open)
+
+    assert store.wrote() == [OFTEN]
+    assert Memory(STAGE, iter(())).recall(KEY, store.open, DAY_MS) == (b"4", None, None)
+
+
+def test_a_market_of_which_nothing_is_remembered_leaves_the_store() -> None:
+    store, of = Store(), Memory(STAGE, iter(()))
+    put(of, store, (b"1", b"2", b"3"))
+    of.write(store.open)
+    put(of, store, (None, None, None))
+    of.write(store.open)
+
+    assert store.values == {}
+
+
+def test_beyond_its_room_it_forgets_and_reads_again() -> None:
+    store, of = Store(), Memory(STAGE, iter(()))
+    put(of, store, (b"x" * (memory.ROOM_BYTES + 1), None, None))
+    of.write(store.open)
+
+    assert of._known == {}
+    assert len(of.recall(KEY, store.open, DAY_MS)[0] or b"") == memory.ROOM_BYTES + 1
+
+
+class Clockwork:
+    """Tells a market once when its time has come."""
+
+    def __init__(self, due_us: int) -> None:
+        self.due_us = due_us
+        self.asked: list[tuple[str, int]] = []
+        self.published: list[bytes] = []
+
+    def on_time(self, market_id: str, now_us: int, remembered: Remembered) -> Passed:
+        self.asked.append((market_id, now_us))
+        if remembered[0] == b"told" or now_us < self.due_us:
+            return Passed("kalshi", (), remembered, None if remembered[0] == b"told" else self.due_us)
+        return Passed("kalshi", (("bars", b"bar"),), (b"told", *remembered[1:]), None)
+
+    def publish(self, key: bytes, outputs: Sequence[Output], headers: Headers, published_ms: int) -> None:
+        self.published += [value for _, value in outputs]
+
+
+def test_a_market_that_goes_quiet_is_told_when_other_markets_show_that_its_time_has_come() -> None:
+    store, of, clock = Store(), Memory(STAGE, iter(())), Clockwork(START_US + 60 * US_PER_S)
+    put(of, store, (b"growing", None, None), due_s=60)
+
+    of.let_time_pass(clock.on_time, store.open, clock.publish)
+    assert clock.published == []
+
+    of.recall(b"KALSHI:B", store.open, DAY_MS)
+    of.keep(b"KALSHI:B", Result(make_tick(61, 500_000, market_id="KALSHI:B"), (), (b"x", None, None)), (), DAY_MS)
+    of.let_time_pass(clock.on_time, store.open, clock.publish)
+    of.let_time_pass(clock.on_time, store.open, clock.publish)
+
+    assert clock.published == [b"bar"]
+    assert of.recall(KEY, store.open, DAY_MS)[0] == b"told"
+
+
+def test_another_venues_time_ends_nothing() -> None:
+    store, of, clock = Store(), Memory(STAGE, iter(())), Clockwork(START_US + 60 * US_PER_S)
+    put(of, store, (b"growing", None, None), due_s=60)
+    other = make_tick(3600, 500_000, market_id="POLY:B", venue="polymarket")
+    of.recall(b"POLY:B", store.open, DAY_MS)
+    of.keep(b"POLY:B", Result(other, (), (b"x", None, None)), (), DAY_MS)
+
+    of.let_time_pass(clock.on_time, store.open, clock.publish)
+
+    assert clock.published == []
+
+
+def test_after_a_restart_what_stored_markets_wait_for_is_found_again() -> None:
+    store, clock = Store(), Clockwork(START_US + 60 * US_PER_S)
+    first = Memory(STAGE, iter(()))
+    put(first, store, (b"growing", None, None), due_s=60)
+    first.write(store.open)
+
+    again = Memory(STAGE, iter([KEY]))
+    again.recall(b"KALSHI:B", store.open, DAY_MS)
+    again.keep(b"KALSHI:B", Result(make_tick(61, 500_000, market_id="KALSHI:B"), (), (b"x", None, None)), (), DAY_MS)
+    again.look_at_forgotten(clock.on_time, store.open)
+    again.let_time_pass(clock.on_time, store.open, clock.publish)
+
+    assert clock.published == [b"bar"]
