@@ -6,7 +6,6 @@ modules compiled together share one library, which must be importable from the t
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from kernel.errors import UserError
 from kernel.logs import get_logger
+from movers.supervisor import child_environment
 from schemas import compiled, generate
 
 log = get_logger(__name__)
@@ -49,7 +49,9 @@ def build() -> Path:
         work = Path(name)
         modules = _lay_out(work)
         command = [sys.executable, "-m", "mypyc", *modules]
-        env = {**os.environ, "MYPYC_OPT_LEVEL": "1", "MYPYC_DEBUG_LEVEL": "0"}  # -O3 takes twice as long, for nothing
+        env = child_environment(
+            {"MYPYC_OPT_LEVEL": "1", "MYPYC_DEBUG_LEVEL": "0"}
+        )  # -O3 takes twice as long, for nothing
         done = subprocess.run(command, cwd=work, env=env, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             last = (done.stdout + done.stderr).strip().splitlines()[-1:]

@@ -155,6 +155,48 @@ def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not [text for text in shown if "hunter2" in text]
 
 
+def test_a_secret_may_stand_in_a_file_but_not_in_two_places(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("canary-hunter2\n")
+
+    settings = load({"CLICKHOUSE_PASSWORD_FILE": str(secret)})
+
+    assert settings.clickhouse.clickhouse_password.get_secret_value() == "canary-hunter2"
+    with pytest.raises(UserError, match="CLICKHOUSE_PASSWORD and CLICKHOUSE_PASSWORD_FILE are both set"):
+        load({"CLICKHOUSE_PASSWORD_FILE": str(secret), "CLICKHOUSE_PASSWORD": "other"})
+    with pytest.raises(UserError, match=r"^setting CLICKHOUSE_PASSWORD_FILE: .*No such file"):
+        load({"CLICKHOUSE_PASSWORD_FILE": str(tmp_path / "none")})
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "needs KAFKA_USERNAME and KAFKA_PASSWORD"),
+        ({"KAFKA_SECURITY_PROTOCOL": "TLS"}, "^setting KAFKA_SECURITY_PROTOCOL: "),
+        ({"KAFKA_CA_FILE": "/no/such/ca.pem"}, "^setting KAFKA_CA_FILE: no such file"),
+        ({"KAFKA_CERTIFICATE_FILE": __file__}, "KAFKA_CERTIFICATE_FILE and KAFKA_KEY_FILE go together"),
+    ],
+)
+def test_a_lock_without_its_key_is_one_line(given: dict[str, str], told: str) -> None:
+    with pytest.raises(UserError, match=told) as caught:
+        load(given)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_role_without_a_user_of_its_own_is_the_one_that_writes() -> None:
+    writer = {"CLICKHOUSE_USER": "sink", "CLICKHOUSE_PASSWORD": "s"}
+    shared = load(writer).clickhouse
+    own = load({**writer, "CLICKHOUSE_READ_USER": "reader", "CLICKHOUSE_READ_PASSWORD": "r"}).clickhouse
+
+    assert [shared.login("migrate"), shared.login("write"), shared.login("read")] == [("sink", "s")] * 3
+    assert [own.login("migrate"), own.login("write"), own.login("read")] == [
+        ("sink", "s"),
+        ("sink", "s"),
+        ("reader", "r"),
+    ]
+
+
 def test_the_environment_is_read_by_the_loader_and_handed_on_by_the_supervisor_only(repo_dir: Path) -> None:
     rooms = ("movers", "kernel", "schemas", "producers", "processors", "sinks", "dashboard", "simulator")
     reading = {
@@ -164,4 +206,5 @@ def test_the_environment_is_read_by_the_loader_and_handed_on_by_the_supervisor_o
         if "os.environ" in path.read_text("utf-8") or "getenv" in path.read_text("utf-8")
     }
 
-    assert reading == {"kernel/settings.py", "movers/supervisor.py"}
+    # Whether code is compiled is decided as its module is imported, before there are settings.
+    assert reading == {"kernel/settings.py", "movers/supervisor.py", "schemas/compiled.py"}
