@@ -24,7 +24,7 @@ from processors.analytics.windows import WindowPlan
 from processors.analytics_app import STAGE, make_step
 from processors.rules_file import rules_in_force
 from processors.titles import Title
-from schemas.codec import Codec
+from schemas.codec import Codec, SchemaStore
 from schemas.events import Alert, Bar, DeadLetter, Event, FeedStatus, Move, Tick
 from schemas.topics import ALERTS, BARS, BY_NAME, DEAD_LETTERS, FEED_STATUS, MOVES, TICKS
 from schemas.units import US_PER_S
@@ -161,7 +161,7 @@ def _audit_ticks(
     expected: dict[Place, Prices],
     topics: Topics,
     rows: Callable[[str], list[tuple[Any, ...]]],
-    registry: SchemaRegistry,
+    registry: SchemaStore,
 ) -> None:
     stored = rows(
         "SELECT market_id, toUnixTimestamp64Micro(ts), "
@@ -200,7 +200,7 @@ def _in_gaps(gaps: Iterable[FeedStatus]) -> Callable[[Place], bool]:
     return told
 
 
-def _dead_ticks(letters: Iterable[DeadLetter], registry: SchemaRegistry) -> set[Place]:
+def _dead_ticks(letters: Iterable[DeadLetter], registry: SchemaStore) -> set[Place]:
     codec = Codec(TICKS, registry, Tick)
     found = set()
     for letter in letters:

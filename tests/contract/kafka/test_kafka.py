@@ -81,7 +81,7 @@ def test_a_topic_keeps_the_settings_it_was_made_with(admin: AdminClient, topic: 
 
     def kept() -> bool:
         config = admin.describe_configs([resource])[resource].result(30)
-        return (
+        return bool(
             config["retention.ms"].value == str(3 * DAY_MS)
             and config["cleanup.policy"].value == "delete"
             and config["max.message.bytes"].value == str(16 << 20)
