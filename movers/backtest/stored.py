@@ -12,11 +12,13 @@ from movers.backtest.tapes import Recording
 from schemas.events import Tick
 from schemas.units import event_id
 
+# A price is a narrow decimal, which its parts per million would overflow.
 _COLUMNS = """
     toUnixTimestamp64Micro(ts) AS ts_us, toString(market_id) AS market, token_id, toString(venue) AS venue_name,
-    toInt64(price * 1000000) AS price_ppm, toString(price_basis) AS basis, toInt64(bid * 1000000) AS bid_ppm,
-    toInt64(ask * 1000000) AS ask_ppm, toInt64(last * 1000000) AS last_ppm, volume_24h_usd, volume_total_usd,
-    volume_total_contracts, trades, toString(market_status) AS status
+    toInt64(toDecimal64(price, 6) * 1000000) AS price_ppm, toString(price_basis) AS basis,
+    toInt64(toDecimal64(bid, 6) * 1000000) AS bid_ppm, toInt64(toDecimal64(ask, 6) * 1000000) AS ask_ppm,
+    toInt64(toDecimal64(last, 6) * 1000000) AS last_ppm, volume_24h_usd, volume_total_usd, volume_total_contracts,
+    trades, toString(market_status) AS status
 """
 _SPAN = """
 FROM snapshots
