@@ -9,6 +9,7 @@ from typing import SupportsFloat
 import pandas as pd
 
 DASH = "–"
+_BEGINS_A_FORMULA = "=+-@\t\r\n"
 
 CATEGORY_NAMES = {"science_tech": "Science & tech"}
 VENUE_NAMES = {"polymarket": "Polymarket", "kalshi": "Kalshi"}
@@ -120,3 +121,12 @@ def window(seconds: int) -> str:
 def escape(text: str) -> str:
     """A venue's text made safe for Markdown: titles hold dollar signs, stars and brackets."""
     return "".join(f"\\{letter}" if letter in r"\`*_{}[]()<>#$|~:!" else letter for letter in text)
+
+
+def cell(text: str) -> str:
+    """A venue's text made safe for a table, which a reader can save and open in a spreadsheet.
+
+    What would begin a formula there (= + - @, a tab or a line end) gets an invisible word joiner before it, so that it
+    is read as text (OWASP, "CSV injection").
+    """
+    return f"\u2060{text}" if text.startswith(tuple(_BEGINS_A_FORMULA)) else text

@@ -84,7 +84,7 @@ def board_columns(window: str, span_s: int) -> Columns:
 
 
 def _titles(frame: pd.DataFrame) -> pd.Series:
-    return frame["title"].where(frame["title"] != "", frame["market_id"])
+    return frame["title"].where(frame["title"] != "", frame["market_id"]).map(formats.cell)
 
 
 def _notes(row: Any) -> str:
@@ -175,7 +175,7 @@ def siblings(frame: pd.DataFrame, window: str) -> Styler:
     """Markets of one event."""
     rows = pd.DataFrame(
         {
-            "Market": frame["title"],
+            "Market": frame["title"].map(formats.cell),
             "Now": frame["price_now"],
             f"Move {window}": frame["move_pp"],
             "24h volume": frame["volume_24h_usd"],
