@@ -12,7 +12,10 @@ import typer
 from movers.cli import app
 from schemas.topics import CATALOGUE
 
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "simulator/README.md"]
+DOCUMENTS = [
+    *("README.md", "CONTRIBUTING.md", "docs/architecture.md", "simulator/README.md"),
+    *("docs/operations.md", "docs/security.md", "docs/consuming_alerts.md"),
+]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
