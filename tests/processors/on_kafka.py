@@ -16,7 +16,7 @@ from kernel.kafka import Publisher, read_to_end
 from kernel.schema_registry import SchemaRegistry
 from movers.local.ports import free_port
 from schemas.codec import Codec
-from schemas.topics import BY_NAME
+from schemas.topics import BY_NAME, Topic
 from tests.stack.processes import kafka_at
 from tests.stack.waiting import wait_until
 
@@ -31,6 +31,8 @@ class Stack:
     folder: Path
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
+    others: dict[str, Topic] = field(default_factory=dict)
+    """Topics that are not in the catalogue."""
 
     def start(self, name: str, *command: str) -> None:
         """Starts a processor as the supervisor does, or another command under that name."""
@@ -55,7 +57,8 @@ class Stack:
 
     def codec(self, topic: str) -> Codec[Any]:
         """Codec of a topic."""
-        return Codec(BY_NAME[topic], self.registry, BY_NAME[topic].event)
+        known = self.others.get(topic) or BY_NAME[topic]
+        return Codec(known, self.registry, known.event)
 
     def publish(self, topic: str, events: list[Any], *, to: str = "") -> None:
         """Publishes events of a topic, with headers as the producers set them; `to` another name of it."""

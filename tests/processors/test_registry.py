@@ -33,7 +33,7 @@ def test_a_processor_of_somebody_elses_runs_from_its_folder(
     client = SchemaRegistry(registry.url)
     client.register((*CATALOGUE, JUMPS))
     create_topics(kafka_at(kafka_stack.bootstrap), (*CATALOGUE, JUMPS))
-    stack = Stack(kafka_stack.bootstrap, registry.url, client, tmp_path)
+    stack = Stack(kafka_stack.bootstrap, registry.url, client, tmp_path, others={JUMPS.name: JUMPS})
     stack.start("jumps", "tests.processors.jumps")
 
     stack.publish(
