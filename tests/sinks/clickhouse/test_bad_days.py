@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import urllib.request
 
 import pytest
@@ -71,6 +72,27 @@ def test_a_sink_whose_name_another_one_took_ends(stand: Stand) -> None:
     assert "Kafka put this sink out" in stand.log_text()
     assert_stored_once(stand, some_ticks(1_400))
     assert second.poll() is None
+
+
+@pytest.mark.parametrize("table", ["ingest_pending", "snapshots"], ids=["before its record", "before its insert"])
+def test_a_suspended_sink_that_wakes_up_doubles_nothing_and_ends(stand: Stand, table: str) -> None:
+    ticks = some_ticks(2_000, days=3)
+    stand.publish(TICKS, *ticks)
+    stand.line.let_pass = 1 if table == "ingest_pending" else 0
+    stand.line.hold_inserts_into = table
+    first = stand.start_sink()
+    assert stand.line.held.wait(60)
+    first.send_signal(signal.SIGSTOP)
+
+    stand.publish(TICKS, *(more := some_ticks(500, first=2_000)))
+    stand.start_sink(metrics_port=free_port())
+    assert_stored_once(stand, [*ticks, *more])
+    stand.line.deliver_held()
+    first.send_signal(signal.SIGCONT)
+
+    assert first.wait(60) == 1
+    assert "Kafka put this sink out" in stand.log_text()
+    assert_stored_once(stand, [*ticks, *more])
 
 
 def test_topics_made_anew_under_a_running_sink_are_read_from_their_start(stand: Stand) -> None:
