@@ -175,7 +175,7 @@ def _read(demo: Demo, registry: SchemaRegistry, client: Client) -> Replay:
     return Replay(
         snapshots=client.query_df(
             "SELECT venue, market_id, token_id, toUnixTimestamp(ts) AS moment, toUnixTimestamp64Micro(ts) AS ts_us, "
-            "toFloat64(price) AS price, price_basis, toFloat64(bid) AS bid, toFloat64(ask) AS ask, event_id "
+            "toFloat64(price) AS price, price_basis, toFloat64(bid) AS bid, toFloat64(ask) AS ask "
             "FROM snapshots"
         ),
         moves=[dataclasses.asdict(m) for m in sorted(moves.values(), key=lambda m: (m.market_id, m.ts_event_us))],
