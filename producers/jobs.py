@@ -157,7 +157,7 @@ class Jobs:
         As streams, only of a venue whose time runs as ours.
         """
         while True:
-            if self.venue_clock.lockstep or self.venue_clock.pace != 1.0 or not len(self.tracked):
+            if not self.venue_clock.runs_as_ours or not len(self.tracked):
                 await self._clock.sleep(_IDLE_S)
                 continue
             done = await self._attempt(TRADES, lambda: self.trade_poll(traded_since))

@@ -78,7 +78,7 @@ class StreamJobs:
 
     async def run(self) -> None:
         """Everything, until cancelled. A venue whose time does not run as ours is a tape: swept, not streamed."""
-        while self._venue_clock.lockstep or self._venue_clock.pace != 1.0 or not len(self._tracked):
+        while not self._venue_clock.runs_as_ours or not len(self._tracked):
             await self._clock.sleep(0.2)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.streams.run())

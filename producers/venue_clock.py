@@ -39,7 +39,7 @@ class VenueClock:
     def __init__(self, max_skew_s: float, now_us: int) -> None:
         self._max_skew_us = int(max_skew_s * US_PER_S)
         self._venue_us = self._ours_us = now_us
-        self._dated = False
+        self._dated = self._heard = False
         self._doubted: list[int] = []
         self.pace = 1.0
         """Venue seconds in one of ours."""
@@ -53,9 +53,14 @@ class VenueClock:
         """The venue's time when our clock shows `ours_us`."""
         return self._venue_us if self.lockstep else self._venue_us + int((ours_us - self._ours_us) * self.pace)
 
+    @property
+    def runs_as_ours(self) -> bool:
+        """Whether an answer has said that it does: a restart knows its markets before it knows what the venue is."""
+        return self._heard and not self.lockstep and self.pace == 1.0
+
     def read(self, received: Received) -> Stamp:
         """When an answer's content was true. Without a Date, or with one that is not believed, our clock tells."""
-        ours_us, said_us = received.ts_received_us, received.date_us
+        ours_us, said_us, self._heard = received.ts_received_us, received.date_us, True
         self._run_at(received.pace, ours_us)
         self.skew_us = None if said_us is None else ours_us - said_us
         believed = said_us is not None and self._believe(said_us, ours_us)

@@ -121,3 +121,12 @@ def test_nothing_is_stamped_further_ahead_than_an_event_may_be(answers: list[tup
     for later_s, off_s in answers:
         ours_s += later_s
         assert at_s(read(clock, ours_s, ours_s + off_s)) <= ours_s + MAX_AHEAD_S
+
+
+def test_before_its_first_answer_nobody_says_that_a_venues_time_runs_as_ours(clock: VenueClock) -> None:
+    before = clock.runs_as_ours
+    read(clock, 0.5, 0)
+    live = clock.runs_as_ours
+    read(clock, 1.5, 1, pace="lockstep")
+
+    assert (before, live, clock.runs_as_ours) == (False, True, False)
