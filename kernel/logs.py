@@ -24,7 +24,7 @@ def configure(level: str = "info", *, process: str = "movers") -> None:
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # a cached logger escapes structlog.testing.capture_logs
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
