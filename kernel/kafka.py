@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -236,6 +238,7 @@ class Publisher:
     ) -> None:
         self._producer = Producer({**PRODUCER_CONFIG, **client_config(kafka, client_id, watch), **(overrides or {})})
         self._on_undelivered = on_undelivered
+        self._spans: deque[_Span] = deque([_Span(None)])
 
     def publish(
         self,
@@ -253,12 +256,15 @@ class Publisher:
             KafkaAwayError: no room in time: the broker takes nothing.
         """
 
+        span = self._spans[-1]
+
         def report(error: KafkaError | None, message: Message) -> None:
             if error is not None:
                 message.set_headers(list(headers))  # a delivery report comes without them (confluent-kafka 2.12)
                 self._on_undelivered(message, error)
             elif on_delivered is not None:
                 on_delivered(message)
+            span.open -= 1
 
         deadline = time.monotonic() + queue_timeout_s
         while True:
@@ -269,6 +275,7 @@ class Publisher:
                     raise KafkaAwayError(f"Kafka takes no message since {queue_timeout_s:.0f} s") from error
                 self._producer.poll(0.1)
             else:
+                span.open += 1
                 self._producer.poll(0)
                 return
 
@@ -287,6 +294,29 @@ class Publisher:
     def pending(self) -> int:
         """Messages queued or in flight."""
         return len(self._producer)
+
+    def settled(self, moment_us: int) -> Settled:
+        """Notes that all published so far is as old as this moment or older. Returns the newest moment noted of which
+        that is reported too, one way or the other. Costs memory for each moment noted and not settled."""
+        self._spans.append(_Span(moment_us))
+        while self._spans[0].open == 0 and len(self._spans) > 1:
+            self._spans.popleft()
+        return Settled(self._spans[0].since_us, len(self._spans) - 1)
+
+
+class Settled(NamedTuple):
+    """Until which moment all is reported; None where that is unknown; and how many moments noted later are not."""
+
+    until_us: int | None
+    open_moments: int
+
+
+@dataclass(slots=True)
+class _Span:
+    """What was published between two moments noted."""
+
+    since_us: int | None
+    open: int = 0
 
 
 def create_topics(kafka: KafkaSettings, topics: Sequence[Topic] = CATALOGUE, timeout_s: float = 30.0) -> list[str]:

@@ -21,15 +21,18 @@ from schemas.events import FeedStatus, Market
 log = get_logger(__name__)
 
 READ_WITHIN_S = 60.0
+_HANDS_FULL = "full"
 
 
 @dataclass(frozen=True, slots=True)
 class Before:
     """Markets by id as they were last told, and until when (venue's clock, microseconds) something was said of the
-    feed; None when nothing ever was, so that this is a first start."""
+    feed; None when nothing ever was, so that this is a first start. `hands_full`: the process before was seen with
+    messages that neither Kafka nor the spill had, and did not live to tell."""
 
     markets: dict[str, Told] = field(default_factory=dict)
     until_us: int | None = None
+    hands_full: bool = False
 
 
 def read_before(shard: Shard, kafka: KafkaSettings, store: SchemaStore, seen: SeenUntil) -> Before:
@@ -38,7 +41,7 @@ def read_before(shard: Shard, kafka: KafkaSettings, store: SchemaStore, seen: Se
     What cannot be read is as if it had not been: everything is told anew then.
     """
     markets: dict[str, Told] = {}
-    until_us = seen.read()
+    until_us, hands_full = seen.read()
     try:
         venue = ("venue", shard.venue.encode())
         codec = Codec(topics.MARKETS, store, Market)
@@ -49,11 +52,11 @@ def read_before(shard: Shard, kafka: KafkaSettings, store: SchemaStore, seen: Se
                     if shard.owns(market.market_id, market.category):
                         markets[market.market_id] = Told.of(market)
         status = _last_status(shard, kafka, store)
-        if status is not None:
+        if status is not None and not hands_full:
             until_us = max(until_us or 0, status.ts_event_us)
     except (TransientError, KafkaException) as error:
         log.warning("past_unreadable", shard=shard.name, error=str(error))
-    return Before(markets, until_us)
+    return Before(markets, until_us, hands_full)
 
 
 def _last_status(shard: Shard, kafka: KafkaSettings, store: SchemaStore) -> FeedStatus | None:
@@ -68,21 +71,23 @@ def _last_status(shard: Shard, kafka: KafkaSettings, store: SchemaStore) -> Feed
 
 
 class SeenUntil:
-    """A mark on disk: until when, by the venue's clock, this machine's collector has worked. Outlives kill -9."""
+    """A mark on disk: until when, by the venue's clock, what this machine's collector saw is in safe hands (Kafka's or
+    the spill's), and whether it has had more for longer than a moment. Outlives kill -9."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "seen_until"
 
-    def read(self) -> int | None:
-        """Microseconds UTC; None when there is no mark."""
+    def read(self) -> tuple[int | None, bool]:
+        """Microseconds UTC, None when there is no mark; whether its hands were full."""
         try:
-            return int(self._path.read_text("ascii"))
+            until, _, rest = self._path.read_text("ascii").partition(" ")
+            return int(until), rest == _HANDS_FULL
         except (OSError, ValueError):
-            return None
+            return None, False
 
-    def write(self, venue_us: int) -> None:
+    def write(self, venue_us: int, *, hands_full: bool = False) -> None:
         """Moves the mark. A disk that is full costs the mark only."""
         fresh = self._path.with_suffix(".new")
         with contextlib.suppress(OSError):
-            fresh.write_text(str(venue_us), "ascii")
+            fresh.write_text(f"{venue_us} {_HANDS_FULL}" if hands_full else str(venue_us), "ascii")
             fresh.replace(self._path)

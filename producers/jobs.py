@@ -88,6 +88,7 @@ class Jobs:
         self._unfound: Counter[str] = Counter()
         self._traded_since, self._traded_us = collector.traded_since, 0
         self._absent_since_us: int | None = None
+        self._some_lost = False
         self._said_s = clock.monotonic_s()
         self.streaming: StreamJobs | None = None
         if collector.streaming is not None:
@@ -104,7 +105,7 @@ class Jobs:
                 await asyncio.sleep(0)
         for whole in self._whole.values():
             whole.was_whole(len(self.tracked))
-        self._absent_since_us = before.until_us
+        self._absent_since_us, self._some_lost = before.until_us, before.hands_full
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """The jobs that the settings ask for."""
@@ -285,11 +286,13 @@ class Jobs:
         return self.intake.take(page, tally).as_of_us
 
     def _came_back(self, first: Received, since_us: int) -> None:
-        """The first answer of this process: was somebody missing for longer than a sweep may take?"""
+        """The first answer of this process: was somebody missing for longer than a sweep may take, or killed with what
+        it had seen in its hands?"""
         self._absent_since_us = None
         said_us = first.ts_venue_us or first.ts_received_us
         now_us = first.ts_received_us if is_ahead(said_us, first.ts_received_us) else said_us
-        if (now_us - since_us) / US_PER_S > GAP_PROMISES * self._settings.collector_price_interval:
+        missing_s = (now_us - since_us) / US_PER_S
+        if self._some_lost or missing_s > GAP_PROMISES * self._settings.collector_price_interval:
             self._tell(self._state.was_away(since_us, now_us))
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────

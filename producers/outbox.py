@@ -13,7 +13,7 @@ from kernel import metrics
 from kernel.clock import Clock
 from kernel.dead_letters import letter_for_answer
 from kernel.errors import BadMessageError, KafkaAwayError
-from kernel.kafka import Headers, LinkWatch, require_topics
+from kernel.kafka import Headers, LinkWatch, Settled, require_topics
 from kernel.settings import KafkaSettings
 from producers.base import Received
 from producers.publishing import SpillingPublisher, opener
@@ -86,6 +86,10 @@ class Outbox:
     def pending(self) -> int:
         """Messages on their way to Kafka."""
         return self._publisher.pending
+
+    def settled(self, moment_us: int) -> Settled:
+        """Notes a moment of the venue, and says until which one all messages would outlive this process."""
+        return self._publisher.settled(moment_us)
 
     def warm_up(self) -> None:
         """Looks up the schema ids and the topics, so that what is missing shows at the start.

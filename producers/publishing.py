@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from kernel import metrics
 from kernel.errors import KafkaAwayError, TransientError, UserError
-from kernel.kafka import Headers, LinkWatch, OnDelivered, OnUndelivered, Publisher, existing_topics
+from kernel.kafka import Headers, LinkWatch, OnDelivered, OnUndelivered, Publisher, Settled, existing_topics
 from kernel.logs import get_logger
 from kernel.settings import KafkaSettings
 from producers.spill import Spill, Spilled
@@ -66,6 +66,10 @@ class SpillingPublisher:
     def pending(self) -> int:
         """Messages on their way to Kafka."""
         return self._publisher.pending()
+
+    def settled(self, moment_us: int) -> Settled:
+        """Notes a moment, and says until which one all messages are in Kafka or in the spill."""
+        return self._publisher.settled(moment_us)
 
     def publish(
         self, topic: str, key: bytes, value: bytes, headers: Headers, on_delivered: OnDelivered | None = None

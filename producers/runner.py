@@ -26,6 +26,9 @@ FLUSH_S = 8.0
 """The supervisor waits 20 s for a child to end; what Kafka has not taken by then is in the spill."""
 
 _MARK_EVERY_S = 1.0
+_OPEN_MARKS = 1
+"""Marks that may be open while all is well: what was published just before one may still be on its way."""
+
 _TURN_S = 0.2
 _BUSY_TURN_S = 0.01
 
@@ -55,6 +58,8 @@ def run(settings: Settings, shard: Shard) -> None:
             asyncio.run(collect(jobs, outbox, process, clock, before, SeenUntil(folder)))
         finally:
             outbox.close(FLUSH_S)
+            if jobs.seen_until_us is not None:
+                SeenUntil(folder).write(jobs.seen_until_us)  # ended in order: nothing is in anybody's memory
             registry.close()
 
 
@@ -93,6 +98,13 @@ async def _told(process: Process) -> None:
         await stop.wait()
 
 
+def mark(seen_until_us: int, outbox: Outbox, seen: SeenUntil) -> None:
+    """Writes down until when all that was seen would outlive a kill -9 of this process."""
+    settled = outbox.settled(seen_until_us)
+    if settled.until_us is not None:
+        seen.write(settled.until_us, hands_full=settled.open_moments > _OPEN_MARKS)
+
+
 async def _turn(jobs: Jobs, outbox: Outbox, process: Process, clock: Clock, seen: SeenUntil) -> None:
     """Serves delivery reports and notices gaps, a few times a second."""
     marked_s = 0.0
@@ -101,7 +113,7 @@ async def _turn(jobs: Jobs, outbox: Outbox, process: Process, clock: Clock, seen
         jobs.watch()
         if jobs.seen_until_us is not None and clock.monotonic_s() - marked_s >= _MARK_EVERY_S:
             marked_s = clock.monotonic_s()
-            seen.write(jobs.seen_until_us)
+            mark(jobs.seen_until_us, outbox, seen)
         process.beat()
         # Delivery reports are what the lag is measured by, so they are not kept waiting.
         await clock.sleep(_BUSY_TURN_S if outbox.pending else _TURN_S)

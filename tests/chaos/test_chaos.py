@@ -24,9 +24,6 @@ def _good(outcome: Outcome) -> None:
     assert outcome.verdict.good, "\n".join([outcome.line, *outcome.verdict.details()])
 
 
-@pytest.mark.xfail(
-    strict=False, reason="not mended to the end: the day of seed 11 has not passed yet, see docs/reliability.md"
-)
 def test_a_day_of_kills_and_outages_of_every_kind_loses_doubles_and_hides_nothing(tmp_path: Path) -> None:
     outcome = bad_day(tmp_path / "a day", 11, a_day(11, 6, OUTAGES, longest_s=4), print)
 
@@ -42,6 +39,5 @@ def test_a_partition_more_in_every_topic_is_read_without_a_restart_by_hand(tmp_p
     _good(bad_day(tmp_path / "more partitions", 12, day, print))
 
 
-@pytest.mark.xfail(reason="a collector's next life tells no gap for what the killed one had in memory")
 def test_what_a_killed_collector_had_in_memory_is_told_as_a_gap(tmp_path: Path) -> None:
     _good(bad_day(tmp_path / "full hands", 13, [Trouble(3, 3, kill_collector_with_full_hands)], print))

@@ -263,6 +263,17 @@ def test_a_quick_restart_is_no_gap(bench: Bench) -> None:
 
 
 @KALSHI
+def test_however_short_the_time_a_collector_that_was_killed_with_full_hands_leaves_a_gap(bench: Bench) -> None:
+    bench.answer = kalshi_venue([kalshi_row("KXE-HANDS")], {})
+    jobs = bench.jobs("kalshi")
+    since_us = START_US - 20 * US_PER_S
+    perform(jobs, lambda: jobs.remember(Before({}, since_us, hands_full=True)), jobs.crawl, jobs.sweep)
+
+    told = [status for status in bench.statuses() if status.gap_started_us is not None]
+    assert [(s.state, s.gap_started_us) for s in told] == [("gap_opened", since_us), ("gap_closed", since_us)]
+
+
+@KALSHI
 def test_how_things_stand_is_said_every_minute_whether_or_not_they_changed(bench: Bench) -> None:
     rows = kalshi_venue([kalshi_row("KXE-MINUTE")], {"KXE-MINUTE": kalshi_row("KXE-MINUTE")})
     bench.answer = rows

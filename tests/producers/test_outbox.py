@@ -21,6 +21,7 @@ from schemas import topics
 from schemas.events import DeadLetter, FeedStatus
 from tests.producers.conftest import Stack, prepared
 from tests.stack.processes import KafkaProcess, ServiceProcess, kafka_at
+from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -163,3 +164,21 @@ def test_a_missing_topic_is_one_clear_line_at_the_start(
         box.close(1)
     finally:
         node.stop()
+
+
+def test_a_moment_is_settled_when_what_was_published_before_it_is_in_the_spill(
+    store: SchemaRegistry, tmp_path: Path
+) -> None:
+    box = outbox(NOBODY, store, tmp_path / "spill")
+    publish(box, range(3), "settled")
+
+    assert box.settled(1_000).until_us is None
+    assert box.settled(2_000).open_moments == 2
+
+    def spilled() -> bool:
+        asyncio.run(box.pump())
+        return not box.pending
+
+    wait_until(spilled, "Kafka was given up", 30)
+    assert box.settled(3_000) == (3_000, 0)
+    box.close(0)
