@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from kernel.schema_registry import SchemaRegistry
 from movers.local.ports import free_port
 from schemas.codec import Codec
 from schemas.topics import BY_NAME, Topic
+from tests.stack.environment import child_environment
 from tests.stack.processes import kafka_at
 from tests.stack.waiting import wait_until
 
@@ -37,8 +37,7 @@ class Stack:
     def start(self, name: str, *command: str) -> None:
         """Starts a processor as the supervisor does, or another command under that name."""
         self.ports.setdefault(name, free_port())
-        env = {
-            **os.environ,
+        settings = {
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
             "SCHEMA_REGISTRY_URL": self.registry_url,
             "STATE_DIR": str(self.folder / "state" / name),
@@ -47,6 +46,7 @@ class Stack:
             "MIN_VOLUME_24H": "1000",
             "MAX_SPREAD_PP": "5",
         }
+        env = child_environment(settings)
         argv = [sys.executable, "-m", *(command or ("movers", "process", name))]
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(argv, env=env, cwd=self.folder, stdout=log, stderr=log)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from kernel.errors import UserError
 from producers.shards import Shard, lock, uncovered
 from schemas.words import CATEGORIES
+from tests.stack.environment import child_environment
 
 
 @given(st.lists(st.text(min_size=1), unique=True), st.integers(1, 12))
@@ -112,9 +112,8 @@ def test_a_part_is_collected_by_one_process_of_a_machine(tmp_path: Path) -> None
         "import sys; from pathlib import Path; from producers.shards import Shard, lock\n"
         f"held = lock(Path({str(tmp_path)!r}), Shard('kalshi')); print('held', flush=True); sys.stdin.read()\n"
     )
-    environment = {**os.environ}
     with subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environment()
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
