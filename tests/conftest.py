@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import structlog
 
+from tests.payloads import HAS_RECORDED, RECORDED
+
 REPO = Path(__file__).resolve().parent.parent
 
 
@@ -18,13 +20,11 @@ def repo_dir() -> Path:
     return REPO
 
 
-@pytest.fixture(scope="session")
-def shared_dir() -> Path:
-    """Real payloads and recordings kept beside the checkout; tests that need them are skipped where they are absent."""
-    path = REPO.parent / "shared"
-    if not (path / "fixtures").is_dir():
-        pytest.skip("no ../shared beside the checkout: real fixtures and recordings are not available here")
-    return path
+def pytest_report_header() -> str:
+    """Says whether the larger second pass, over recorded payloads, is possible here."""
+    if HAS_RECORDED:
+        return f"payloads: those made up here, and the recorded ones in {RECORDED.parent}"
+    return "payloads: those made up here; no ../shared beside the checkout, so none that were recorded"
 
 
 @pytest.fixture(autouse=True)

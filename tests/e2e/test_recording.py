@@ -29,6 +29,7 @@ from simulator.tape import Line, Market, write_tape
 from tests.chaos.ledger import shown
 from tests.e2e import reference
 from tests.e2e.demo import Demo
+from tests.payloads import HAS_RECORDED, RECORDED
 from tests.stack.made_tape import made_tape
 from tests.stack.processes import kafka_at
 
@@ -96,25 +97,25 @@ def _made() -> Source:
     )
 
 
-def _recorded(shared_dir: Path) -> Source:
+def _recorded(shared: Path) -> Source:
     lines = [
-        *cut(KINDS["kalshi-ticks"]([shared_dir / KALSHI]), moments=KALSHI_MOMENTS, volume=VOLUME_USD),
+        *cut(KINDS["kalshi-ticks"]([shared / KALSHI]), moments=KALSHI_MOMENTS, volume=VOLUME_USD),
         *cut(
-            KINDS["polymarket-prices"]([shared_dir / POLYMARKET]),
+            KINDS["polymarket-prices"]([shared / POLYMARKET]),
             from_us=POLYMARKET_FROM_S * 1_000_000,
             moments=POLYMARKET_MOMENTS,
             volume=VOLUME_USD,
         ),
     ]
-    quotes = reference.kalshi_quotes(shared_dir / KALSHI, KALSHI_MOMENTS)
-    points = reference.polymarket_points(shared_dir / POLYMARKET, POLYMARKET_FROM_S, POLYMARKET_MOMENTS)
+    quotes = reference.kalshi_quotes(shared / KALSHI, KALSHI_MOMENTS)
+    points = reference.polymarket_points(shared / POLYMARKET, POLYMARKET_FROM_S, POLYMARKET_MOMENTS)
     return Source(lines, quotes.assign(price=reference.kalshi_price(quotes)), points, KALSHI_MOMENTS)
 
 
-@pytest.fixture(scope="module", params=["made", "recorded"])
+@pytest.fixture(scope="module", params=["made", *(["recorded"] if HAS_RECORDED else [])])
 def source(request: pytest.FixtureRequest) -> Source:
     """The tape that is played."""
-    return _made() if request.param == "made" else _recorded(request.getfixturevalue("shared_dir"))
+    return _made() if request.param == "made" else _recorded(RECORDED.parent)
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,8 @@
-"""One readable line for each row of a fixture: what the mappers make of it. Kept in `<venue>/expected/*.json`.
-
-After a wanted change: `python -m tests.producers.fixture_lines` writes the files anew; then read the difference.
-"""
+"""One readable line for each row of a payload: what the mappers make of it. Reviewed ones: `reviewed.py`."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from kernel.errors import BadMessageError
@@ -38,9 +33,6 @@ RECEIVED = Received(
     content_type="application/json",
     date_us=NOW_US,
 )
-
-Pages = Callable[[Path], Iterator[tuple[str, list[Any]]]]
-"""Reads a fixture into pages: their kind and rows."""
 
 
 def page(kind: str, rows: list[Any]) -> Page:
@@ -90,7 +82,7 @@ def lines(venue: str, reader: Reader, pages: Iterator[tuple[str, list[Any]]], wi
         for row in rows:
             found.extend(_said(learn(reader, page(kind, [row]), MOMENT), market_line))
             if kind in with_ticks:
-                nested = row.get("markets", []) if kind == "events" else [row]
+                nested = (row.get("markets") or []) if kind == "events" else [row]
                 for item in nested:
                     mapped = show(reader, page("markets", [item]), MOMENT, nothing_shown)
                     ticks = Mapped([ticked(venue, shown) for shown, _ in mapped.events], mapped.bad, mapped.left_out)
@@ -109,30 +101,3 @@ def _said(mapped: Mapped[Any], line: Callable[[Any], str]) -> Iterator[str]:
 
 def _reason(error: BadMessageError) -> str:
     return f"{error.reason}: {error.detail}"[:160]
-
-
-def expected_file(venue: str, fixture: str) -> Path:
-    """Where the reviewed lines of a fixture are."""
-    return Path(__file__).parent / venue / "expected" / (fixture.rsplit(".", 1)[0] + ".json")
-
-
-def expected(venue: str, fixture: str) -> list[str]:
-    """The reviewed lines."""
-    reviewed: list[str] = json.loads(expected_file(venue, fixture).read_text("utf-8"))
-    return reviewed
-
-
-def main() -> None:
-    """Writes all expected files anew."""
-    from tests.producers.kalshi import fixtures as kalshi
-    from tests.producers.polymarket import fixtures as polymarket
-
-    shared = Path(__file__).resolve().parents[3] / "shared" / "fixtures"
-    for venue, module in (("polymarket", polymarket), ("kalshi", kalshi)):
-        for name in module.NAMES:
-            text = json.dumps(module.lines_of(shared / venue / name), indent=1, ensure_ascii=False)
-            expected_file(venue, name).write_text(text + "\n", "utf-8")
-
-
-if __name__ == "__main__":
-    main()

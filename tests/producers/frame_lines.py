@@ -1,7 +1,4 @@
-"""One readable line for each thing a recorded frame tells. Kept in `<venue>/expected/ws_*.json`.
-
-After a wanted change: `python -m tests.producers.frame_lines` writes the files anew; then read the difference.
-"""
+"""One readable line for each thing a frame tells. Reviewed ones: `reviewed.py`."""
 
 from __future__ import annotations
 
@@ -83,30 +80,3 @@ def _line(fact: Top | Traded | News) -> str:
     if isinstance(fact, Traded):
         return f"traded {fact.token[:40]} {fact.contracts} at {fact.price_ppm}, {fact.ts_us} {fact.trade_id[:12]}"
     return f"news {fact.market[:40]} {fact.word} {fact.ts_us}"
-
-
-def expected_file(venue: str, fixture: str) -> Path:
-    """Where the reviewed lines of a fixture are."""
-    return Path(__file__).parent / venue / "expected" / (fixture.rsplit(".", 1)[0] + ".json")
-
-
-def expected(venue: str, fixture: str) -> list[str]:
-    """The reviewed lines."""
-    reviewed: list[str] = json.loads(expected_file(venue, fixture).read_text("utf-8"))
-    return reviewed
-
-
-def main() -> None:
-    """Writes all expected files anew."""
-    from tests.producers.kalshi import test_frames as kalshi
-    from tests.producers.polymarket import test_frames as polymarket
-
-    shared = Path(__file__).resolve().parents[3] / "shared" / "fixtures"
-    for venue, module in (("polymarket", polymarket), ("kalshi", kalshi)):
-        for name in module.NAMES:
-            text = json.dumps(module.lines_of(shared / venue / name), indent=1, ensure_ascii=False)
-            expected_file(venue, name).write_text(text + "\n", "utf-8")
-
-
-if __name__ == "__main__":
-    main()

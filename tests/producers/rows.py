@@ -51,7 +51,7 @@ def book(**change: Any) -> dict[str, Any]:
         "asks": [{"price": "0.99", "size": "900"}, {"price": "0.53", "size": "5"}, {"price": "0.52", "size": "3"}],
         "last_trade_price": "0.51",
     }
-    return levels | change
+    return {key: value for key, value in (levels | change).items() if value is not ...}
 
 
 def kalshi(**change: Any) -> dict[str, Any]:

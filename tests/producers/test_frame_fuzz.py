@@ -1,4 +1,4 @@
-"""Mutated real frames: nothing escapes, no price leaves 0..1, no number is infinite, and a healthy frame is read after.
+"""Mutated frames: nothing escapes, no price leaves 0..1, no number is infinite, and a healthy frame is read after.
 
 `python -m tests.producers.test_frame_fuzz 100000` runs so many of each venue, and says how many a second.
 """
@@ -11,7 +11,6 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -21,9 +20,9 @@ from producers.facts import Facts, Top, Traded
 from producers.kalshi.frames import KalshiFrames
 from producers.polymarket.frames import PolymarketFrames
 from schemas.units import PPM
+from tests.payloads import folders
 from tests.producers.frame_lines import frames_of, tokens_of
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "fixtures"
 ODD: tuple[Any, ...] = (
     None, True, -1, 0, 1e308, 2**70, "", "NaN", "inf", "-0.0", "1e999", "0.5e-400", "٣", "x" * 5_000, [], {}, [[]],
     "1e999990", "0x10", " 0.5 ", "1_000", float(2**53), "99999999999999999999", "-5", ["0.5", "1"],
@@ -86,7 +85,7 @@ def check(facts: Facts) -> None:
 
 
 def polymarket() -> tuple[Callable[[bytes], Facts], list[bytes]]:
-    paths = sorted((SHARED / "polymarket").glob("ws_*"))
+    paths = [path for folder in folders("polymarket") for path in sorted(folder.glob("ws_*"))]
     reader = PolymarketFrames()
     reader.follow([token for path in paths for token in tokens_of(path)])
     return reader.read, [frame for path in paths for frame in frames_of(path)]
@@ -94,7 +93,7 @@ def polymarket() -> tuple[Callable[[bytes], Facts], list[bytes]]:
 
 def kalshi() -> tuple[Callable[[bytes], Facts], list[bytes]]:
     return KalshiFrames().read, [
-        frame for path in sorted((SHARED / "kalshi").glob("ws_*")) for frame in frames_of(path)
+        frame for folder in folders("kalshi") for path in sorted(folder.glob("ws_*")) for frame in frames_of(path)
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from producers.base import Reader
 from producers.catalog import learn, show
 from producers.kalshi.reader import KalshiReader
 from producers.polymarket.reader import PolymarketReader
+from tests.payloads import made
 from tests.producers.fixture_lines import MOMENT, nothing_shown, page
 from tests.producers.kalshi import fixtures as kalshi
 from tests.producers.polymarket import fixtures as polymarket
@@ -27,21 +27,21 @@ odd_values = anything | st.sampled_from(
 )
 
 
-def rows(shared_dir: Path, venue: str) -> tuple[Reader, dict[str, Any], dict[str, Any]]:
-    """A reader, a real event and a real market."""
-    folder = shared_dir / "fixtures" / venue
+def rows(venue: str) -> tuple[Reader, dict[str, Any], dict[str, Any]]:
+    """A reader, an event and a market with all the keys that the venue writes."""
+    folder = made(venue)
     if venue == "kalshi":
-        event = kalshi.load(folder / "current_events_nested_nfl.json")["events"][0]
+        event = kalshi.load(folder / "events.json")["events"][0]
         return KalshiReader(), event, event["markets"][0]
-    event = polymarket.load(folder / "gamma_event_negrisk_multi_2026-05.json")[0]
-    return PolymarketReader(), event, polymarket.load(folder / "gamma_markets_page_2026-06.json")[0]
+    event = polymarket.load(folder / "events.json")[0]
+    return PolymarketReader(), event, polymarket.load(folder / "markets.json")[0]
 
 
 @pytest.mark.parametrize("venue", ["kalshi", "polymarket"])
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
-def test_an_odd_row_is_accounted_for(shared_dir: Path, venue: str, data: st.DataObject) -> None:
-    reader, _, market = rows(shared_dir, venue)
+def test_an_odd_row_is_accounted_for(venue: str, data: st.DataObject) -> None:
+    reader, _, market = rows(venue)
     keys = st.sampled_from(sorted(market))
     odd = market | data.draw(st.dictionaries(keys, odd_values, min_size=1, max_size=4))
 
@@ -55,8 +55,8 @@ def test_an_odd_row_is_accounted_for(shared_dir: Path, venue: str, data: st.Data
 @pytest.mark.parametrize("venue", ["kalshi", "polymarket"])
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
-def test_an_odd_event_stops_nothing(shared_dir: Path, venue: str, data: st.DataObject) -> None:
-    reader, event, _ = rows(shared_dir, venue)
+def test_an_odd_event_stops_nothing(venue: str, data: st.DataObject) -> None:
+    reader, event, _ = rows(venue)
     odd = event | data.draw(st.dictionaries(st.sampled_from(sorted(event)), odd_values, min_size=1, max_size=4))
 
     mapped = learn(reader, page("events", [odd, event]), MOMENT)

@@ -14,6 +14,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from simulator.tape import write_tape
+from tests.payloads import file_name, folders
+from tests.producers.frame_lines import frames_of
 from tests.simulator.conftest import CONDITION, START_US, Running, small_tape
 from tests.simulator.polymarket.test_api import json_type, not_as
 
@@ -99,12 +101,16 @@ def test_replaying_the_channel_gives_the_rest_book_at_every_moment(venue: Runnin
                     assert {Decimal(v["price"]): Decimal(v["size"]) for v in rest[side]} == books[token][side]
 
 
-def test_frames_have_the_keys_and_types_of_real_ones(venue: Running, shared_dir: Path) -> None:
-    folder = shared_dir / "fixtures" / "polymarket"
-    names = ["ws_book_then_price_changes_2026-09-29", "ws_last_trade_price_2026-02-12", "ws_mixed_frames_2026-08-14"]
-    real = [json.loads(line) for name in names for line in (folder / f"{name}.jsonl").read_text().splitlines()]
-    for name in ("ws_market_resolved_2026-10-04", "ws_new_market_2026-07-28"):
-        real.append(json.loads((folder / f"{name}.json").read_text()))
+def frames_in(folder: Path) -> list[dict[str, Any]]:
+    """All frames in a folder of payloads; arrays of them taken apart."""
+    bodies = [json.loads(frame) for path in sorted(folder.glob("ws_*")) for frame in frames_of(path)]
+    items = [item for body in bodies for item in (body if isinstance(body, list) else [body])]
+    return [item for item in items if isinstance(item, dict)]
+
+
+@pytest.mark.parametrize("folder", folders("polymarket"), ids=file_name)
+def test_frames_have_the_keys_and_types_of_real_ones(venue: Running, folder: Path) -> None:
+    real = [frame for frame in frames_in(folder) if "event_type" in frame]
     ids = tokens(venue)
 
     with polymarket(venue) as socket:
@@ -192,13 +198,15 @@ def test_kalshi_deltas_add_up_to_the_rest_book_and_are_numbered_without_a_gap(ve
     assert len(sequence) > 10
 
 
-def test_kalshi_frames_have_the_keys_and_types_of_real_ones(venue: Running, shared_dir: Path) -> None:
-    folder = shared_dir / "fixtures" / "kalshi"
-    names = ["ws_demo_frames_2026-08-27", "ws_ticker_2026-07-19", "ws_market_lifecycle_v2_2026-07-19"]
-    names += ["ws_trade_2026-02-12", "ws_old_2025-10_lifecycle_trade_ticker"]
-    real = [json.loads(line) for name in names for line in (folder / f"{name}.jsonl").read_text().splitlines()]
-    real += [f["frame"] for f in json.loads((folder / "ws_orderbook_stream_2026-08-07.json").read_text())["frames"]]
-    trades = json.loads((folder / "current_trades_page_2026-07.json").read_text())["trades"]
+@pytest.mark.parametrize("folder", folders("kalshi"), ids=file_name)
+def test_kalshi_frames_have_the_keys_and_types_of_real_ones(venue: Running, folder: Path) -> None:
+    real = [frame for frame in frames_in(folder) if "msg" in frame]
+    trades = [
+        trade
+        for name in ("trades", "current_trades_page_2026-07")
+        if (folder / f"{name}.json").is_file()
+        for trade in json.loads((folder / f"{name}.json").read_text())["trades"]
+    ]
     channels = ["ticker", "trade", "market_lifecycle_v2"]
 
     with kalshi(venue) as socket:

@@ -1,4 +1,4 @@
-"""Kalshi's REST fixtures as pages."""
+"""Kalshi's REST payloads as pages: the made ones, and the recorded ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any
 from producers.kalshi.reader import KalshiReader
 from tests.producers.fixture_lines import lines
 
+COMBOS = ("combos.json", "mid2026_markets_mve_only_2026-06.json", "current_mve_combo_markets_priced.json")
 MARKETS = (
+    "combos.json",
+    "markets.json",
     "current_market_single_plus_orderbook.json",
     "current_markets_page_2026-07.json",
     "current_markets_settled.json",
@@ -23,13 +26,17 @@ MARKETS = (
     "transitional_markets_cents_and_dollars_2026-03.json",
 )
 EVENTS = (
+    "events.json",
     "current_events_nested_nfl.json",
     "current_events_nested_sports_trim.json",
     "old_2026-01_events_list.json",
     "old_2026-01_events_multivariate.json",
 )
-SERIES = ("current_series_four.json", "old_2026-01_series_list.json", "old_2026-01_series_single.json")
+SERIES = ("series.json", "current_series_four.json", "old_2026-01_series_list.json", "old_2026-01_series_single.json")
 OTHER = (
+    "orderbook.json",
+    "tags_by_categories.json",
+    "trades.json",
     "current_mve_collections.json",
     "current_mve_combo_orderbooks.json",
     "current_occurrence_datetime_probe.json",
@@ -80,6 +87,8 @@ def pages_of(path: Path) -> Iterator[tuple[str, list[Any]]]:
     body = load(path)
     if path.name in EVENTS:
         yield "events", body["events"] if isinstance(body, dict) else body
+    elif path.name == "markets.json":
+        yield "markets", body["markets"]  # what is no row at all stands there as well
     else:
         yield "markets", market_rows(path)
 

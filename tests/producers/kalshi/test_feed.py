@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import httpx
 import pytest
@@ -16,6 +15,7 @@ from producers.base import Errand, Page
 from producers.kalshi.feed import KalshiFeed
 from producers.kalshi.settings import SERIES_EVERY, TICKERS_BATCH
 from schemas.units import micros_from_iso
+from tests.payloads import made
 from tests.producers.witnesses import SWEEP, Memory, venue
 
 
@@ -99,8 +99,8 @@ def test_an_answer_without_the_list_is_refused_and_ends_the_sweep() -> None:
     assert [reason for reason, _ in memory.refusals] == ["bad_page"]
 
 
-def test_trades_say_which_markets_have_moved_since_and_a_broken_one_costs_no_other(shared_dir: Path) -> None:
-    real = json.loads((shared_dir / "fixtures" / "kalshi" / "current_trades_page_2026-07.json").read_text())["trades"]
+def test_trades_say_which_markets_have_moved_since_and_a_broken_one_costs_no_other() -> None:
+    real = json.loads((made("kalshi") / "trades.json").read_text())["trades"]
     instants = sorted(micros_from_iso(row["created_time"]) for row in real)
     combo = {"ticker": "KXMVESPORTS-1", "created_time": real[0]["created_time"]}
     asked: list[dict[str, str]] = []

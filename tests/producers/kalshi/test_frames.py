@@ -1,4 +1,4 @@
-"""Kalshi's frames: every recorded one, and what a reader must not be shaken by."""
+"""Kalshi's frames: each at hand, and what a reader must not be shaken by."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ import pytest
 
 from producers.facts import Facts, Top
 from producers.kalshi.frames import KalshiFrames
-from tests.producers.frame_lines import expected, frames_of, lines
+from tests.payloads import file_name, folders, present
+from tests.producers.frame_lines import frames_of, lines
+from tests.producers.reviewed import reviewed
 
 NAMES = (
+    "ws_gap.jsonl",
+    "ws_lifecycle.jsonl",
+    "ws_orderbook.jsonl",
+    "ws_ticker.jsonl",
+    "ws_trade.jsonl",
+    "ws_whole_book.jsonl",
     "ws_demo_frames_2026-08-27.jsonl",
     "ws_market_lifecycle_v2_2026-07-19.jsonl",
     "ws_old_2025-10_lifecycle_trade_ticker.jsonl",
@@ -28,20 +36,24 @@ def lines_of(path: Path) -> list[str]:
     return lines(KalshiFrames(), path)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_each_recorded_frame_tells_what_was_reviewed(name: str, shared_dir: Path) -> None:
-    assert lines_of(shared_dir / "fixtures" / "kalshi" / name) == expected("kalshi", name)
+@pytest.mark.parametrize("path", present("kalshi", NAMES), ids=file_name)
+def test_each_frame_tells_what_was_reviewed(path: Path) -> None:
+    assert lines_of(path) == reviewed("kalshi", path)
 
 
-def test_every_recorded_stream_has_reviewed_lines(shared_dir: Path) -> None:
-    assert {path.name for path in (shared_dir / "fixtures" / "kalshi").glob("ws_*")} == set(NAMES)
+@pytest.mark.parametrize("folder", folders("kalshi"), ids=file_name)
+def test_every_stream_at_hand_has_reviewed_lines(folder: Path) -> None:
+    assert {path.name for path in folder.glob("ws_*")} <= set(NAMES)
 
 
-def test_the_real_order_book_stream_has_no_gap_no_crossed_book_and_no_doubt(shared_dir: Path) -> None:
+@pytest.mark.parametrize(
+    "path", present("kalshi", ("ws_whole_book.jsonl", "ws_orderbook_stream_2026-08-07.json")), ids=file_name
+)
+def test_an_order_book_stream_without_gaps_shows_no_crossed_book_and_no_doubt(path: Path) -> None:
     reader = KalshiFrames()
     tops = 0
 
-    for frame in frames_of(shared_dir / "fixtures" / "kalshi" / "ws_orderbook_stream_2026-08-07.json"):
+    for frame in frames_of(path):
         facts = reader.read(frame)
         assert (facts.missed, facts.doubts, facts.bad) == ({}, [], [])
         for fact in facts.facts:

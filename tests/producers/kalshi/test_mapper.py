@@ -1,4 +1,4 @@
-"""Kalshi rows to Market and Tick, over real payloads."""
+"""Kalshi rows to Market and Tick, over all payloads at hand."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from producers.kalshi.reader import KalshiReader
 from producers.kalshi.settings import CATEGORY
 from schemas.events import Market, Tick
 from schemas.units import event_id, micros_from_iso
-from tests.producers.fixture_lines import MOMENT, NOW_US, expected, nothing_shown, page, ticked
+from tests.payloads import file_name, folders, made, present
+from tests.producers.fixture_lines import MOMENT, NOW_US, nothing_shown, page, ticked
 from tests.producers.kalshi import fixtures
+from tests.producers.reviewed import reviewed
+from tests.producers.rows import kalshi
+
+EVENTS = made("kalshi") / "events.json"
 
 
-@pytest.fixture(scope="module")
-def folder(shared_dir: Path) -> Path:
-    """Kalshi's fixtures."""
-    return shared_dir / "fixtures" / "kalshi"
-
-
-@pytest.fixture(scope="module")
-def row(folder: Path) -> dict[str, Any]:
-    """The first market of the NFL events: Cincinnati to beat Detroit, two-sided."""
-    return fixtures.market_rows(folder / "current_events_nested_nfl.json")[0]
+@pytest.fixture
+def row() -> dict[str, Any]:
+    """Cincinnati to beat Detroit, two-sided."""
+    return kalshi()
 
 
 def tick(row: dict[str, Any], **change: Any) -> Tick:
@@ -41,14 +40,14 @@ def market(row: dict[str, Any], **change: Any) -> Market:
     return mapper.market(row | change, mapper.Event(), mapper.Series(), MOMENT)
 
 
-@pytest.mark.parametrize("name", fixtures.NAMES)
-def test_every_row_of_a_fixture_maps_as_reviewed(folder: Path, name: str) -> None:
-    assert fixtures.lines_of(folder / name) == expected("kalshi", name)
+@pytest.mark.parametrize("path", present("kalshi", fixtures.NAMES), ids=file_name)
+def test_every_row_of_a_payload_maps_as_reviewed(path: Path) -> None:
+    assert fixtures.lines_of(path) == reviewed("kalshi", path)
 
 
-@pytest.mark.parametrize("name", fixtures.OTHER)
-def test_rows_of_other_endpoints_are_refused_and_never_misread(folder: Path, name: str) -> None:
-    body = fixtures.load(folder / name)
+@pytest.mark.parametrize("path", present("kalshi", fixtures.OTHER), ids=file_name)
+def test_rows_of_other_endpoints_are_refused_and_never_misread(path: Path) -> None:
+    body = fixtures.load(path)
     rows = [body] if isinstance(body, dict) else body
     for key in ("trades", "multivariate_contracts"):
         rows = body[key] if isinstance(body, dict) and key in body else rows
@@ -60,15 +59,16 @@ def test_rows_of_other_endpoints_are_refused_and_never_misread(folder: Path, nam
     assert len(ticks.bad) + sum(ticks.left_out.values()) == len(rows) > 0
 
 
-def test_every_fixture_of_a_rest_answer_is_covered(folder: Path) -> None:
+@pytest.mark.parametrize("folder", folders("kalshi"), ids=file_name)
+def test_every_payload_of_a_rest_answer_is_covered(folder: Path) -> None:
     rest = {p.name for p in folder.iterdir() if not p.name.startswith(("ws_", "INDEX")) and "candle" not in p.name}
 
-    assert rest == {*fixtures.NAMES, *fixtures.SERIES, *fixtures.OTHER}
+    assert rest <= {*fixtures.NAMES, *fixtures.SERIES, *fixtures.OTHER}
 
 
-@pytest.mark.parametrize("name", fixtures.SERIES)
-def test_every_series_has_a_category_of_ours(folder: Path, name: str) -> None:
-    rows = list(fixtures.rows_with(fixtures.load(folder / name), "fee_type"))
+@pytest.mark.parametrize("path", present("kalshi", fixtures.SERIES), ids=file_name)
+def test_every_series_has_a_category_of_ours(path: Path) -> None:
+    rows = list(fixtures.rows_with(fixtures.load(path), "fee_type"))
     assert rows
 
     for row in rows:
@@ -79,13 +79,14 @@ def test_every_series_has_a_category_of_ours(folder: Path, name: str) -> None:
         assert series.tags == tuple(row["tags"] or ())
 
 
-@pytest.mark.parametrize("name", ["current_tags_by_categories_2026-09.json", "old_2026-01_tags_by_categories.json"])
-def test_every_category_of_the_venue_has_a_word_of_ours(folder: Path, name: str) -> None:
-    assert set(fixtures.load(folder / name)["tags_by_categories"]) <= set(CATEGORY)
+@pytest.mark.parametrize("path", present("kalshi", [n for n in fixtures.OTHER if "tags_by" in n]), ids=file_name)
+def test_every_category_of_the_venue_has_a_word_of_ours(path: Path) -> None:
+    assert set(fixtures.load(path)["tags_by_categories"]) <= set(CATEGORY)
 
 
-def test_an_open_market_maps_in_full(folder: Path) -> None:
-    events = fixtures.load(folder / "current_events_nested_nfl.json")["events"][:1]
+def test_an_open_market_maps_in_full(row: dict[str, Any]) -> None:
+    named = {"event_ticker": "KXNFLGAME-26AUG13DETCIN", "title": "Detroit vs Cincinnati", "mutually_exclusive": True}
+    events = [{**named, "series_ticker": "KXNFLGAME", "category": "Sports", "markets": [row]}]
     reader = KalshiReader()
     learn(
         reader,
@@ -98,11 +99,11 @@ def test_an_open_market_maps_in_full(folder: Path) -> None:
     assert found == Market(
         event_id=found.event_id,
         venue="kalshi",
-        market_id="KALSHI:KXNFLGAME-26AUG13DETCIN-CIN",
-        venue_market_id="KXNFLGAME-26AUG13DETCIN-CIN",
-        token_ids=("KALSHI:KXNFLGAME-26AUG13DETCIN-CIN:YES", "KALSHI:KXNFLGAME-26AUG13DETCIN-CIN:NO"),
+        market_id="KALSHI:KXGAME-26AUG13-CIN",
+        venue_market_id="KXGAME-26AUG13-CIN",
+        token_ids=("KALSHI:KXGAME-26AUG13-CIN:YES", "KALSHI:KXGAME-26AUG13-CIN:NO"),
         outcomes=("Yes", "No"),
-        title="Will Cincinnati win the Detroit vs Cincinnati Pro Football game?",
+        title="Will Cincinnati win?",
         event_key="KALSHI:EVENT:KXNFLGAME-26AUG13DETCIN",
         event_title="Detroit vs Cincinnati",
         mutually_exclusive=True,
@@ -120,7 +121,7 @@ def test_an_open_market_maps_in_full(folder: Path) -> None:
 
 
 def test_an_open_market_ticks_in_full(row: dict[str, Any]) -> None:
-    market_id = "KALSHI:KXNFLGAME-26AUG13DETCIN-CIN"
+    market_id = "KALSHI:KXGAME-26AUG13-CIN"
     assert tick(row) == Tick(
         event_id=event_id(market_id, NOW_US),
         venue="kalshi",
@@ -182,14 +183,8 @@ def test_last_price_of_nothing_means_never_traded(row: dict[str, Any], never: st
     assert tick(row, last_price_dollars=never).last_ppm is None
 
 
-def test_cents_beside_dollars_are_not_read(folder: Path) -> None:
-    first = fixtures.market_rows(folder / "transitional_markets_cents_and_dollars_2026-03.json")[1]
-    assert {"yes_bid", "yes_ask", "last_price"} <= set(first)
-
-    honest = tick(first)
-
-    assert tick(first, yes_bid=77, yes_ask=78, last_price=99, volume=1) == honest
-    assert (honest.bid_ppm, honest.ask_ppm) == (20_000, 30_000)
+def test_cents_beside_dollars_are_not_read(row: dict[str, Any]) -> None:
+    assert tick(row, yes_bid=77, yes_ask=78, last_price=99, volume=1) == tick(row)
 
 
 def test_cents_alone_are_refused_and_not_taken_for_zero(row: dict[str, Any]) -> None:
@@ -202,9 +197,9 @@ def test_cents_alone_are_refused_and_not_taken_for_zero(row: dict[str, Any]) -> 
     assert json.loads(error.value.body)["yes_bid"] == 73
 
 
-@pytest.mark.parametrize("name", ["mid2026_markets_mve_only_2026-06.json", "current_mve_combo_markets_priced.json"])
-def test_combos_are_left_out_and_counted(folder: Path, name: str) -> None:
-    rows = fixtures.market_rows(folder / name)
+@pytest.mark.parametrize("path", present("kalshi", fixtures.COMBOS), ids=file_name)
+def test_combos_are_left_out_and_counted(path: Path) -> None:
+    rows = fixtures.market_rows(path)
     combos = [row for row in rows if "mve_collection_ticker" in row]
     assert combos
 
@@ -240,9 +235,11 @@ def test_status_of_each_word_of_the_venue(
     assert tick(row, status=status, result=result).market_status == ours
 
 
-def test_last_price_kept_after_finalisation_is_no_price(folder: Path) -> None:
-    rows = fixtures.market_rows(folder / "current_markets_settled.json")
-    for final in (row for row in rows if row["status"] == "finalized"):
+def test_last_price_kept_after_finalisation_is_no_price() -> None:
+    settled = present("kalshi", ("events.json", "current_markets_settled.json"))
+    finals = [r for path in settled for r in fixtures.market_rows(path) if r["status"] == "finalized"]
+    assert finals
+    for final in finals:
         seen = tick(final)
         assert (seen.bid_ppm, seen.ask_ppm, seen.price_ppm) == (None, None, None)
         assert seen.last_ppm == round(float(final["last_price_dollars"]) * 1e6)
@@ -290,17 +287,17 @@ def test_a_market_ends_when_it_is_expected_to_but_not_after_its_close(
     assert seen.close_ts_us == (None if ends is None else micros_from_iso(ends))
 
 
-def test_title_tells_the_side_where_siblings_share_it(folder: Path) -> None:
-    events = fixtures.load(folder / "current_events_nested_sports_trim.json")
-    titles = {m.market_id: m.title for m in learn(KalshiReader(), page("events", events), MOMENT).events}
+def test_title_tells_the_side_where_siblings_share_it() -> None:
+    events = fixtures.load(EVENTS)["events"][:2]
+    titles = {m.venue_market_id: m.title for m in learn(KalshiReader(), page("events", events), MOMENT).events}
 
-    assert titles["KALSHI:KXMLSGAME-26AUG19VANHOU-TIE"] == "Vancouver vs Houston Winner? Tie"
-    assert titles["KALSHI:KXMLSGAME-26AUG19VANHOU-VAN"] == "Vancouver vs Houston Winner? Vancouver"
-    assert (
-        titles["KALSHI:KXNFLGAME-26SEP14DENKC-KC"]
-        == "Will Kansas City win the Denver vs Kansas City Pro Football game?"
-    )
-    assert len(set(titles.values())) == len(titles), "no two markets read the same"
+    assert titles == {
+        "KXMADEGAME-26SEP01AAABBB-AAA": "Aaa vs Bbb Winner? Aaa",
+        "KXMADEGAME-26SEP01AAABBB-TIE": "Aaa vs Bbb Winner? Tie",
+        "KXMADEGAME-26SEP01AAABBB-BBB": "Aaa vs Bbb Winner? Bbb",
+        "KXMADEOWN-26SEP02-C": "Will Cara win the Cara vs Dora match?",
+        "KXMADEOWN-26SEP02-D": "Will Dora win the Cara vs Dora match?",
+    }
 
 
 def test_a_side_called_yes_adds_nothing_to_the_title(row: dict[str, Any]) -> None:
@@ -312,8 +309,8 @@ def test_a_side_called_yes_adds_nothing_to_the_title(row: dict[str, Any]) -> Non
     assert told.title == "Will it rain in Chicago?"
 
 
-def test_category_falls_back_to_the_event_where_the_series_is_not_known(folder: Path) -> None:
-    events = fixtures.load(folder / "current_events_nested_sports_trim.json")[:1]
+def test_category_falls_back_to_the_event_where_the_series_is_not_known() -> None:
+    events = fixtures.load(EVENTS)["events"][:1]
 
     [first, *_] = learn(KalshiReader(), page("events", events), MOMENT).events
 

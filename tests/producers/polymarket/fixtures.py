@@ -1,4 +1,4 @@
-"""Polymarket's REST fixtures as pages."""
+"""Polymarket's REST payloads as pages: the made ones, and the recorded ones."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from producers.polymarket.reader import PolymarketReader
 from tests.producers.fixture_lines import lines
 
 EVENTS = (
+    "events.json",
     "gamma_event_dem_nominee_2028.json",
     "gamma_event_negrisk_multi_2026-05.json",
     "gamma_events_page_2026-01.json",
@@ -18,6 +19,7 @@ EVENTS = (
     "gamma_public_search_small.json",
 )
 MARKETS = (
+    "markets.json",
     "gamma_market_closed_accepting_false.json",
     "gamma_market_closed_accepting_true.json",
     "gamma_market_closed_nonbinary_legacy.json",
@@ -31,6 +33,7 @@ MARKETS = (
     "gamma_markets_resolved_updown5m_2026-07-24_trim.jsonl",
 )
 BOOKS = (
+    "books.json",
     "clob_book_2026-01.json",
     "clob_book_2026-08-14_wide.json",
     "clob_book_empty_ask_2026-08.json",
@@ -38,6 +41,7 @@ BOOKS = (
     "clob_books_batch_2026-05.json",
 )
 OTHER = (
+    "clob_markets.json",
     "clob_clob-markets_shortkeys_2026-05.json",
     "clob_market_closed_accepting_false.json",
     "clob_market_closed_accepting_true.json",
@@ -59,7 +63,7 @@ def load(path: Path) -> list[Any]:
     body = json.loads(text)
     if isinstance(body, dict):
         is_page = "pagination" in body or "next_cursor" in body
-        rows: list[Any] = body["events" if "events" in body else "data"] if is_page else [body]
+        rows: list[Any] = next(v for v in body.values() if isinstance(v, list)) if is_page else [body]
         return rows
     return list(body)
 

@@ -1,4 +1,4 @@
-"""Polymarket's frames: every recorded one, and what a reader must not be shaken by."""
+"""Polymarket's frames: each at hand, and what a reader must not be shaken by."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ import pytest
 from producers.facts import Facts, News, Top, Traded
 from producers.polymarket.frames import PolymarketFrames
 from schemas.units import ppm_from_venue
-from tests.producers.frame_lines import expected, frames_of, lines, tokens_of
+from tests.payloads import file_name, folders, made, present
+from tests.producers.frame_lines import frames_of, lines, tokens_of
+from tests.producers.reviewed import reviewed
 
 NAMES = (
+    "ws_book_then_price_changes.jsonl",
+    "ws_doubts.jsonl",
+    "ws_news.jsonl",
+    "ws_trades.jsonl",
+    "ws_whole_book.jsonl",
     "ws_best_bid_ask_docs.json",
     "ws_book_2026-01.json",
     "ws_book_2026-02-12.jsonl",
@@ -34,7 +41,6 @@ NAMES = (
     "ws_tick_size_change_docs.json",
     "ws_tick_size_change_docs2.json",
 )
-TOKEN = "76670567130917723816490572615540605537878462672464291990940067659127658071111"
 
 
 def lines_of(path: Path) -> list[str]:
@@ -44,19 +50,26 @@ def lines_of(path: Path) -> list[str]:
     return lines(reader, path)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_each_recorded_frame_tells_what_was_reviewed(name: str, shared_dir: Path) -> None:
-    assert lines_of(shared_dir / "fixtures" / "polymarket" / name) == expected("polymarket", name)
+@pytest.mark.parametrize("path", present("polymarket", NAMES), ids=file_name)
+def test_each_frame_tells_what_was_reviewed(path: Path) -> None:
+    assert lines_of(path) == reviewed("polymarket", path)
 
 
-def test_every_recorded_stream_has_reviewed_lines(shared_dir: Path) -> None:
-    assert {path.name for path in (shared_dir / "fixtures" / "polymarket").glob("ws_*")} == set(NAMES)
+@pytest.mark.parametrize("folder", folders("polymarket"), ids=file_name)
+def test_every_stream_at_hand_has_reviewed_lines(folder: Path) -> None:
+    assert {path.name for path in folder.glob("ws_*")} <= set(NAMES)
 
 
-def test_replaying_a_real_sequence_the_kept_book_agrees_with_the_venues_top_at_every_step(shared_dir: Path) -> None:
-    frames = list(frames_of(shared_dir / "fixtures" / "polymarket" / "ws_book_then_price_changes_2026-09-29.jsonl"))
+@pytest.mark.parametrize(
+    "path",
+    present("polymarket", ("ws_whole_book.jsonl", "ws_book_then_price_changes_2026-09-29.jsonl")),
+    ids=file_name,
+)
+def test_replaying_a_whole_sequence_the_kept_book_agrees_with_the_venues_top_at_every_step(path: Path) -> None:
+    frames = list(frames_of(path))
+    token = tokens_of(path)[0]
     reader = PolymarketFrames()
-    reader.follow([TOKEN])
+    reader.follow([token])
     top: tuple[int | None, int | None] = (None, None)
 
     for number, frame in enumerate(frames):
@@ -66,7 +79,7 @@ def test_replaying_a_real_sequence_the_kept_book_agrees_with_the_venues_top_at_e
             assert isinstance(fact, Top)
             top = (fact.bid_ppm, fact.ask_ppm)
             assert fact.bid_size_contracts, "a best bid that stands in our book has a size"
-        stated = [e for e in orjson.loads(frame).get("price_changes", []) if e["asset_id"] == TOKEN]
+        stated = [e for e in orjson.loads(frame).get("price_changes", []) if e["asset_id"] == token]
         if number:
             assert top == tuple(ppm_from_venue(stated[-1][side]) for side in ("best_bid", "best_ask"))
 
@@ -169,14 +182,12 @@ def test_a_book_anew_replaces_the_old_one_and_is_an_opening_one_only_after_subsc
     assert top.opening
 
 
-def test_the_last_trade_of_a_real_book_can_be_the_other_outcomes_and_is_not_taken(shared_dir: Path) -> None:
-    frames = list(frames_of(shared_dir / "fixtures" / "polymarket" / "ws_book_2026-02-12.jsonl"))
-    rows = [orjson.loads(frame) for frame in frames]
-    assert [row["last_trade_price"] for row in rows if row["bids"][-1]["price"] == "0.996"] == ["0.003"]
+def test_the_last_trade_of_a_book_can_be_the_other_outcomes_and_is_not_taken() -> None:
+    # As a real frame of 2026-02-12 has it.
+    [top] = read(reader_of("t"), book({"0.996": "10"}, {"0.997": "7"}, last_trade_price="0.003")).facts
 
-    reader = reader_of(*(row["asset_id"] for row in rows))
-
-    assert {fact.last_ppm for frame in frames for fact in reader.read(frame).facts if isinstance(fact, Top)} == {None}
+    assert isinstance(top, Top)
+    assert (top.bid_ppm, top.ask_ppm, top.last_ppm) == (996_000, 997_000, None)
 
 
 def test_an_emptied_book_has_no_sides() -> None:
@@ -222,15 +233,11 @@ def test_what_is_no_json_object_is_refused(body: bytes) -> None:
     assert len(facts.bad) == 1
 
 
-def test_an_announced_market_and_a_result_are_news_to_look_up(shared_dir: Path) -> None:
-    folder = shared_dir / "fixtures" / "polymarket"
-    bodies = [
-        next(frames_of(folder / f"ws_{name}.json")) for name in ("new_market_2026-07-28", "market_resolved_2026-10-04")
-    ]
+def test_an_announced_market_and_a_result_are_news_to_look_up() -> None:
+    reader = reader_of()
+    told = [fact for body in frames_of(made("polymarket") / "ws_news.jsonl") for fact in reader.read(body).facts]
 
-    told = [fact for body in bodies for fact in reader_of().read(body).facts]
-
-    assert [(fact.word, fact.market[:4]) for fact in told if isinstance(fact, News)] == [
-        ("listed", "0x47"),
-        ("ended", "0x0c"),
+    assert [(fact.word, fact.market[-2:]) for fact in told if isinstance(fact, News)] == [
+        ("listed", "32"),
+        ("ended", "33"),
     ]

@@ -15,6 +15,8 @@ from simulator.kalshi.rows import KalshiRows, combo_row, series_row
 from simulator.server import Simulator
 from simulator.tape import Line, Market
 from simulator.world import World
+from tests.payloads import file_name, folders
+from tests.producers.kalshi.fixtures import load, rows_with
 from tests.simulator.conftest import SECOND, START_US, in_process
 from tests.simulator.polymarket.test_api import not_as
 
@@ -32,24 +34,32 @@ def world() -> World:
     raise AssertionError("endless")
 
 
-@pytest.fixture(scope="module")
-def folder(shared_dir: Path) -> Path:
-    return shared_dir / "fixtures" / "kalshi"
+def rows_of(folder: Path, names: tuple[str, ...], mark: str) -> list[dict[str, Any]]:
+    """All objects with this key in those of the payloads that this folder has."""
+    paths = [folder / f"{name}.json" for name in names]
+    return [row for path in paths if path.is_file() for row in rows_with(load(path), mark)]
+
+
+@pytest.fixture(scope="module", params=folders("kalshi"), ids=file_name)
+def folder(request: pytest.FixtureRequest) -> Path:
+    """Payloads as the venue writes them."""
+    path: Path = request.param
+    return path
+
+
+EVENTS = ("events", "current_events_nested_nfl", "current_events_nested_sports_trim")
 
 
 @pytest.fixture(scope="module")
 def real_events(folder: Path) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = json.loads((folder / "current_events_nested_nfl.json").read_text())["events"]
-    more = json.loads((folder / "current_events_nested_sports_trim.json").read_text())
-    return events + (more if isinstance(more, list) else more["events"])
+    return rows_of(folder, EVENTS, "mutually_exclusive")
 
 
 @pytest.fixture(scope="module")
-def real_markets(folder: Path, real_events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    rows = [market for event in real_events for market in event["markets"]]
-    for name in ("current_markets_settled", "current_markets_page_2026-07"):
-        rows += json.loads((folder / f"{name}.json").read_text())["markets"]
-    return rows
+def real_markets(folder: Path) -> list[dict[str, Any]]:
+    return rows_of(
+        folder, (*EVENTS, "markets", "current_markets_settled", "current_markets_page_2026-07"), "yes_bid_dollars"
+    )
 
 
 def test_a_market_row_has_the_keys_and_types_of_real_ones_and_no_category(
@@ -68,17 +78,15 @@ def test_events_series_trades_and_combos_have_the_keys_and_types_of_real_ones(
     world: World, folder: Path, real_events: list[dict[str, Any]]
 ) -> None:
     events = [json.loads(KalshiRows(world).event(states, nested=True)) for states in world.events.values()]
-    series = json.loads((folder / "current_series_four.json").read_text())["payloads"].values()
-    trades = json.loads((folder / "current_trades_page_2026-07.json").read_text())["trades"]
-    combos = json.loads((folder / "mid2026_markets_mve_only_2026-06.json").read_text())
-    combos = combos if isinstance(combos, list) else combos["markets"]
-    priced = json.loads((folder / "current_markets_page_2026-07.json").read_text())["markets"]
+    series = rows_of(folder, ("series", "current_series_four"), "fee_type")
+    trades = rows_of(folder, ("trades", "current_trades_page_2026-07"), "trade_id")
+    combos = ("markets", "mid2026_markets_mve_only_2026-06", "current_markets_page_2026-07")
     legs = list(world.states.values())[:2]
 
     assert not not_as(real_events, events)
-    assert not not_as([row["series"] for row in series], [series_row(states) for states in world.events.values()])
+    assert not not_as(series, [series_row(states) for states in world.events.values()])
     assert not not_as(trades, [trade_row(record) for record in world.trades])
-    assert not not_as(combos + priced, [json.loads(combo_row((legs[0], legs[1])))])
+    assert not not_as(rows_of(folder, combos, "yes_bid_dollars"), [json.loads(combo_row((legs[0], legs[1])))])
 
 
 @pytest.mark.parametrize(
@@ -127,16 +135,6 @@ def test_a_settled_market_is_finalized_with_its_result_and_filter_words_are_not_
     assert (found["row"]["result"], found["row"]["settlement_value_dollars"]) == ("no", "0.0000")
     error = {"code": "bad_request", "message": "bad request", "details": "invalid status filter"}
     assert found["bad"] == (400, {"error": error})
-
-
-def test_the_refused_status_filter_reads_as_the_real_one(folder: Path) -> None:
-    queries = json.loads((folder / "current_markets_settled.json").read_text())["queries"]
-    real = next(query["error"] for query in queries if query.get("status") == "finalized")
-
-    async def work(client: httpx.AsyncClient, _: Simulator) -> str:
-        return (await client.get(f"{BASE}/markets", params={"status": "finalized"})).text
-
-    assert json.loads(in_process(work)) == json.loads(real.partition("\n")[2])
 
 
 def house_lines(markets: int) -> list[Line]:

@@ -14,6 +14,8 @@ from simulator.polymarket.rows import GammaRows, book_row
 from simulator.server import Simulator
 from simulator.tape import Line, Market, Quote
 from simulator.world import World
+from tests.payloads import file_name, folders
+from tests.producers.polymarket.fixtures import load
 from tests.simulator.conftest import CONDITION, SECOND, START_US, in_process, small_tape
 
 KEYSET = "/gamma/markets/keyset"
@@ -54,30 +56,36 @@ def world() -> World:
     raise AssertionError("endless")
 
 
-@pytest.fixture(scope="module")
-def real_markets(shared_dir: Path) -> list[dict[str, Any]]:
-    folder = shared_dir / "fixtures" / "polymarket"
-    names = ["gamma_markets_page_2026-06", "gamma_markets_closed_batch_2026-06", "gamma_market_past_end_date_open"]
-    rows = [row for name in names for row in as_list(json.loads((folder / f"{name}.json").read_text()))]
-    for name in ("gamma_event_negrisk_multi_2026-05", "gamma_events_page_2026-01"):
-        for event in as_list(json.loads((folder / f"{name}.json").read_text())):
-            rows += event["markets"]
-    return rows
+EVENTS = ("events", "gamma_event_negrisk_multi_2026-05", "gamma_events_page_2026-01")
+MARKETS = ("markets", "gamma_markets_page_2026-06", "gamma_markets_closed_batch_2026-06")
+
+
+def rows_of(folder: Path, *names: str) -> list[dict[str, Any]]:
+    """The rows of those of the payloads that this folder has."""
+    paths = [folder / f"{name}.json" for name in names]
+    return [row for path in paths if path.is_file() for row in load(path) if isinstance(row, dict)]
+
+
+def inside(rows: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    """What is nested in rows."""
+    return [item for row in rows for item in row.get(key) or () if isinstance(item, dict)]
+
+
+@pytest.fixture(scope="module", params=folders("polymarket"), ids=file_name)
+def folder(request: pytest.FixtureRequest) -> Path:
+    """Payloads as the venue writes them."""
+    path: Path = request.param
+    return path
 
 
 @pytest.fixture(scope="module")
-def real_events(shared_dir: Path) -> list[dict[str, Any]]:
-    folder = shared_dir / "fixtures" / "polymarket"
-    names = ["gamma_event_negrisk_multi_2026-05", "gamma_events_page_2026-01"]
-    rows = [event for name in names for event in as_list(json.loads((folder / f"{name}.json").read_text()))]
-    for name in ("gamma_markets_page_2026-06", "gamma_markets_closed_batch_2026-06"):
-        for market in as_list(json.loads((folder / f"{name}.json").read_text())):
-            rows += market["events"]
-    return rows
+def real_markets(folder: Path) -> list[dict[str, Any]]:
+    return rows_of(folder, *MARKETS, "gamma_market_past_end_date_open") + inside(rows_of(folder, *EVENTS), "markets")
 
 
-def as_list(body: Any) -> list[Any]:
-    return body if isinstance(body, list) else [body]
+@pytest.fixture(scope="module")
+def real_events(folder: Path) -> list[dict[str, Any]]:
+    return rows_of(folder, *EVENTS) + inside(rows_of(folder, *MARKETS), "events")
 
 
 def test_every_key_of_a_market_row_stands_in_a_real_row_with_the_same_type(
@@ -97,7 +105,7 @@ def test_every_key_of_an_event_row_stands_in_a_real_row_with_the_same_type(
 
     assert not not_as(real_events, rows)
     tags = [tag for row in rows for tag in row["tags"]]
-    assert not not_as([tag for row in real_events for tag in row.get("tags", [])], tags)
+    assert not not_as(inside(real_events, "tags"), tags)
 
 
 def test_a_real_open_rows_price_keys_are_all_spoken(world: World) -> None:
@@ -110,14 +118,12 @@ def test_a_real_open_rows_price_keys_are_all_spoken(world: World) -> None:
     }  # fmt: skip
 
 
-def test_books_have_the_keys_of_real_ones_and_the_best_level_last(world: World, shared_dir: Path) -> None:
-    folder = shared_dir / "fixtures" / "polymarket"
-    real = json.loads((folder / "clob_books_batch_2026-05.json").read_text())
-    real.append(json.loads((folder / "clob_book_empty_ask_2026-08.json").read_text()))
+def test_books_have_the_keys_of_real_ones_and_the_best_level_last(world: World, folder: Path) -> None:
+    real = rows_of(folder, "books", "clob_books_batch_2026-05", "clob_book_empty_ask_2026-08")
     books = [book_row(state, index) for state in world.states.values() if state.phase == "open" for index in (0, 1)]
 
     assert not not_as(real, books)
-    assert all(set(book) == set(real[-1]) for book in books)
+    assert all(set(book) == set().union(*real) for book in books)
     for book in books:
         bids, asks = ([float(level["price"]) for level in book[side]] for side in ("bids", "asks"))
         assert bids == sorted(bids)
