@@ -7,9 +7,7 @@ per million (1_000_000 = certain), `_pp` percentage points, `_usd` US dollars.
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Any
-
+from schemas.frozen import dataclass
 from schemas.words import (
     AlertKind,
     Category,
@@ -29,14 +27,6 @@ from schemas.words import (
     TimeBasis,
     UnknownCategory,
 )
-
-if TYPE_CHECKING:
-    from dataclasses import dataclass
-else:
-
-    def dataclass(*, frozen: bool, slots: bool, kw_only: bool) -> Any:
-        """Frozen for the type checker, which sees every assignment; at run time that triples the cost of making one."""
-        return dataclasses.dataclass(slots=slots, kw_only=kw_only, unsafe_hash=frozen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,11 +17,12 @@ that ticks report. What comes while the minute has no price yet is carried to th
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import nan
 
 from processors.analytics.volume import NO_COUNTER, highest, reading, traded_usd
 from schemas.events import Bar, Tick
+from schemas.frozen import dataclass
 from schemas.times import is_ahead
 from schemas.units import US_PER_S, event_id
 

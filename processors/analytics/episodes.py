@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
+from schemas.frozen import dataclass
 from schemas.words import AlertKind
 
 KINDS: tuple[AlertKind, ...] = ("move", "settlement", "across_gap")

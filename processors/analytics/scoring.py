@@ -7,10 +7,10 @@ window, is it unusual for this market, is the quote tight, does the price still 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import log1p, sqrt
 
 from processors.analytics.windows import log_odds
+from schemas.frozen import dataclass
 from schemas.units import PPM_PER_PP
 from schemas.words import ScoreName
 
