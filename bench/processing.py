@@ -220,7 +220,9 @@ def lone_tick(place: Place, count: int = 40) -> dict[str, int]:
         reader.assign([TopicPartition(MOVES.name, partition, end) for partition, (_, end) in ends.items()])
         tick = next(house_ticks(20, 1))
         for i in range(count):
-            later = replace(tick, ts_event_us=tick.ts_event_us + (i + 100) * 60 * US_PER_S, price_ppm=500_000)
+            later_us = tick.ts_event_us + (i + 100) * 60 * US_PER_S
+            # Received as it happens: a tick stamped ahead of its receipt is refused.
+            later = replace(tick, ts_event_us=later_us, ts_received_us=later_us, price_ppm=500_000)
             started_s = time.monotonic()
             publisher.publish(TICKS.name, tick.market_id.encode(), codec.encode(later))
             while reader.poll(1.0) is None:
