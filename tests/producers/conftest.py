@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -49,7 +49,9 @@ def prepared(node: KafkaProcess, schemas: ServiceProcess, topics: Sequence[Topic
     return Stack(node.bootstrap, schemas.url)
 
 
-@pytest.fixture(scope="package")
-def stack(kafka_stack: KafkaProcess, registry: ServiceProcess) -> Stack:
-    """Shared by the tests of this folder; topics are not emptied in between."""
-    return prepared(kafka_stack, registry)
+@pytest.fixture(scope="module")
+def stack(registry: ServiceProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A Kafka of each file's own: a collector that starts takes up what the topics already say."""
+    node = KafkaProcess(tmp_path_factory.mktemp("kafka") / "node")
+    yield prepared(node, registry)
+    node.stop()

@@ -248,28 +248,3 @@ def test_a_venue_of_nonsense_stops_the_collector_loudly(collected: Collecting, t
     assert "Traceback" not in log
     told = [e for e in collected.events(topics.FEED_STATUS, "polymarket") if "50 of the last 50" in e.detail]
     assert [status.state for status in told] == ["disconnected"]
-
-
-def test_a_lockstep_tape_is_swept_without_pause_and_every_moment_is_ticked(stack: Stack, tmp_path: Path) -> None:
-    process, simulator = simulate(tmp_path, "--markets", "20", "--since", "10m", "--lockstep", "--seed", "7")
-    settings = settings_for(stack, simulator, tmp_path) | {"COLLECTOR_MIN_PAUSE": "0"}
-    run = Collecting(stack, simulator, tmp_path, settings)
-
-    def served() -> int:
-        status = httpx.get(f"{simulator}/simulator/status", trust_env=False).json()
-        moments: int = status["moments_served"]["kalshi"]
-        return moments
-
-    collector, _ = run.start("kalshi")
-    try:
-        wait_until(lambda: served() > 60, "60 moments", 40)
-        collector.send_signal(signal.SIGTERM)
-        assert collector.wait(40) == 0
-        moments = served()
-    finally:
-        for running in (process, collector):
-            if running.poll() is None:
-                running.kill()
-            running.wait()
-    swept = {t.ts_event_us for t in run.events(topics.TICKS, "kalshi") if t.source == "sweep"}
-    assert len(swept) >= moments
