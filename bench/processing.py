@@ -151,7 +151,8 @@ def measure(place: Place, part: str, runs: int) -> dict[str, Any]:
 def bare_loop(place: Place, part: str) -> dict[str, Any]:
     """The bare loop's own figures, from a process of its own."""
     command = [sys.executable, "-m", "bench.parts", part, "0", "bare"]
-    done = subprocess.run(command, env=place.environment(), stdout=subprocess.PIPE, check=True)
+    env = place.environment(MOVERS_INTERPRETED="1")
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, check=True)
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return figures
 
