@@ -64,6 +64,7 @@ class Check:
             "up", "--detach", "--no-build", "--wait", "--wait-timeout", str(UP_TIMEOUT_S), timeout_s=UP_TIMEOUT_S + 60
         )
         self._say("healthy: " + ", ".join(sorted(self._running())))
+        self._analytics_are_compiled()
         self._await("rows in every table", self._no_table_is_empty, DATA_TIMEOUT_S)
         self._data_move()
         self._say("moving data in every table")
@@ -80,6 +81,14 @@ class Check:
 
     def _running(self) -> set[str]:
         return {state["Service"] for state in self._project.services() if state["State"] == "running"}
+
+    def _analytics_are_compiled(self) -> None:
+        """The image holds machine code made from the very sources it runs."""
+        asked = "from processors.analytics import moves; print(moves.__file__)"
+        place = self._project.run("exec", "-T", "process-analytics", "python3", "-c", asked, quiet=True).stdout.strip()
+        if not place.endswith(".so"):
+            raise Failed(f"the analytics run interpreted: {place}")
+        self._say("the analytics run as machine code")
 
     def _no_table_is_empty(self) -> bool:
         return not self._empty_tables()

@@ -209,3 +209,10 @@ def test_the_image_has_no_compiler_and_runs_as_nobody_special(repo_dir: Path) ->
     assert re.search(r"^USER 10001", last, re.MULTILINE)
     assert dockerfile.count("ARG BASE_IMAGE") == 1
     assert "ARG PIP_INDEX_URL" in dockerfile
+
+
+def test_the_analytics_are_compiled_where_the_compiler_is_and_nowhere_else(repo_dir: Path) -> None:
+    build, last = (repo_dir / "Dockerfile").read_text("utf-8").split("\nFROM ")[1:]
+
+    assert "movers compile" in build
+    assert [word for word in ("gcc", "mypy", "/opt/compile", "/opt/tools") if word in last] == []
