@@ -15,7 +15,11 @@ from confluent_kafka import KafkaException, Message
 from quixstreams.checkpointing.exceptions import CheckpointConsumerCommitError, CheckpointProducerTimeout
 from quixstreams.kafka.configuration import ConnectionConfig
 from quixstreams.kafka.exceptions import KafkaBrokerUnavailableError, KafkaProducerDeliveryError
-from quixstreams.state.exceptions import ChangelogTopicPartitionNotAssigned, InvalidStoreChangelogOffset
+from quixstreams.state.exceptions import (
+    ChangelogTopicPartitionNotAssigned,
+    InvalidChangelogOffset,
+    InvalidStoreChangelogOffset,
+)
 from quixstreams.state.rocksdb import RocksDBOptions
 
 from kernel.clock import Clock, SystemClock
@@ -224,8 +228,9 @@ class _Life:
 
     def _mend(self, error: Exception, app: ProcessorApplication, begun: Log) -> bool:
         """Whether beginning again mends it; does what must be done before that."""
-        if isinstance(error, InvalidStoreChangelogOffset):
-            # Kafka came back without the newest part of the changelog: what is on disk here is ahead of it.
+        if isinstance(error, InvalidStoreChangelogOffset | InvalidChangelogOffset):
+            # Kafka came back without the newest part of the changelog: what is on disk here is ahead of it. One is
+            # found when state is taken up, the other at the next checkpoint of a processor that never stopped.
             log.error("state_ahead_of_changelog", stage=self._stage.name, action="rebuilt from the changelog")
             STATE_DROPPED.labels(self._stage.name, "all").inc()
             app.clear_state()

@@ -343,7 +343,7 @@ def test_kafka_that_lost_its_newest_data_heals_by_itself(tmp_path: Path, registr
         shutil.copytree(data, tmp_path / "earlier")
         node.restart()
         app.publish(second := app.ticks(3600, 20))
-        app.wait_for_moves_of(second)
+        app.wait_for_moves_of(second, timeout_s=150)  # a delivery may take two minutes before it is begun again
         node.kill()
         shutil.rmtree(data)
         shutil.move(tmp_path / "earlier", data)
@@ -351,7 +351,7 @@ def test_kafka_that_lost_its_newest_data_heals_by_itself(tmp_path: Path, registr
 
         app.publish(third := app.ticks(7200, 5))
 
-        app.wait_for_moves_of(third, timeout_s=90)
+        app.wait_for_moves_of(third, timeout_s=150)
         assert process.poll() is None, "it took a restart to heal"
         told = app.said("log_was_cut") + app.said("state_ahead_of_changelog") + app.said("position_not_in_log")
         assert told
