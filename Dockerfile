@@ -1,7 +1,8 @@
 # One image for every process of ours; docker-compose.yml says which one runs.
 #   docker build --build-arg BASE_IMAGE=… --build-arg PIP_INDEX_URL=… .
-# BASE_IMAGE needs python3 (3.11 to 3.13) with venv, and apt-get or a C compiler with Python's headers. HTTP_PROXY and its like are taken from the builder; behind a proxy
-# with an authority of its own, use a base image that trusts it and name its bundle in PIP_CERT.
+# BASE_IMAGE needs python3 (3.11 to 3.13) with venv, and apt-get or a C compiler with Python's headers. HTTP_PROXY and its
+# like are taken from the builder; behind a proxy with an authority of its own, use a base image that trusts it and name its
+# bundle in PIP_CERT.
 ARG BASE_IMAGE=python:3.12-slim
 
 FROM ${BASE_IMAGE} AS build
