@@ -40,6 +40,17 @@ EASY_RULES = {"ALERT_THRESHOLD_PP": "3", "MIN_VOLUME_24H": "0", "MAX_SPREAD_PP":
 NOT_AT_ONCE = {"alert_acks", "alert_grades", "ingest_pending"}
 """Tables that a few minutes need not fill: a person's clicks, what became of an alert, a batch that was cut off."""
 
+READER = "movers_reader"
+FORBIDDEN = (
+    "INSERT INTO alerts SELECT * FROM alerts LIMIT 0",
+    "ALTER TABLE alerts DELETE WHERE 1",
+    "TRUNCATE TABLE snapshots",
+    "DROP TABLE alert_acks",
+    "CREATE TABLE movers.mine (x UInt8) ENGINE = MergeTree ORDER BY x",
+    "CREATE USER another",
+)
+NO_RIGHT = "ACCESS_DENIED"
+
 THE_WORLD = {"simulator"}
 """Not restarted: its tape would begin anew, two hours back, and no venue's time does that."""
 
@@ -69,6 +80,7 @@ class Check:
         self._data_move()
         self._say("moving data in every table")
         self._dashboard_answers()
+        self._the_reader_cannot_write()
         for service in sorted(self._running() - THE_WORLD):
             self._restart(service)
         self._await("rows in every table, after the restarts", self._no_table_is_empty, DATA_TIMEOUT_S)
@@ -129,6 +141,20 @@ class Check:
             raise Failed(f"the dashboard's page is not there after the login: {page[:200]}")
         self._say("the dashboard asks for the password and answers")
 
+    def _the_reader_cannot_write(self) -> None:
+        """The dashboard's user of the store reads, notes who has seen an alert, and may nothing else."""
+        self._sql("SELECT count() FROM alerts", READER)
+        self._sql("INSERT INTO alert_acks (alert_id, acked_by) VALUES ('of nobody', 'compose-check')", READER)
+        for statement in FORBIDDEN:
+            try:
+                self._sql(statement, READER)
+            except Failed as refused:
+                if NO_RIGHT not in str(refused):
+                    raise
+            else:
+                raise Failed(f"the reader may `{statement}`")
+        self._say(f"the dashboard's user of the store is refused {len(FORBIDDEN)} ways to write")
+
     def _restart(self, service: str) -> None:
         began_s = time.monotonic()
         self._project.run("restart", service, quiet=True, timeout_s=150)
@@ -148,11 +174,12 @@ class Check:
 
     # ── with what ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _sql(self, statement: str) -> str:
+    def _sql(self, statement: str, user: str = "movers") -> str:
+        password = self._env["CLICKHOUSE_READ_PASSWORD" if user == READER else "CLICKHOUSE_PASSWORD"]
         request = urllib.request.Request(
             f"http://127.0.0.1:{self._env['CLICKHOUSE_HTTP_PORT']}/?database=movers",
             statement.encode(),
-            {"X-ClickHouse-User": "movers", "X-ClickHouse-Key": self._env["CLICKHOUSE_PASSWORD"]},
+            {"X-ClickHouse-User": user, "X-ClickHouse-Key": password},
         )
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310

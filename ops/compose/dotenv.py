@@ -10,6 +10,9 @@ from pathlib import Path
 
 from dashboard.login import hash_password
 
+STORE_PASSWORDS = ("CLICKHOUSE_PASSWORD", "CLICKHOUSE_READ_PASSWORD")
+"""Of who writes, and of who reads."""
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -33,8 +36,7 @@ def complete(path: Path, wanted: Mapping[str, str] | None = None) -> Made:
     known = {name: value for name, value in read(path).items() if value}
     password = None
     missing = {name: value for name, value in (wanted or {}).items() if name not in known}
-    if "CLICKHOUSE_PASSWORD" not in known:
-        missing["CLICKHOUSE_PASSWORD"] = secrets.token_urlsafe(24)
+    missing |= {name: secrets.token_urlsafe(24) for name in STORE_PASSWORDS if name not in known}
     if not known.keys() & {"DASHBOARD_PASSWORD_HASH", "DASHBOARD_OIDC_METADATA_URL"}:
         password = secrets.token_urlsafe(12)
         missing["DASHBOARD_PASSWORD_HASH"] = hash_password(password)

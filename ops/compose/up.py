@@ -18,7 +18,7 @@ You now have
   the dashboard       http://127.0.0.1:{dashboard}{login}
   Kafka               127.0.0.1:{kafka}
   schema registry     http://127.0.0.1:{registry}
-  ClickHouse          http://127.0.0.1:{clickhouse} (user movers, CLICKHOUSE_PASSWORD in .env)
+  ClickHouse          http://127.0.0.1:{clickhouse} (reads: movers_reader, CLICKHOUSE_READ_PASSWORD in .env)
 
   how it does         docker compose ps
   what it says        docker compose logs --follow sink-clickhouse

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import typer
@@ -95,6 +96,30 @@ def test_no_secret_has_a_default_and_the_example_leaves_them_empty(text: str, re
     assert [name for name, _ in secrets if not re.search(rf"^{name}=$", example, re.MULTILINE)] == []
     # The store has no other guard; the dashboard refuses by itself (tests/dashboard/test_launch.py).
     assert all(default.startswith(":?") for name, default in secrets if name.startswith("CLICKHOUSE_"))
+
+
+def test_only_who_writes_to_the_store_knows_its_password(services: dict[str, Service]) -> None:
+    knows = {name for name, service in services.items() if "CLICKHOUSE_PASSWORD" in service.get("environment", {})}
+
+    assert knows == {"clickhouse", "init", "sink-clickhouse"}
+    assert "CLICKHOUSE_USER" not in services["dashboard"]["environment"]
+
+
+def test_the_dashboards_user_has_the_rights_of_the_readers_role_and_no_more(
+    services: dict[str, Service], repo_dir: Path
+) -> None:
+    path = "ops/clickhouse/users.d/movers_reader.xml"
+    user = ElementTree.parse(repo_dir / path).getroot().find("users/*")  # noqa: S314  our own file
+    roles = (repo_dir / "ops/clickhouse/roles.sql").read_text("utf-8")
+    of_role = re.findall(r"^(GRANT .*) TO movers_read;$", roles, re.MULTILINE)
+
+    assert user is not None
+    assert user.tag == services["dashboard"]["environment"]["CLICKHOUSE_READ_USER"]
+    assert [query.text for query in user.findall("grants/query")] == of_role
+    password = user.find("password")
+    assert password is not None
+    assert password.attrib["from_env"] in services["clickhouse"]["environment"]
+    assert f"./{path}:/etc/clickhouse-server/users.d/movers_reader.xml:ro" in services["clickhouse"]["volumes"]
 
 
 def test_every_variable_is_in_the_example_and_every_name_kept_for_compose_is_used(text: str, repo_dir: Path) -> None:

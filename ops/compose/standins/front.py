@@ -7,7 +7,6 @@ answer the other containers. This forwards each request as it is, with a Host he
 from __future__ import annotations
 
 import base64
-import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -17,13 +16,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-Admits = Callable[[Request], bool]
+from ops.compose.standins.users import Refusal, Users
+
+Refuses = Callable[[Request, bytes], Refusal | None]
 _METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE"]
 _OF_ONE_CONNECTION = {"host", "connection", "keep-alive", "transfer-encoding", "content-length"}
 
 
-def front(upstream: str, admits: Admits = lambda _request: True) -> Starlette:
-    """Forwards all to `upstream` (http://127.0.0.1:port); whom `admits` refuses is answered as ClickHouse does."""
+def front(upstream: str, refuses: Refuses = lambda _request, _body: None) -> Starlette:
+    """Forwards all to `upstream` (http://127.0.0.1:port); whom `refuses` stops is answered as ClickHouse does."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -33,15 +34,16 @@ def front(upstream: str, admits: Admits = lambda _request: True) -> Starlette:
             yield
 
     async def forward(request: Request) -> Response:
-        if not admits(request):
-            headers = {"X-ClickHouse-Exception-Code": "516"}
-            return PlainTextResponse("Code: 516. DB::Exception: Authentication failed\n", 403, headers)
+        body = await request.body()
+        if (refusal := refuses(request, body)) is not None:
+            headers = {"X-ClickHouse-Exception-Code": str(refusal.code)}
+            return PlainTextResponse(f"Code: {refusal.code}. DB::Exception: {refusal.text}\n", 403, headers)
         http: httpx.AsyncClient = request.app.state.http
         asked = http.build_request(
             request.method,
             httpx.URL(path=request.url.path, query=request.url.query.encode()),
             headers=[(name, value) for name, value in request.headers.raw if name.decode() not in _OF_ONE_CONNECTION],
-            content=await request.body(),
+            content=body,
         )
         try:
             answer = await http.send(asked, stream=True)
@@ -61,17 +63,15 @@ async def _raw(answer: httpx.Response) -> AsyncIterator[bytes]:
         await answer.aclose()
 
 
-def login_of(user: str, password: str) -> Admits:
-    """Admits who names this user and password as ClickHouse's HTTP takes them; /ping is open to all, as there."""
+def login_of(users: Users) -> Refuses:
+    """Stops whom these users do not have, or who has no right to what they ask; /ping is open to all, as there."""
 
-    def admits(request: Request) -> bool:
+    def refuses(request: Request, body: bytes) -> Refusal | None:
         if request.url.path in ("/ping", "/replicas_status"):
-            return True
-        given_user, given_password = _credentials(request)
-        same_user = hmac.compare_digest(given_user.encode(), user.encode())
-        return hmac.compare_digest(given_password.encode(), password.encode()) and same_user
+            return None
+        return users.refusal(*_credentials(request), request.query_params.get("query", "").encode(), body)
 
-    return admits
+    return refuses
 
 
 def _credentials(request: Request) -> tuple[str, str]:
