@@ -23,6 +23,7 @@ import pytest
 from kernel.settings import KafkaSettings
 from movers.local.broker.node import LocalKafka, LockedDoor
 from movers.local.ports import free_port
+from tests.stack.class_archive import ClassArchive
 from tests.stack.environment import child_environment as child_environment
 from tests.stack.waiting import wait_until as wait_until
 
@@ -210,11 +211,15 @@ class _Node(LocalKafka):
     ) -> None:
         super().__init__(data_dir, cache_dir, port, controller_port, doors=doors)
         self._reached_at = reached_at
+        self.classes = ClassArchive(cache_dir)
 
     def properties(self) -> dict[str, str | int]:
         own = super().properties()
         told = str(own["advertised.listeners"]).replace(f"127.0.0.1:{self.port}", f"127.0.0.1:{self._reached_at}", 1)
         return {**own, "advertised.listeners": told}
+
+    def _java_command(self) -> list[str]:
+        return self.classes.faster(super()._java_command())
 
 
 class KafkaProcess:
@@ -270,6 +275,7 @@ class KafkaProcess:
     def _start(self) -> Child:
         child = Child(self.kafka.argv(), self._log)
         self.kafka.wait_ready(90)
+        self.kafka.classes.make()
         return child
 
 
