@@ -5,6 +5,10 @@
     python -m bench signal_quality                        how well alerts find jumps (only when asked for)
     python -m bench feeds [--markets 110000]              from a streamed frame to Kafka's ack (only when asked for)
     python -m bench store [--markets 1000]                bytes of a stored tick, by column (only when asked for)
+    python -m bench latency [--rate 2000]                 from a change to its alert on the topic (only when asked for)
+    python -m bench looked_at TAPE …                      four ways of telling, on a recording (only when asked for)
+    python -m bench scale                                 by markets and windows; restarts; sink (only when asked for)
+    python -m bench plan_way                              PostgreSQL, movers by SQL, beside ours (only when asked for)
     python -m bench                                       the first two
 
 Prints tables, and JSON under bench/results/.
@@ -14,10 +18,18 @@ from __future__ import annotations
 
 import sys
 
-from bench import feeds, pipeline, processing, signal_quality, store
+from bench import feeds, latency, looked_at, pipeline, plan_way, processing, scale, signal_quality, store
 
 PARTS = {"pipeline": pipeline.main, "processing": processing.main}
-ON_DEMAND = {"signal_quality": signal_quality.main, "feeds": feeds.main, "store": store.main}
+ON_DEMAND = {
+    "signal_quality": signal_quality.main,
+    "looked_at": looked_at.main,
+    "feeds": feeds.main,
+    "store": store.main,
+    "latency": latency.main,
+    "scale": scale.main,
+    "plan_way": plan_way.main,
+}
 
 
 def main(arguments: list[str]) -> int:

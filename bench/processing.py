@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -165,17 +165,17 @@ class Running:
         self._url = f"http://127.0.0.1:{port}/metrics"
         self._series = f'movers_messages_total{{stage="{stage}",topic="{topic}"}}'
 
-    def through(self, messages: int) -> tuple[float, float]:
+    def through(self, messages: int, start_share: float = START_SHARE) -> tuple[float, float]:
         """CPU-microseconds of a message, and messages a second, from the warm-up's end to the last message."""
-        first = self._wait(lambda done: done >= messages * START_SHARE)
+        first = self.until(messages * start_share)
         started_s = time.monotonic()
-        last = self._wait(lambda done: done >= messages)
+        last = self.until(messages)
         wall_s = time.monotonic() - started_s
         done, cpu_s = last[0] - first[0], last[1] - first[1]
         return cpu_s / done * 1e6, done / wall_s
 
-    def _wait(self, enough: Callable[[float], bool], timeout_s: float = 300) -> tuple[float, float]:
-        """Messages done and CPU-seconds used, as soon as enough are done."""
+    def until(self, enough: float, timeout_s: float = 300) -> tuple[float, float]:
+        """Messages done and CPU-seconds used, as soon as so many are done."""
         deadline_s = time.monotonic() + timeout_s
         while time.monotonic() < deadline_s and self._process.poll() is None:
             time.sleep(0.05)
@@ -185,16 +185,16 @@ class Running:
                 continue
             values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
             done = float(values.get(self._series, 0))
-            if enough(done):
+            if done >= enough:
                 return done, float(values["process_cpu_seconds_total"])
         raise TimeoutError("a part did not get through its messages")
 
 
 @contextmanager
-def running(place: Place, part: str, number: int) -> Iterator[Running]:
-    """A part on Quix, with a group and a state of its own."""
+def running(place: Place, part: str, number: int, **extra: str) -> Iterator[Running]:
+    """A part on Quix, with a group and a state of its own; `extra` are further settings."""
     port, stage = free_port(), f"bench-{part}-{number}"
-    env = place.environment(STATE_DIR=str(place.folder / "state" / stage), METRICS_PORT=str(port))
+    env = place.environment(STATE_DIR=str(place.folder / "state" / stage), METRICS_PORT=str(port), **extra)
     log_path = place.folder / f"{stage}.log"
     with log_path.open("wb") as log:
         command = [sys.executable, "-m", "bench.parts", part, str(number)]

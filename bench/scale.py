@@ -1,0 +1,156 @@
+"""How the analytics' cost grows: by markets, by windows; how long a restart takes; what the sink's tick costs.
+
+    python -m bench scale [--few 1000] [--many 200000] [--json FILE]
+
+Ratios in one run. Markets: rounds of ticks, each changing its market's price, twelve venue hours apart, so that few and
+many markets have histories of the same length; the second half of the messages is measured. Restart: the process of the
+many markets is started again, with its state and without (the changelog rebuilds it), until its first tick is through.
+Windows: the house tape with one window and with eight. The sink: the house tape's ticks into the store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench import RESULTS
+from bench.house_ticks import house_ticks
+from bench.processing import Place, Running, fill, make_publisher, running, stack
+from kernel.settings import ClickHouseSettings
+from movers.local.ports import free_port
+from schemas.codec import Codec
+from schemas.events import Tick
+from schemas.topics import TICKS
+from schemas.units import PPM, US_PER_S, event_id
+from sinks.clickhouse.migrate import migrate
+from tests.stack.processes import ServiceProcess
+
+ROUND_S = 12 * 3600
+FEW_ROUNDS, MANY_ROUNDS = 100, 2
+WINDOWS = {"one": "300", "eight": "60,300,900,1800,3600,14400,43200,86400"}
+HOUSE_MARKETS, HOUSE_MINUTES = 500, 30
+
+
+def main(argv: list[str]) -> int:
+    """Runs all four, prints them, writes them; 0 when they ran."""
+    parser = argparse.ArgumentParser(prog="bench scale", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--few", type=int, default=1_000)
+    parser.add_argument("--many", type=int, default=200_000)
+    parser.add_argument("--runs", type=int, default=3, help="of each number of windows, and of the sink")
+    parser.add_argument("--json", type=Path, default=RESULTS / "scale.json")
+    given = parser.parse_args(argv)
+    result: dict[str, Any] = {"cpu_count": os.cpu_count(), "load": os.getloadavg()[0]}
+    with stack() as place:
+        few = publish(place, rounds(given.few, FEW_ROUNDS))
+        with running(place, "all", 0) as process:
+            few_us, _ = process.through(few, 0.5)
+    with stack() as place:
+        many = publish(place, rounds(given.many, MANY_ROUNDS))
+        with running(place, "all", 0) as process:
+            many_us, _ = process.through(many, 0.5)
+        result["markets"] = {str(given.few): few_us, str(given.many): many_us, "ratio": many_us / few_us}
+        result["restart_s"] = restarts(place, given.many)
+    with stack() as place:
+        result["windows"] = by_windows(place, given.runs)
+        result["sink"] = sink(place, given.runs)
+    text = json.dumps(result, indent=2, default=float)
+    print(text)
+    given.json.parent.mkdir(parents=True, exist_ok=True)
+    given.json.write_text(text + "\n", "utf-8")
+    return 0
+
+
+def rounds(markets: int, count: int) -> Iterator[Tick]:
+    """One tick of each market a round; the last round is now."""
+    a_tick = next(house_ticks(20, 1))
+    now_us = time.time_ns() // 1000
+    for number in range(count):
+        start_us = now_us - (count - number) * ROUND_S * US_PER_S
+        for place in range(markets):
+            name, ts_us = f"BENCH:{place}", start_us + place * ROUND_S * US_PER_S // markets
+            price_ppm = PPM // 10 + (place * 7919 + number * 104_729) % (PPM * 8 // 10)
+            yield replace(
+                a_tick,
+                event_id=event_id("tick", name, ts_us),
+                market_id=name,
+                token_id=f"{name}:YES",
+                ts_event_us=ts_us,
+                ts_received_us=ts_us + 40_000,
+                bid_ppm=price_ppm - 5_000,
+                ask_ppm=price_ppm + 5_000,
+                price_ppm=price_ppm,
+                price_basis="mid",
+                close_ts_us=None,
+                heartbeat_s=ROUND_S,
+            )
+
+
+def publish(place: Place, ticks: Iterator[Tick]) -> int:
+    """Publishes ticks; returns how many."""
+    codec, publisher, count = Codec(TICKS, place.registry, Tick), make_publisher(place), 0
+    for tick in ticks:
+        publisher.publish(TICKS.name, tick.market_id.encode(), codec.encode(tick), [("venue", tick.venue.encode())])
+        count += 1
+    assert publisher.flush(60) == 0
+    return count
+
+
+def restarts(place: Place, markets: int) -> dict[str, float]:
+    """Seconds from the start of the process to its first tick: with its state, and with its folder gone."""
+    took = {}
+    for name in ("kept", "wiped"):
+        if name == "wiped":
+            shutil.rmtree(place.folder / "state")
+        publish(place, (replace(tick, ts_event_us=time.time_ns() // 1000) for tick in rounds(min(markets, 100), 1)))
+        began_s = time.monotonic()
+        with running(place, "all", 0) as process:
+            process.until(1)
+            took[name] = time.monotonic() - began_s
+    return took
+
+
+def by_windows(place: Place, runs: int) -> dict[str, float]:
+    """CPU-microseconds of a tick, medians of the runs."""
+    messages = fill(place, HOUSE_MARKETS, HOUSE_MINUTES)
+    us: dict[str, list[float]] = {name: [] for name in WINDOWS}
+    for number in range(runs):
+        for place_of, (name, windows) in enumerate(WINDOWS.items()):
+            with running(place, "all", 10 + number * 2 + place_of, WINDOWS=windows) as process:
+                us[name].append(process.through(messages)[0])
+    one, eight = median(us["one"]), median(us["eight"])
+    return {"one": one, "eight": eight, "ratio": eight / one}
+
+
+def sink(place: Place, runs: int) -> dict[str, float]:
+    """CPU-microseconds of a tick in the sink's own process, and of everything it does beside it."""
+    took = []
+    for _ in range(runs):
+        with tempfile.TemporaryDirectory() as folder:
+            service = ServiceProcess.start("movers.local.warehouse.service", Path(folder) / "warehouse")
+            migrate(ClickHouseSettings(clickhouse_port=service.port))
+            port = free_port()
+            env = place.environment(CLICKHOUSE_PORT=str(service.port), METRICS_PORT=str(port))
+            log = Path(folder) / "log"
+            with log.open("wb") as out:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "movers", "sink", "clickhouse"], env=env, stdout=out, stderr=out
+                )
+            try:
+                messages = sum(1 for _ in house_ticks(HOUSE_MARKETS, HOUSE_MINUTES))
+                took.append(Running(process, port, "store", TICKS.name).through(messages)[0])
+            finally:
+                process.terminate()
+                process.wait(60)
+                service.terminate()
+    return {"tick_us": median(took)}
