@@ -4,7 +4,9 @@ A market's state is read once, kept while there is room, and written at the chec
 in between. Its parts that change often are stored together; those that change seldom apart (`Stage.seldom`).
 
 State of a market that nobody has spoken of for `KEEP` leaves the store and its changelog. The store counts from a
-value's last writing, so what changes seldom is written again each day that its market lives.
+value's last writing, so what changes seldom is written again each day that its market lives. A silent market's last
+bar, closed by the time of others, is its last writing. What has expired leaves at the next checkpoint of its partition
+that writes anything; Quix puts a tombstone into the changelog.
 """
 
 from __future__ import annotations
