@@ -68,3 +68,12 @@ def test_the_words_of_make_that_it_runs_exist(workflow: dict[str, Any], repo_dir
 
     assert words >= {"check", "test", "compose-check"}
     assert [word for word in words if not re.search(rf"^{word}:", makefile, re.MULTILINE)] == []
+
+
+def test_the_contracts_are_asked_of_the_images_that_compose_runs(workflow: dict[str, Any], repo_dir: Path) -> None:
+    services = yaml.safe_load((repo_dir / "docker-compose.yml").read_text("utf-8"))["services"]
+    named = workflow["jobs"]["contract"]["env"]
+
+    for service in ("redpanda", "clickhouse"):
+        variable = f"{service.upper()}_IMAGE"
+        assert services[service]["image"] == f"${{{variable}:-{named[variable]}}}"

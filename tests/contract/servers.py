@@ -12,17 +12,25 @@ import socket
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from pydantic import SecretStr
 
 from kernel.settings import ClickHouseSettings, KafkaSettings
 
 SERVERS = ("ours", "named", "container")
-REDPANDA = os.environ.get("REDPANDA_IMAGE", "docker.redpanda.com/redpandadata/redpanda:v25.2.4")
-CLICKHOUSE = os.environ.get("CLICKHOUSE_IMAGE", "clickhouse/clickhouse-server:25.8")
+COMPOSE_FILE = Path(__file__).resolve().parents[2] / "docker-compose.yml"
+
+
+def image(service: str) -> str:
+    """What docker-compose.yml runs, unless the variable that it reads names another."""
+    written = yaml.safe_load(COMPOSE_FILE.read_text("utf-8"))["services"][service]["image"]
+    variable, _, default = written.removeprefix("${").removesuffix("}").partition(":-")
+    return os.environ.get(variable) or str(default)
 
 
 def named(variable: str) -> str:
@@ -55,7 +63,7 @@ def redpanda() -> Iterator[tuple[str, str]]:
     _require_docker()
     from testcontainers.kafka import RedpandaContainer
 
-    with _container(lambda: RedpandaContainer(REDPANDA)) as running:
+    with _container(lambda: RedpandaContainer(image("redpanda"))) as running:
         yield running.get_bootstrap_server(), running.get_schema_registry_address()
 
 
@@ -65,7 +73,9 @@ def clickhouse() -> Iterator[ClickHouseSettings]:
     _require_docker()
     from testcontainers.clickhouse import ClickHouseContainer
 
-    with _container(lambda: ClickHouseContainer(CLICKHOUSE, port=8123, username="test", password="test")) as running:
+    with _container(
+        lambda: ClickHouseContainer(image("clickhouse"), port=8123, username="test", password="test")
+    ) as running:
         host, port = running.get_container_host_ip(), running.get_exposed_port(8123)
         yield warehouse_at(f"http://test:test@{host}:{port}")
 
