@@ -24,23 +24,15 @@ from kernel.schema_registry import SchemaRegistry
 from schemas.codec import Codec
 from schemas.events import Alert, Move
 from schemas.topics import ALERTS, MOVES
-from simulator.convert import KINDS, cut
-from simulator.tape import Line, Market, write_tape
-from tests.chaos.ledger import shown
+from simulator.tape import write_tape
 from tests.e2e import reference
 from tests.e2e.demo import Demo
-from tests.payloads import HAS_RECORDED, RECORDED
-from tests.stack.made_tape import made_tape
+from tests.e2e.sources import SNAPSHOTS, Source, assert_stored_exactly_once, made, recorded
+from tests.payloads import HAS_RECORDED
 from tests.stack.processes import kafka_at
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
-KALSHI = "recordings/kalshi_highny_ticks/market_data_KXHIGHNY-25DEC07.csv.gz"
-KALSHI_MOMENTS = 1500
-POLYMARKET = "recordings/polymarket_prices_history_1m_2026-01.csv.gz"
-POLYMARKET_FROM_S = 1_769_436_000  # 2026-01-26 14:00 UTC: from here on nearly all of its markets are quoted
-POLYMARKET_MOMENTS = 120
-VOLUME_USD = 50_000.0
 SETTINGS = {
     "ALERT_THRESHOLD_PP": "6",
     "ALERT_COOLDOWN_S": "900",
@@ -68,54 +60,10 @@ class Replay:
     restarts: dict[str, int]
 
 
-@dataclasses.dataclass
-class Source:
-    """What is played, and what of it must be stored: by (ticker, moment), on Polymarket by (title, moment)."""
-
-    lines: list[Line]
-    kalshi: pd.DataFrame
-    polymarket: pd.DataFrame
-    kalshi_moments: int
-
-
-def _made() -> Source:
-    lines = made_tape(seed=5, markets=8, moments=400)
-    titles = {line.market: line.title for line in lines if isinstance(line, Market)}
-    states = shown(lines, {"kalshi": 1 << 62, "polymarket": 1 << 62})
-    rows = [
-        (market.partition(":")[2], moment_us // 1_000_000, *(None if ppm is None else ppm / 1e6 for ppm in prices))
-        for (market, moment_us), prices in states.items()
-    ]
-    frame = pd.DataFrame(rows, columns=["market", "moment", "bid", "ask", "price"])
-    is_kalshi = frame["market"].str.startswith("KX")
-    named = frame.assign(market=frame["market"].map(titles))
-    return Source(
-        lines,
-        frame[is_kalshi].set_index(["market", "moment"]),
-        named[~is_kalshi].set_index(["market", "moment"]),
-        400,
-    )
-
-
-def _recorded(shared: Path) -> Source:
-    lines = [
-        *cut(KINDS["kalshi-ticks"]([shared / KALSHI]), moments=KALSHI_MOMENTS, volume=VOLUME_USD),
-        *cut(
-            KINDS["polymarket-prices"]([shared / POLYMARKET]),
-            from_us=POLYMARKET_FROM_S * 1_000_000,
-            moments=POLYMARKET_MOMENTS,
-            volume=VOLUME_USD,
-        ),
-    ]
-    quotes = reference.kalshi_quotes(shared / KALSHI, KALSHI_MOMENTS)
-    points = reference.polymarket_points(shared / POLYMARKET, POLYMARKET_FROM_S, POLYMARKET_MOMENTS)
-    return Source(lines, quotes.assign(price=reference.kalshi_price(quotes)), points, KALSHI_MOMENTS)
-
-
 @pytest.fixture(scope="module", params=["made", *(["recorded"] if HAS_RECORDED else [])])
 def source(request: pytest.FixtureRequest) -> Source:
     """The tape that is played."""
-    return _made() if request.param == "made" else _recorded(RECORDED.parent)
+    return made() if request.param == "made" else recorded()
 
 
 @pytest.fixture(scope="module")
@@ -174,11 +122,7 @@ def _read(demo: Demo, registry: SchemaRegistry, client: Client) -> Replay:
     }
     titles = client.query("SELECT market_id, title FROM markets FINAL").result_rows
     return Replay(
-        snapshots=client.query_df(
-            "SELECT venue, market_id, token_id, toUnixTimestamp(ts) AS moment, toUnixTimestamp64Micro(ts) AS ts_us, "
-            "toFloat64(price) AS price, price_basis, toFloat64(bid) AS bid, toFloat64(ask) AS ask "
-            "FROM snapshots"
-        ),
+        snapshots=client.query_df(SNAPSHOTS),
         moves=[dataclasses.asdict(m) for m in sorted(moves.values(), key=lambda m: (m.market_id, m.ts_event_us))],
         latest=records(
             "SELECT window, token_id, toUnixTimestamp64Micro(ts) AS ts_us, move_pp FROM movers_latest FINAL"
@@ -197,15 +141,7 @@ def _read(demo: Demo, registry: SchemaRegistry, client: Client) -> Replay:
 
 
 def test_every_market_and_moment_is_stored_exactly_once(replay: Replay, source: Source) -> None:
-    stored = replay.snapshots
-    kalshi = stored[stored["venue"] == "kalshi"]
-    polymarket = stored[stored["venue"] == "polymarket"]
-
-    got_kalshi = sorted(zip(kalshi["market_id"].str.removeprefix("KALSHI:"), kalshi["moment"], strict=True))
-    got_polymarket = sorted(zip(polymarket["market_id"].map(replay.titles), polymarket["moment"], strict=True))
-
-    assert got_kalshi == sorted(source.kalshi.index)
-    assert got_polymarket == sorted(source.polymarket.index)
+    assert_stored_exactly_once(replay.snapshots, replay.titles, source)
 
 
 def test_every_stored_quote_and_price_is_the_recorded_one(replay: Replay, source: Source) -> None:

@@ -6,20 +6,30 @@ authorization. What is refused there is one clear line here.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+import pandas as pd
 import pytest
 
 from dashboard.toasts import AlertFeed
+from kernel.clickhouse import connect
+from kernel.kafka import read_to_end
+from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from movers.local.broker.node import LockedDoor
 from movers.local.ports import free_port
+from schemas.codec import Codec
+from schemas.events import Alert, Event, Move, Tick
+from schemas.topics import ALERTS, MOVES, TICKS, Topic
+from simulator.tape import write_tape
+from tests.e2e.sources import SNAPSHOTS, Source, assert_stored_exactly_once, made, recorded
+from tests.payloads import HAS_RECORDED
 from tests.stack.certificates import Authority
 from tests.stack.processes import KafkaProcess, MoversProcess, ServiceProcess, SimulatorProcess, child_environment
 from tests.stack.tls_front import TlsFront
@@ -28,6 +38,16 @@ from tests.stack.waiting import wait_until
 pytestmark = pytest.mark.stack
 
 USER, PASSWORD = "movers", "canary-9f3e"
+RULE = {
+    "MIN_VOLUME_24H": "1000",
+    "MIN_WINDOW_USD": "0",
+    "MAX_SPREAD_PP": "5",
+    # A tape waits for each sweep, and its moments lie further apart than a live venue's.
+    "COLLECTOR_PRICE_INTERVAL": "600",
+    "COLLECTOR_HOT_MARKETS": "0",
+    "COLLECTOR_MIN_PAUSE": "0",
+}
+EventT = TypeVar("EventT", bound=Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,36 +131,111 @@ def prepared(cluster: Cluster) -> Cluster:
     return cluster
 
 
-def test_the_whole_pipeline_runs_through_locked_doors_and_no_log_shows_a_secret(prepared: Cluster) -> None:
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run through the locked doors left."""
+
+    source: Source
+    snapshots: pd.DataFrame
+    titles: dict[str, str]
+    published: list[Tick]
+    moves: set[tuple[str, int]]
+    told: set[str]
+    stored_alerts: set[str]
+    shown: list[str]
+
+
+@pytest.fixture(scope="module")
+def run(prepared: Cluster) -> Run:
+    """The ledger's tape in lockstep; in its middle the processor and the sink are killed with -9 and come back."""
     folder = prepared.folder
+    source = recorded(kalshi_moments=120, polymarket_moments=40) if HAS_RECORDED else made(100)
+    write_tape(folder / "both.tape.gz", source.lines)
     with ExitStack() as until_end:
-        venue = SimulatorProcess.start(folder / "simulator.log", "--markets", "40", "--since", "1h", "--speed", "120")
+        venue = SimulatorProcess.start(folder / "venue.log", "--tape", str(folder / "both.tape.gz"), "--lockstep")
         until_end.callback(venue.terminate)
-        settings = {**prepared.settings, "KALSHI_API_URL": f"{venue.url}/kalshi/trade-api/v2", "MIN_VOLUME_24H": "0"}
-        running = {
-            name: MoversProcess.start(*arguments, log=folder / f"{name}.log", settings=settings, cwd=folder)
-            for name, arguments in {
-                "produce": ("produce", "kalshi"),
-                "process": ("process", "analytics"),
-                "sink": ("sink", "clickhouse"),
-            }.items()
-        }
-        for process in running.values():
-            until_end.callback(process.terminate)
+        settings = {**prepared.settings, **RULE, **venue.venue_settings()}
+        running: dict[str, MoversProcess] = {}
 
-        def stored(table: str) -> int:
-            done = prepared.command("sql", "--json", f"SELECT count() AS n FROM {table}")
-            return int(json.loads(done.stdout)["n"]) if done.returncode == 0 else 0
+        def start(name: str) -> None:
+            command = name.split("-")
+            own = {"SPILL_DIR": str(folder / name)}
+            running[name] = MoversProcess.start(
+                *command, log=folder / f"{name}.log", settings={**settings, **own}, cwd=folder
+            )
+            until_end.callback(running[name].terminate)
 
-        for table in ("snapshots", "movers_latest", "ohlcv_1m"):
-            wait_until(lambda table=table: stored(table) > 0, f"rows in {table}", 120)  # type: ignore[misc]
-        for name, process in running.items():
-            wait_until(lambda process=process: bool(process.health().get("ok")), f"{name} is healthy", 30)  # type: ignore[misc]
-        feed = AlertFeed(Settings(settings).kafka)
+        def served() -> int:
+            return int(venue.ask("status")["moments_served"]["kalshi"])
+
+        for name in ("process-analytics", "sink-clickhouse", "produce-kalshi", "produce-polymarket"):
+            start(name)
+        wait_until(lambda: served() > source.kalshi_moments // 2, "half of the tape", 240)
+        for name in ("process-analytics", "sink-clickhouse"):
+            running[name].kill()
+            start(name)
+        wait_until(lambda: bool(venue.ask("status")["finished"]), "the end of the tape", 240)
+        locked = Settings(settings)
+        client = connect(locked.clickhouse, client_name="test", role="read")
+        until_end.callback(client.close)
+        registry = SchemaRegistry.of(locked.kafka)
+        until_end.callback(registry.close)
+
+        def events(topic: Topic, event: type[EventT]) -> list[EventT]:
+            codec = Codec(topic, registry, event)
+            return [codec.decode(message.value()) for message in read_to_end(locked.kafka, topic.name)]
+
+        def alerts_stored() -> set[str]:
+            return set(client.query_df("SELECT toString(event_id) AS event_id FROM alerts FINAL")["event_id"])
+
+        published = {tick.event_id: tick for tick in events(TICKS, Tick)}
+
+        def all_is_stored() -> bool:
+            stored = client.query("SELECT uniqExact(token_id, ts) FROM snapshots").result_rows[0][0]
+            moved = {move.event_id for move in events(MOVES, Move)}
+            return bool(stored == len(published) and len(moved) >= _priced(published.values()))
+
+        wait_until(all_is_stored, "every published tick is stored and has its move", 240)
+        told = {alert.event_id for alert in events(ALERTS, Alert)}
+        wait_until(lambda: alerts_stored() >= told, "every alert is stored", 120)
+        feed = AlertFeed(locked.kafka)
         until_end.callback(feed.close)
-        wait_until(lambda: feed.state == "live", "the dashboard follows the alerts", 30)
-    shown = [prepared.command("config").stdout, *(process.said for process in running.values())]
-    assert not [text for text in shown if PASSWORD in text]
+        wait_until(lambda: feed.state == "live", "the dashboard follows the alerts", 60)
+        return Run(
+            source,
+            client.query_df(SNAPSHOTS),
+            {
+                str(market): str(title)
+                for market, title in client.query("SELECT market_id, title FROM markets FINAL").result_rows
+            },
+            list(published.values()),
+            {(move.token_id, move.ts_event_us) for move in events(MOVES, Move)},
+            told,
+            alerts_stored(),
+            [prepared.command("config").stdout, *(process.said for process in running.values())],
+        )
+
+
+def _priced(ticks: Iterable[Tick]) -> int:
+    return sum(tick.price_ppm is not None for tick in ticks)
+
+
+def test_through_locked_doors_every_market_and_moment_is_stored_exactly_once(run: Run) -> None:
+    assert_stored_exactly_once(run.snapshots, run.titles, run.source)
+
+
+def test_through_locked_doors_what_is_published_is_what_is_stored_and_computed(run: Run) -> None:
+    published = {(tick.token_id, tick.ts_event_us) for tick in run.published}
+    priced = {(tick.token_id, tick.ts_event_us) for tick in run.published if tick.price_ppm is not None}
+
+    assert set(zip(run.snapshots["token_id"], run.snapshots["ts_us"], strict=True)) == published
+    assert priced <= run.moves <= published
+    assert run.told
+    assert run.stored_alerts == run.told
+
+
+def test_no_log_and_no_settings_page_shows_a_secret(run: Run) -> None:
+    assert [text[:200] for text in run.shown if PASSWORD in text] == []
 
 
 def test_plain_passwords_do_as_well(prepared: Cluster) -> None:
