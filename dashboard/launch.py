@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from ipaddress import ip_address
 from typing import Literal
 
 from pydantic import SecretStr
@@ -11,6 +10,7 @@ from pydantic import SecretStr
 from dashboard.login import PasswordHash
 from dashboard.settings import DashboardSettings
 from kernel.errors import UserError
+from kernel.loopback import is_loopback
 from kernel.settings import Settings
 
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
@@ -96,13 +96,3 @@ def allowed_hosts(settings: Settings) -> list[str]:
 
 def _shown_address(host: str) -> str:
     return "localhost" if host in _EVERYWHERE else host
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

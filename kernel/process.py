@@ -17,6 +17,7 @@ there is one line in the log, and one when it is back, whoever in the process no
 
 from __future__ import annotations
 
+import hmac
 import json
 import signal
 import threading
@@ -30,6 +31,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from kernel.errors import TransientError, UserError
 from kernel.logs import get_logger
+from kernel.loopback import is_loopback
 from kernel.metrics import HEALTHY
 from kernel.settings import ProcessSettings
 
@@ -187,7 +189,8 @@ def living(name: str, settings: ProcessSettings) -> Iterator[Process]:
     SIGTERM and SIGINT call `Process.stop`. (In a thread other than the main one there are no signals to take.)
 
     Raises:
-        UserError: the metrics port cannot be had. Told before anything else is begun.
+        UserError: the metrics port cannot be had, or others would reach it and no token is set. Told before anything
+            else is begun.
     """
     process = Process(name)
     server = _listen(settings, process)
@@ -212,10 +215,14 @@ def living(name: str, settings: ProcessSettings) -> Iterator[Process]:
 
 def _listen(settings: ProcessSettings, process: Process) -> ThreadingHTTPServer | None:
     """Serves /metrics and /health from a daemon thread; port 0 means none."""
-    host, port = settings.metrics_host, settings.metrics_port
+    host, port, token = settings.metrics_host, settings.metrics_port, settings.metrics_token.get_secret_value()
     if port == 0:
         return None
-    handler = type("Handler", (_Handler,), {"process": process})
+    if not token and not is_loopback(host):
+        raise UserError(
+            f"METRICS_HOST {host} can be reached from elsewhere: set METRICS_TOKEN, which others have to show"
+        )
+    handler = type("Handler", (_Handler,), {"process": process, "token": token.encode()})
     try:
         server = ThreadingHTTPServer((host, port), handler)
     except OSError as error:
@@ -227,9 +234,12 @@ def _listen(settings: ProcessSettings, process: Process) -> ThreadingHTTPServer 
 
 class _Handler(BaseHTTPRequestHandler):
     process: Process
+    token: bytes
 
     def do_GET(self) -> None:
-        if self.path == "/metrics":
+        if not (is_loopback(self.client_address[0]) or self._shows_the_token()):
+            self._answer(401, "text/plain", b"METRICS_TOKEN is asked for: Authorization: Bearer ...\n")
+        elif self.path == "/metrics":
             self._answer(200, CONTENT_TYPE_LATEST, generate_latest(REGISTRY))
         elif self.path == "/health":
             health = self.process.health()
@@ -237,8 +247,14 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(404, "text/plain", b"try /health or /metrics\n")
 
+    def _shows_the_token(self) -> bool:
+        shown = self.headers.get("Authorization", "").encode()
+        return bool(self.token) and hmac.compare_digest(shown, b"Bearer " + self.token)
+
     def _answer(self, status: int, content_type: str, body: bytes) -> None:
         self.send_response(status)
+        if status == 401:
+            self.send_header("WWW-Authenticate", "Bearer")
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -221,6 +221,9 @@ class ProcessSettings(Group):
     disk_stop_mib: int = Field(500, ge=0, description="MiB free under MOVERS_HOME below which the stack stops in order")
     metrics_host: str = Field("127.0.0.1", min_length=1, description="Address that /metrics and /health listen on")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port for /metrics and /health; 0 = none")
+    metrics_token: SecretStr = Field(
+        SecretStr(""), description="What other machines show for /metrics and /health: Authorization: Bearer …"
+    )
     dashboard_host: str = Field("127.0.0.1", description="Address the dashboard listens on")
     dashboard_port: int = Field(8501, ge=1, le=65535, description="Port the dashboard listens on")
 

@@ -30,12 +30,13 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kernel import logs
 from kernel.errors import UserError
+from kernel.loopback import is_loopback
 from schemas.units import US_PER_S
 from simulator.clock import TapeClock, real_now_us
 from simulator.faults import STREAM_MODES, Faults, fault_of
@@ -240,6 +241,10 @@ class _TapeTime:
         self._faults = faults
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("path", "").startswith("/simulator/") and not is_loopback(scope["client"][0]):
+            # What a venue publishes is for everybody; who gives the orders sits on this machine.
+            await PlainTextResponse("only from this machine\n", 403)(scope, receive, send)
+            return
         if scope["type"] != "http":
             with_line(scope, send)
             await self._app(scope, receive, send)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from dashboard.login import hash_password
 
-STORE_PASSWORDS = ("CLICKHOUSE_PASSWORD", "CLICKHOUSE_READ_PASSWORD")
-"""Of who writes, and of who reads."""
+SECRETS = ("CLICKHOUSE_PASSWORD", "CLICKHOUSE_READ_PASSWORD", "METRICS_TOKEN")
+"""Of who writes to the store, of who reads it, and of who reads metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def complete(path: Path, wanted: Mapping[str, str] | None = None) -> Made:
     known = {name: value for name, value in read(path).items() if value}
     password = None
     missing = {name: value for name, value in (wanted or {}).items() if name not in known}
-    missing |= {name: secrets.token_urlsafe(24) for name in STORE_PASSWORDS if name not in known}
+    missing |= {name: secrets.token_urlsafe(24) for name in SECRETS if name not in known}
     if not known.keys() & {"DASHBOARD_PASSWORD_HASH", "DASHBOARD_OIDC_METADATA_URL"}:
         password = secrets.token_urlsafe(12)
         missing["DASHBOARD_PASSWORD_HASH"] = hash_password(password)

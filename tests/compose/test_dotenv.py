@@ -14,6 +14,7 @@ def test_a_first_start_makes_secrets_that_only_the_owner_can_read(tmp_path: Path
     values = read(tmp_path / ".env")
     assert len(values["CLICKHOUSE_PASSWORD"]) >= 24
     assert len(values["CLICKHOUSE_READ_PASSWORD"]) >= 24
+    assert len(values["METRICS_TOKEN"]) >= 24
     assert values["CLICKHOUSE_READ_PASSWORD"] != values["CLICKHOUSE_PASSWORD"]
     assert made.dashboard_password is not None
     assert PasswordHash(values["DASHBOARD_PASSWORD_HASH"]).matches(made.dashboard_password)
@@ -47,7 +48,7 @@ def test_the_example_with_its_empty_secrets_is_filled_in_place(tmp_path: Path, r
 def test_what_somebody_set_stays(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text(
-        "# mine\nCLICKHOUSE_PASSWORD='my own'\nCLICKHOUSE_READ_PASSWORD=x\nDASHBOARD_OIDC_METADATA_URL=https://id.example/x\n"
+        "# mine\nCLICKHOUSE_PASSWORD='my own'\nCLICKHOUSE_READ_PASSWORD=x\nMETRICS_TOKEN=y\nDASHBOARD_OIDC_METADATA_URL=https://id.example/x\n"
     )
 
     made = complete(path, {"KAFKA_PORT": "29092"})

@@ -78,6 +78,15 @@ def test_the_metrics_port_is_not_published(services: dict[str, Service]) -> None
     assert [port for port in ports if port.endswith(":9500")] == []
 
 
+def test_who_reads_metrics_shows_the_token(services: dict[str, Service], repo_dir: Path) -> None:
+    of_ours = {service["environment"]["METRICS_TOKEN"] for service in _ours(services).values()}
+    jobs = yaml.safe_load((repo_dir / "ops/prometheus/prometheus.yml").read_text("utf-8"))["scrape_configs"]
+    file = next(job["authorization"]["credentials_file"] for job in jobs if job["job_name"] == "movers")
+
+    assert of_ours == {services["prometheus"]["environment"]["METRICS_TOKEN"]}
+    assert f'"$$METRICS_TOKEN" > {file};' in " ".join(services["prometheus"]["entrypoint"])
+
+
 def test_every_image_can_be_named_by_a_variable(services: dict[str, Service]) -> None:
     images = {name: service["image"] for name, service in services.items()}
 
@@ -95,7 +104,7 @@ def test_no_secret_has_a_default_and_the_example_leaves_them_empty(text: str, re
     assert [name for name, default in secrets if default.startswith(":-") and default != ":-"] == []
     assert [name for name, _ in secrets if not re.search(rf"^{name}=$", example, re.MULTILINE)] == []
     # The store has no other guard; the dashboard refuses by itself (tests/dashboard/test_launch.py).
-    assert all(default.startswith(":?") for name, default in secrets if name.startswith("CLICKHOUSE_"))
+    assert all(default.startswith(":?") for name, default in secrets if name.startswith(("CLICKHOUSE_", "METRICS_")))
 
 
 def test_only_who_writes_to_the_store_knows_its_password(services: dict[str, Service]) -> None:

@@ -195,6 +195,15 @@ def test_a_taken_port_is_told_before_anything_is_begun() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "metrics"]
 
 
+def test_where_others_reach_the_port_it_does_not_open_without_a_token() -> None:
+    with (
+        taken_port() as port,
+        pytest.raises(UserError, match=r"METRICS_HOST 0\.0\.0\.0 can be reached from elsewhere: set METRICS_TOKEN"),
+        living("p", ProcessSettings(metrics_host="0.0.0.0", metrics_port=port)),
+    ):
+        pytest.fail("it began")
+
+
 def test_the_statistics_tell_how_many_messages_wait() -> None:
     watch = LinkWatch(Process("a process"), "a client", "a:1")
     partitions = {"0": {"consumer_lag": 5}, "1": {"consumer_lag": 7}, "-1": {"consumer_lag": -1}}

@@ -163,6 +163,11 @@ class SimulatorProcess(Child):
 
     url: str
 
+    @property
+    def port(self) -> int:
+        """Its port."""
+        return int(self.url.rpartition(":")[2])
+
     @classmethod
     def start(cls, log: Path, *arguments: str, port: int = 0) -> SimulatorProcess:
         """Starts them and waits until they answer. The arguments are those of `movers simulate`."""
