@@ -32,10 +32,12 @@ sink_app = typer.Typer(help="Store what the topics carry.", no_args_is_help=True
 topics_app = typer.Typer(help="Manage the topics.", no_args_is_help=True)
 schemas_app = typer.Typer(help="Manage the schemas.", no_args_is_help=True)
 alerts_app = typer.Typer(help="Follow the alerts.", no_args_is_help=True)
+pairs_app = typer.Typer(help="The same event on two venues.", no_args_is_help=True)
 app.add_typer(sink_app, name="sink")
 app.add_typer(topics_app, name="topics")
 app.add_typer(schemas_app, name="schemas")
 app.add_typer(alerts_app, name="alerts")
+app.add_typer(pairs_app, name="pairs")
 
 _IN_PROCESS = Event()
 """Set in a process that runs until it is told to stop, as against a command that answers and ends."""
@@ -288,6 +290,60 @@ def track_record(as_json: JsonFlag = False) -> None:
     from movers import console, track_record
 
     console.print_rows(track_record.table(console.query(_settings(), track_record.QUERY)), as_json=as_json)
+
+
+PairsFile = Annotated[Path, typer.Option("--file", metavar="FILE", help="Where verdicts on pairs stand (CSV).")]
+HoursOption = Annotated[float, typer.Option(min=0.1, max=336, help="How far back to look.")]
+NoteOption = Annotated[str, typer.Option(help="Why.")]
+
+
+@pairs_app.command("suggest", epilog="Example: movers pairs suggest --least 0.85")
+def pairs_suggest(
+    file: PairsFile = Path("pairs.csv"),
+    least: Annotated[float, typer.Option(min=0, max=1, help="Confidence that a candidate needs.")] = 0.75,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show open markets of two venues that may be the same event; they may still settle differently."""
+    from movers import console
+    from movers.pairs import stored
+
+    console.print_rows(stored.suggested(_settings(), file, least), as_json=as_json)
+
+
+@pairs_app.command("confirm", epilog="Example: movers pairs confirm POLY:0x12… KALSHI:KXFED-26DEC-H0")
+def pairs_confirm(a: str, b: str, file: PairsFile = Path("pairs.csv"), note: NoteOption = "") -> None:
+    """Note that two markets are the same event."""
+    from movers.pairs import stored
+
+    stored.say(file, "confirmed", a, b, note)
+
+
+@pairs_app.command(
+    "refuse", epilog="Example: movers pairs refuse POLY:0x12… KALSHI:KXFED-26DEC-H0 --note 'other rules'"
+)
+def pairs_refuse(a: str, b: str, file: PairsFile = Path("pairs.csv"), note: NoteOption = "") -> None:
+    """Note that two markets are not the same event."""
+    from movers.pairs import stored
+
+    stored.say(file, "refused", a, b, note)
+
+
+@pairs_app.command("show", epilog="Example: movers pairs show --hours 24 --json")
+def pairs_show(file: PairsFile = Path("pairs.csv"), hours: HoursOption = 24.0, as_json: JsonFlag = False) -> None:
+    """Show confirmed pairs: both quotes with their age, how far apart, who moves first. No claim of a free profit."""
+    from movers import console
+    from movers.pairs import stored
+
+    console.print_rows(stored.shown(_settings(), file, hours), as_json=as_json)
+
+
+@pairs_app.command("alerts", epilog="Example: movers pairs alerts --hours 6")
+def pairs_alerts(file: PairsFile = Path("pairs.csv"), hours: HoursOption = 24.0, as_json: JsonFlag = False) -> None:
+    """Show alerts of confirmed pairs, and whether the other venue went along."""
+    from movers import console
+    from movers.pairs import stored
+
+    console.print_rows(stored.alerts(_settings(), file, hours), as_json=as_json)
 
 
 @app.command(epilog='Example: movers sql "SELECT venue, count() FROM snapshots GROUP BY venue"')

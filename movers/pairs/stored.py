@@ -1,0 +1,152 @@
+"""Pairs out of what the store has kept: candidates among listed markets, and how confirmed pairs go together."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kernel.errors import UserError
+from kernel.settings import Settings
+from movers import console
+from movers.pairs import together, verdicts
+from movers.pairs.match import Listing, candidates
+from movers.pairs.together import AROUND_US, Quote, Series, Step
+from movers.pairs.verdicts import Key, Said, Verdict, key_of
+from schemas.units import PPM_PER_PP, US_PER_S
+
+Row = Mapping[str, Any]
+
+_LISTINGS = """
+SELECT market_id, toString(venue) AS venue, title, if(outcome IN ('Yes', 'No'), '', outcome) AS outcome,
+    toUnixTimestamp64Micro(close_ts) AS close_us
+FROM markets FINAL
+LEFT JOIN (SELECT market_id, outcome FROM market_tokens FINAL WHERE outcome_index = 0) AS token USING market_id
+WHERE status = 'open'
+"""
+_QUOTES = """
+SELECT toString(market_id) AS market, toUnixTimestamp64Micro(ts) AS ts_us,
+    toInt64(toDecimal64(bid, 6) * 1000000) AS bid_ppm, toInt64(toDecimal64(ask, 6) * 1000000) AS ask_ppm,
+    toString(price_basis) = 'mid' AS is_mid
+FROM snapshots
+WHERE market_id IN {markets:Array(String)} AND ts >= fromUnixTimestamp64Micro({from_us:Int64})
+ORDER BY market, ts
+"""
+_ALERTS = """
+SELECT toString(alert_id) AS alert_id, market_id, title, toString(state) AS state, toString(direction) AS direction,
+    peak_move_pp, toUnixTimestamp64Micro(opened_at) AS opened_us, opened_at
+FROM alert_episodes
+WHERE market_id IN {markets:Array(String)} AND opened_at >= fromUnixTimestamp64Micro({from_us:Int64})
+ORDER BY opened_at DESC
+"""
+
+
+def suggested(settings: Settings, file: Path, least: float) -> list[Row]:
+    """Candidates of which nobody has said anything, the surest first."""
+    said = verdicts.read(file)
+    listings = [Listing(**row) for row in console.query(settings, _LISTINGS)]
+    return [
+        {
+            "confidence": one.confidence,
+            "market_a": one.a.market_id,
+            "market_b": one.b.market_id,
+            "title_a": one.a.title,
+            "title_b": one.b.title,
+        }
+        for one in candidates(listings, least)
+        if key_of(one.a.market_id, one.b.market_id) not in said
+    ]
+
+
+def say(file: Path, verdict: Verdict, a: str, b: str, note: str) -> None:
+    """Notes a verdict in the file.
+
+    Raises:
+        UserError: it is one market, or the file cannot be read or written.
+    """
+    if a == b:
+        raise UserError("a pair is two markets")
+    verdicts.write(file, verdicts.read(file) | {key_of(a, b): Said(verdict, note)})
+
+
+def shown(settings: Settings, file: Path, hours: float) -> list[Row]:
+    """Each confirmed pair: newest quotes with their age, divergence now and an hour ago, steps, answers, lag."""
+    pairs, now_us = _confirmed(file), time.time_ns() // 1000
+    quotes = _quotes(settings, pairs, now_us - round(hours * 3600 * US_PER_S))
+    return [_row(a, b, quotes[a], quotes[b], now_us) for a, b in pairs]
+
+
+def alerts(settings: Settings, file: Path, hours: float) -> list[Row]:
+    """Alerts of confirmed pairs' markets: whether the other venue went along, and how many seconds later."""
+    pairs, now_us = _confirmed(file), time.time_ns() // 1000
+    from_us = now_us - round(hours * 3600 * US_PER_S)
+    quotes = _quotes(settings, pairs, from_us - AROUND_US)
+    other = dict(pairs) | {b: a for a, b in pairs}
+    rows: list[Row] = []
+    for told in console.query(settings, _ALERTS, {"markets": sorted(other), "from_us": from_us}):
+        size_ppm = round(abs(told["peak_move_pp"]) * PPM_PER_PP) * (1 if told["direction"] == "up" else -1)
+        step = Step(told["opened_us"], size_ppm)
+        there = together.half_us(_series(quotes[other[told["market_id"]]]), step)
+        shown = {name: told[name] for name in ("opened_at", "market_id", "direction", "peak_move_pp", "state", "title")}
+        lag_s = None if there is None else (there - told["opened_us"]) / US_PER_S
+        rows.append({**shown, "other_venue_confirms": there is not None, "other_venue_after_s": lag_s})
+    return rows
+
+
+def _confirmed(file: Path) -> list[Key]:
+    found = [pair for pair, said in sorted(verdicts.read(file).items()) if said.verdict == "confirmed"]
+    if not found:
+        raise UserError(f"{file} names no confirmed pair; `movers pairs suggest` finds candidates, `confirm` notes one")
+    return found
+
+
+def _quotes(settings: Settings, pairs: Iterable[Key], from_us: int) -> Mapping[str, Sequence[Row]]:
+    found: dict[str, list[Row]] = defaultdict(list)
+    markets = sorted({market for pair in pairs for market in pair})
+    for row in console.query(settings, _QUOTES, {"markets": markets, "from_us": from_us}):
+        found[row["market"]].append(row)
+    return found
+
+
+def _series(rows: Sequence[Row]) -> Series:
+    """The mids of one market. A price that is a last trade is not compared with them."""
+    mids = [(row["ts_us"], (row["bid_ppm"] + row["ask_ppm"]) // 2) for row in rows if row["is_mid"]]
+    return Series([ts_us for ts_us, _ in mids], [mid_ppm for _, mid_ppm in mids])
+
+
+def _row(a: str, b: str, rows_a: Sequence[Row], rows_b: Sequence[Row], now_us: int) -> Row:
+    went = together.together(_series(rows_a), _series(rows_b))
+    now, before = _apart(rows_a, rows_b, now_us), _apart(rows_a, rows_b, now_us - 3600 * US_PER_S)
+    return {
+        "market_a": a,
+        "market_b": b,
+        **_newest(rows_a, now_us, "a"),
+        **_newest(rows_b, now_us, "b"),
+        "apart_pp": None if now is None else now.apart_pp,
+        "apart_pp_1h_ago": None if before is None else before.apart_pp,
+        "quotes_cross_pp": None if now is None else now.crossed_pp,
+        "older_quote_s": None if now is None else round(now.older_s, 1),
+        "steps": went.steps,
+        "answered": went.answered,
+        "b_after_a_s": went.lag_s,
+    }
+
+
+def _apart(rows_a: Sequence[Row], rows_b: Sequence[Row], at_us: int) -> together.Divergence | None:
+    a, b = _quote(rows_a, at_us), _quote(rows_b, at_us)
+    return None if a is None or b is None else together.divergence(a, b, at_us)
+
+
+def _quote(rows: Sequence[Row], at_us: int) -> Quote | None:
+    row = next((row for row in reversed(rows) if row["ts_us"] <= at_us), None)
+    return None if row is None else Quote(row["ts_us"], row["bid_ppm"], row["ask_ppm"])
+
+
+def _newest(rows: Sequence[Row], now_us: int, name: str) -> Row:
+    quote = _quote(rows, now_us)
+    if quote is None:
+        return {f"bid_{name}": None, f"ask_{name}": None, f"age_{name}_s": None}
+    bid, ask = (None if ppm is None else ppm / PPM_PER_PP / 100 for ppm in (quote.bid_ppm, quote.ask_ppm))
+    return {f"bid_{name}": bid, f"ask_{name}": ask, f"age_{name}_s": round((now_us - quote.ts_us) / US_PER_S, 1)}

@@ -1,0 +1,136 @@
+"""How the prices of two markets go together: who moves first, and how far apart they are. Pure.
+
+A **step** is a mid at least `STEP_PPM` away from the one in force five minutes before; a further one of the same
+direction counts after a quarter of an hour. A step of one market is **answered** when the other has moved at least half
+as far in the same direction, between a quarter of an hour before and a quarter of an hour after. The **lag** is the
+time between the two passing half of the step; it is as fine as the two markets are looked at: milliseconds on a
+stream, the sweep's interval on polls.
+
+**Divergence** compares quotes, not mids alone: how far the mids are apart, and by how much one side's bid is above the
+other side's ask. That the quotes cross says nothing of money to be had: fees, sizes, settlement rules and the age of
+the older quote are not in it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from schemas.units import PPM_PER_PP, US_PER_S
+
+STEP_PPM = 40_000
+OVER_US = 300 * US_PER_S
+AROUND_US = 900 * US_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Mids of one market in order of time: microseconds and parts per million, equally many."""
+
+    ts_us: Sequence[int]
+    mid_ppm: Sequence[int]
+
+    def as_of(self, ts_us: int) -> int | None:
+        """The mid in force at an instant; None before the first."""
+        at = bisect_right(self.ts_us, ts_us) - 1
+        return None if at < 0 else self.mid_ppm[at]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: when it was complete, and how far it went (negative: down)."""
+
+    ts_us: int
+    change_ppm: int
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """How two markets went together. `lag_s`: median seconds by which b came after a; negative when b was first."""
+
+    steps: int
+    answered: int
+    lag_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The newest quote of a market; a side may be empty."""
+
+    ts_us: int
+    bid_ppm: int | None
+    ask_ppm: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """How far apart two markets are, in points. `apart_pp`: b's mid less a's; `crossed_pp`: a bid above an ask."""
+
+    apart_pp: float | None
+    crossed_pp: float | None
+    older_s: float
+
+
+def steps(series: Series, step_ppm: int = STEP_PPM) -> list[Step]:
+    """The steps of a market."""
+    found: list[Step] = []
+    quiet_until_us = {1: 0, -1: 0}
+    for ts_us, mid_ppm in zip(series.ts_us, series.mid_ppm, strict=True):
+        before = series.as_of(ts_us - OVER_US)
+        if before is None or abs(mid_ppm - before) < step_ppm:
+            continue
+        way = 1 if mid_ppm > before else -1
+        if ts_us >= quiet_until_us[way]:
+            found.append(Step(ts_us, mid_ppm - before))
+        quiet_until_us[way] = ts_us + AROUND_US
+    return found
+
+
+def half_us(series: Series, step: Step) -> int | None:
+    """When a market had gone half of a step, around it; None when it did not, or was there before.
+
+    The half counts from the mid in force a quarter of an hour before the step.
+    """
+    start_us = step.ts_us - AROUND_US
+    base = series.as_of(start_us)
+    if base is None:
+        first = bisect_left(series.ts_us, start_us)
+        if first == len(series.ts_us) or series.ts_us[first] >= step.ts_us:
+            return None
+        base = series.mid_ppm[first]
+    way = 1 if step.change_ppm > 0 else -1
+    for at in range(bisect_right(series.ts_us, start_us), bisect_right(series.ts_us, step.ts_us + AROUND_US)):
+        if (series.mid_ppm[at] - base) * way * 2 >= abs(step.change_ppm):
+            return series.ts_us[at]
+    return None
+
+
+def together(a: Series, b: Series, step_ppm: int = STEP_PPM) -> Together:
+    """Steps of either market, how many the other answered, and who came first. A step that both make counts once."""
+    pairs: list[tuple[int, int]] = []
+    alone = 0
+    for step in sorted([*steps(a, step_ppm), *steps(b, step_ppm)], key=lambda step: step.ts_us):
+        at = half_us(a, step), half_us(b, step)
+        if at[0] is None or at[1] is None:
+            alone += 1
+        elif all(abs(at[0] - seen[0]) > OVER_US for seen in pairs):
+            pairs.append((at[0], at[1]))
+    lag_s = median((b_us - a_us) / US_PER_S for a_us, b_us in pairs) if pairs else None
+    return Together(len(pairs) + alone, len(pairs), lag_s)
+
+
+def divergence(a: Quote, b: Quote, now_us: int) -> Divergence:
+    """How far apart two quotes are, and how old the older one is."""
+    apart = None
+    if a.bid_ppm is not None and a.ask_ppm is not None and b.bid_ppm is not None and b.ask_ppm is not None:
+        apart = (b.bid_ppm + b.ask_ppm - a.bid_ppm - a.ask_ppm) / 2 / PPM_PER_PP
+    over = [
+        (bid - ask) / PPM_PER_PP
+        for bid, ask in ((a.bid_ppm, b.ask_ppm), (b.bid_ppm, a.ask_ppm))
+        if bid is not None and ask is not None
+    ]
+    crossed = max(over, default=None)
+    older_s = (now_us - min(a.ts_us, b.ts_us)) / US_PER_S
+    return Divergence(apart, crossed if crossed is not None and crossed > 0 else None, older_s)

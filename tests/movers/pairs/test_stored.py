@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kernel.errors import UserError
+from kernel.settings import ClickHouseSettings, Settings
+from movers.pairs import stored
+from schemas.events import Tick
+from schemas.units import US_PER_S, event_id
+from sinks.clickhouse import rows as to
+from sinks.clickhouse.store import Store
+from tests.sinks.events import a_market, a_tick, an_alert
+
+pytestmark = pytest.mark.stack
+
+MINUTE_US = 60 * US_PER_S
+
+
+def settings_of(database: ClickHouseSettings) -> Settings:
+    port, name = database.clickhouse_port, database.clickhouse_database
+    return Settings({"CLICKHOUSE_PORT": str(port), "CLICKHOUSE_DATABASE": name})
+
+
+def quote(market: str, ts_us: int, mid_ppm: int) -> Tick:
+    tick = a_tick(market, ts_us, price_ppm=mid_ppm, price_basis="mid")
+    return replace(tick, market_id=market, bid_ppm=mid_ppm - 5_000, ask_ppm=mid_ppm + 5_000)
+
+
+def test_candidates_are_found_confirmed_and_shown_with_who_moved_first(
+    database: ClickHouseSettings, store: Store, tmp_path: Path
+) -> None:
+    settings, file = settings_of(database), tmp_path / "pairs.csv"
+    titles = {
+        "A": "Will the moon landing succeed in 2026?",
+        "B": "Moon landing to succeed in 2026?",
+        "C": "Rain in Rome?",
+    }
+    venues = {"A": "polymarket", "B": "kalshi", "C": "kalshi"}
+    facts = [
+        a_market(market_id=m, title=title, venue=venues[m], token_ids=(f"{m}:Y", f"{m}:N"))
+        for m, title in titles.items()
+    ]
+    store.insert(to.MARKETS, [to.market_row(market) for market in facts], "markets")
+    now_us = time.time_ns() // 1000
+    jump_us = now_us - 30 * MINUTE_US
+    ticks = [quote("A", jump_us - 60 * MINUTE_US, 400_000), quote("B", jump_us - 60 * MINUTE_US, 410_000)]
+    ticks += [quote("A", jump_us, 500_000), quote("B", jump_us + 7 * US_PER_S, 520_000)]
+    store.insert(to.SNAPSHOTS, [to.tick_row(tick, 0, i) for i, tick in enumerate(ticks)], "ticks")
+    told = an_alert(
+        alert_id=event_id("A", jump_us), event_id=event_id("A", jump_us), market_id="A", direction="up",
+        opened_at_us=jump_us, ts_event_us=jump_us, peak_move_pp=10.0,
+    )  # fmt: skip
+    store.insert(to.ALERTS, [to.alert_row(told)], "alerts")
+
+    (candidate,) = stored.suggested(settings, file, 0.7)
+    stored.say(file, "confirmed", candidate["market_a"], candidate["market_b"], "read by hand")
+    (row,) = stored.shown(settings, file, 24)
+    (alert,) = stored.alerts(settings, file, 24)
+
+    assert {candidate["market_a"], candidate["market_b"]} == {"A", "B"}
+    assert stored.suggested(settings, file, 0.7) == []
+    assert (row["steps"], row["answered"], row["b_after_a_s"]) == (1, 1, 7.0)
+    assert (row["apart_pp"], row["apart_pp_1h_ago"], row["quotes_cross_pp"]) == (2.0, 1.0, 1.0)
+    assert row["older_quote_s"] >= 30 * 60
+    assert (alert["other_venue_confirms"], alert["other_venue_after_s"]) == (True, 7.0)
+
+
+def test_without_a_confirmed_pair_the_way_to_one_is_told(database: ClickHouseSettings, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="movers pairs suggest"):
+        stored.shown(settings_of(database), tmp_path / "pairs.csv", 24)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+
+from movers.pairs.together import Quote, Series, Step, Together, divergence, half_us, steps, together
+from schemas.units import US_PER_S
+
+
+def series(*points: tuple[float, float]) -> Series:
+    """Seconds and percentage points."""
+    return Series([round(s * US_PER_S) for s, _ in points], [round(pp * 10_000) for _, pp in points])
+
+
+def test_a_step_is_told_once_however_long_it_stands() -> None:
+    told = steps(series((0, 40), (3600, 50), (3610, 50.5), (3700, 51), (7200, 45)))
+
+    assert told == [Step(3600 * US_PER_S, 100_000), Step(7200 * US_PER_S, -60_000)]
+
+
+def test_who_moves_first_and_by_how_much_is_told_and_a_step_of_both_counts_once() -> None:
+    a = series((0, 40), (3600, 50), (9000, 50), (18_000, 40))
+    b = series((0, 41), (3612, 51), (9000, 51), (18_008, 41))
+
+    assert together(a, b) == Together(steps=2, answered=2, lag_s=10.0)
+    assert together(b, a) == Together(steps=2, answered=2, lag_s=-10.0)
+
+
+def test_a_step_that_the_other_does_not_make_is_not_answered() -> None:
+    assert together(series((0, 40), (3600, 50)), series((0, 41), (3600, 42))) == Together(1, 0, None)
+    assert together(series((0, 40), (3600, 50)), series((0, 60), (3600, 50))) == Together(2, 0, None)
+
+
+def test_a_market_of_which_nothing_is_known_before_the_step_answers_nothing() -> None:
+    assert half_us(series((3600, 50)), Step(3600 * US_PER_S, 100_000)) is None
+    assert half_us(series(), Step(3600 * US_PER_S, 100_000)) is None
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "apart_pp", "crossed_pp"),
+    [
+        ((400_000, 420_000), (410_000, 430_000), 1.0, None),
+        ((400_000, 420_000), (450_000, 470_000), 5.0, 3.0),
+        ((450_000, 470_000), (400_000, 420_000), -5.0, 3.0),
+        ((450_000, None), (400_000, 420_000), None, 3.0),
+        ((None, None), (400_000, 420_000), None, None),
+    ],
+)
+def test_divergence_compares_bid_with_ask_and_says_how_old_the_older_quote_is(
+    a: tuple[int | None, int | None], b: tuple[int | None, int | None], apart_pp: float | None, crossed_pp: float | None
+) -> None:
+    told = divergence(Quote(10 * US_PER_S, *a), Quote(40 * US_PER_S, *b), 50 * US_PER_S)
+
+    assert (told.apart_pp, told.crossed_pp, told.older_s) == (apart_pp, crossed_pp, 40.0)
