@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo up test test-cluster chaos check bench setup lock clean compose compose-check
+.PHONY: demo up test test-cluster chaos soak check bench setup lock clean compose compose-check
 
 demo: $(READY)
 	@$(BIN)/python -m movers demo $(ARGS)
@@ -20,6 +20,9 @@ test-cluster: $(READY)
 
 chaos: $(READY)
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: $(READY)
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
