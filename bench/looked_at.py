@@ -18,6 +18,7 @@ import bisect
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import log1p
 from pathlib import Path
@@ -57,7 +58,7 @@ def main(argv: list[str]) -> int:
     given = parser.parse_args(argv)
     for path in given.tapes:
         tape = read(path, VOLUME_USD)
-        ticks = list(with_sweeps(tape.ticks, longest_silence_us(tape.instants_us)))
+        ticks = list(with_sweeps(map(_uncounted, tape.ticks), longest_silence_us(tape.instants_us)))
         days = (ticks[-1].ts_event_us - ticks[0].ts_event_us) / US_PER_S / 86_400
         quotes = by_market(ticks)
         sys.stdout.write(f"{path.name}: {days:.2f} days, {len(quotes)} markets\n")
@@ -74,6 +75,11 @@ def main(argv: list[str]) -> int:
             for one in sorted(Random(given.seed).sample(told, min(given.examples, len(told)))):
                 sys.stdout.write(f"{stage}  {around(one, quotes[one.market_id])}\n")
     return 0
+
+
+def _uncounted(tick: Tick) -> Tick:
+    """Without its counter of volume: a recording that has none was given one that never moves."""
+    return replace(tick, volume_total_usd=None, volume_total_contracts=None)
 
 
 def limit(score: ScoreName, rules: RuleSettings) -> float:
