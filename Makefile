@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo up test test-cluster chaos soak check bench setup lock clean compose compose-check
+.PHONY: demo up test test-cluster chaos soak newcomer check bench setup lock clean compose compose-check
 
 demo: $(READY)
 	@$(BIN)/python -m movers demo $(ARGS)
@@ -17,6 +17,9 @@ test: $(READY)
 
 test-cluster: $(READY)
 	MOVERS_CLUSTER=1 $(BIN)/python -m pytest tests/cluster -s $(ARGS)
+
+newcomer: $(READY)
+	@$(BIN)/python -m tests.newcomer $(ARGS)
 
 chaos: $(READY)
 	@$(BIN)/python -m tests.chaos $(ARGS)

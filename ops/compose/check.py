@@ -217,7 +217,7 @@ def main() -> int:
             images = choose(REPO, folder, TAG)
             for line in images.told:
                 _say(f"image  {line}")
-            made = dotenv.complete(env_file, {**images.variables, **_addresses(), **EASY_RULES})
+            made = dotenv.complete(env_file, {**images.variables, **addresses(), **EASY_RULES})
             project = Project(
                 folder, f"movers-check-{os.getpid()}", command, [env_file, folder / "ops/compose/demo.env"]
             )
@@ -265,7 +265,7 @@ def _checkout() -> Iterator[Path]:
         shutil.rmtree(parent)
 
 
-def _addresses() -> dict[str, str]:
+def addresses() -> dict[str, str]:
     """Free ports in place of the known ones, and what the engine here can give."""
     import resource
 

@@ -1,4 +1,4 @@
-"""A run of `movers demo` as a user starts it, in a home of its own, with a handle on its parts."""
+"""A run of `movers demo` or `movers up` as a user starts it, in a home of its own, with a handle on its parts."""
 
 from __future__ import annotations
 
@@ -23,16 +23,33 @@ START_TIMEOUT_S = 240  # the first start on a machine downloads Kafka
 
 
 class Demo:
-    """Started by the constructor; `stop` (or leaving the `with` block) ends it and waits."""
+    """Started by the constructor; `stop` (or leaving the `with` block) ends it and waits.
 
-    def __init__(self, home: Path, cache_dir: Path, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+    Args:
+        home: MOVERS_HOME; one that is there already is gone on with.
+        cache_dir: where Kafka's jars are, or will be.
+        command: `demo` or `up`.
+        checkout: whose code runs; None: this one's.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        cache_dir: Path,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        command: str = "demo",
+        checkout: Path | None = None,
+    ) -> None:
         self.home = home
-        home.mkdir(parents=True)
+        home.mkdir(parents=True, exist_ok=True)
         cache_dir.mkdir(parents=True, exist_ok=True)
-        (home / "cache").symlink_to(cache_dir, target_is_directory=True)
+        if not (home / "cache").exists():
+            (home / "cache").symlink_to(cache_dir, target_is_directory=True)
         self._log = (home / "demo.log").open("w")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "movers", "demo", *arguments],
+            [sys.executable, "-m", "movers", command, *arguments],
+            cwd=checkout,
             env=child_environment({"MOVERS_HOME": str(home), **(env or {})}),
             stdin=subprocess.DEVNULL,
             stdout=self._log,
