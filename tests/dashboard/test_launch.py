@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.launch import allowed_hosts, argv, is_loopback, login_needed
+from dashboard.launch import allowed_hosts, argv, login_needed
 from dashboard.login import hash_password
 from kernel.errors import UserError
 from kernel.settings import load
@@ -70,11 +70,3 @@ def test_it_answers_under_its_own_names_only(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("DASHBOARD_ALLOWED_HOSTS", "movers.example, board.example")
 
     assert allowed_hosts(load()) == ["localhost", "127.0.0.1", "movers.example", "board.example"]
-
-
-@pytest.mark.parametrize(
-    ("host", "local"),
-    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("x", False)],
-)
-def test_what_counts_as_loopback(host: str, local: bool) -> None:
-    assert is_loopback(host) is local

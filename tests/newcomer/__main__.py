@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -26,6 +27,7 @@ from tests.newcomer.walk import STEPS, NotProved, Walk
 def main() -> int:
     """Walks the steps in order."""
     given = _given()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started ends too
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="movers newcomer ") as scratch:
         walk = Walk(Path(scratch), own_venv=not given.here, tests=given.tests, before=given.before)

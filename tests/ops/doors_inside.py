@@ -85,8 +85,8 @@ def _tried(address: str, folder: Path, until_end: ExitStack) -> dict[str, Any]:
     }
     unlocked = {name: _refused(*command, settings=everywhere) for name, command in COMMANDS.items()}
     locked = {**everywhere, "METRICS_TOKEN": TOKEN}
-    for command in (("topics", "create"), ("schemas", "register"), ("migrate",)):
-        subprocess.run([sys.executable, "-m", "movers", *command], env=child_environment(locked), check=True, stdout=2)
+    for made in (["topics", "create"], ["schemas", "register"], ["migrate"]):
+        subprocess.run([sys.executable, "-m", "movers", *made], env=child_environment(locked), check=True, stdout=2)
     unlocked["dashboard without a password"] = _refused("dashboard", settings=locked)
     dashboard_port = free_port()
     locked |= {
