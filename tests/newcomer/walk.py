@@ -343,7 +343,7 @@ def _published(process: MoversProcess) -> float:
     """Ticks that a collector has published."""
     text = httpx.get(f"http://127.0.0.1:{process.metrics_port}/metrics", trust_env=False, timeout=10).text
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
-    return sum(s.value for s in samples if s.name == "movers_published_messages_total" and s.labels["topic"] == "ticks")
+    return sum(s.value for s in samples if s.name == "movers_messages_total" and s.labels["topic"] == "ticks")
 
 
 def _ended(run: subprocess.Popen[bytes], log: Path) -> str | None:
