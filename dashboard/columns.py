@@ -156,5 +156,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "acked_by": _TEXT,
         "note": _TEXT,
         "is_acked": _FLAG,
+        "story": _TEXT,
+        "story_markets": _COUNT,
     },
 }

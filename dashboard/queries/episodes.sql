@@ -1,4 +1,5 @@
--- Alert episodes, open ones on top, then newest change first; with who has seen them.
+-- Alert episodes, open ones on top, then newest change first; with who has seen them, and the story they are part of: how
+-- many markets of one event moved together, 1 for a market that moved alone.
 SELECT
     toString(episode.alert_id) AS alert_id,
     episode.state AS state,
@@ -27,9 +28,15 @@ SELECT
     episode.close_reason AS close_reason,
     ack.acked_by AS acked_by,
     ack.note AS note,
-    ack.acked_by != '' AS is_acked
+    ack.acked_by != '' AS is_acked,
+    story.title AS story,
+    greatest(story.markets, 1) AS story_markets
 FROM alert_episodes AS episode
 LEFT JOIN (SELECT alert_id, acked_by, note FROM alert_acks FINAL) AS ack ON ack.alert_id = episode.alert_id
+LEFT JOIN
+(
+    SELECT arrayJoin(alert_ids) AS alert_id, title, markets FROM alert_stories WHERE markets > 1
+) AS story ON story.alert_id = episode.alert_id
 WHERE (empty({venues:Array(String)}) OR has({venues:Array(String)}, episode.venue))
     AND (empty({categories:Array(String)}) OR has({categories:Array(String)}, episode.category))
     AND (empty({windows:Array(String)}) OR hasAny(episode.windows, {windows:Array(String)}) OR has({windows:Array(String)}, episode.window))

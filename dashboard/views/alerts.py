@@ -131,6 +131,10 @@ def _sentence(episode: pd.Series) -> str:
     if episode["state"] in ("closed", "reverted"):
         text += f", {episode['state']} {formats.clock(episode['ts'], date=True)} UTC"
     text += f". Seen by {formats.escape(episode['acked_by'])}." if episode["is_acked"] else "."
+    if episode["story_markets"] > 1:
+        text += (
+            f"  \nOne of {episode['story_markets']} markets of {formats.escape(episode['story'])} that moved together."
+        )
     if episode["reason"]:
         text += f"  \n{formats.escape(episode['reason'])}"
     for label, factors in (("For", episode["factors_for"]), ("Against", episode["factors_against"])):

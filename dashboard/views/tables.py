@@ -149,7 +149,7 @@ def episode_columns() -> Columns:
         "Opened": c.Column("Opened (UTC)", width=100),
         "Last change": c.Column(width=108),
         "Why closed": c.TextColumn(width=92),
-        "Notes": c.TextColumn(width=100),
+        "Notes": c.TextColumn(width=100, help="Also: how many markets of one event moved within a quarter of an hour"),
         "Seen by": c.TextColumn(width=140),
         "Venue": c.TextColumn(width=88),
         "Category": c.TextColumn(width=106),
@@ -162,6 +162,8 @@ def _moment(moment: datetime, now: datetime) -> str:
 
 def _episode_notes(row: Any) -> str:
     notes = ["settlement"] * (row.kind == "settlement") + ["across a gap"] * bool(row.across_gap)
+    if row.story_markets > 1:
+        notes.append(f"1 of {row.story_markets} markets of {row.story}")
     return ", ".join(notes)
 
 

@@ -178,6 +178,21 @@ def test_open_episodes_come_first_then_newest(seeded: SeededStore) -> None:
     assert frame["alert_id"].is_unique
 
 
+def test_an_episode_says_how_many_markets_of_its_event_moved_within_a_quarter_of_an_hour(seeded: SeededStore) -> None:
+    frame = _ask(seeded, "episodes").sort_values(["opened_at", "alert_id"])
+    event_of = {path.market_id: path.market.event_key or path.market_id for path in seeded.paths}
+
+    expected: dict[str, int] = {}
+    for _, group in frame.groupby(frame["market_id"].map(event_of)):
+        number = (group["opened_at"].diff() > pd.Timedelta(minutes=15)).cumsum()
+        for _, story in group.groupby(number):
+            expected |= dict.fromkeys(story["alert_id"], story["market_id"].nunique())
+
+    assert dict(zip(frame["alert_id"], frame["story_markets"], strict=True)) == expected
+    assert max(expected.values()) > 1
+    assert set(frame[frame["story_markets"] == 1]["story"]) <= {""}
+
+
 def test_categories_count_movers_over_the_threshold(seeded: SeededStore) -> None:
     frame = _ask(seeded, "categories")
     crypto = frame[(frame["window"] == "1h") & (frame["category"] == "crypto")].iloc[0]
