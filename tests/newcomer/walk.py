@@ -139,7 +139,7 @@ class Walk:
                 check=False,
             ).stdout
             line = next((" ".join(line.split()) for line in said.splitlines() if "collectors" in line), "")
-            if "kalshi (1/2, 2/2)" not in line:
+            if "kalshi (1of2, 2of2)" not in line:
                 raise NotProved(f"the doctor does not find the halves: {line or said}")
             figures = " and ".join(str(round(_published(half))) for half in halves)
             return f"two halves published {figures} ticks; the doctor: {line}"
