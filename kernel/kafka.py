@@ -35,6 +35,10 @@ Headers = Sequence[tuple[str, bytes]]
 OnUndelivered = Callable[[Message, KafkaError], None]
 OnDelivered = Callable[[Message], None]
 
+COMING_BACK: Mapping[str, Any] = {"reconnect.backoff.max.ms": 1_000}
+"""By default librdkafka waits up to ten seconds before it tries a broker again, each connection for itself, so that one
+back after a restart is met late; a second is what Kafka's Java clients wait."""
+
 PRODUCER_CONFIG: Mapping[str, Any] = {
     "enable.idempotence": True,
     "partitioner": "murmur2_random",
@@ -99,7 +103,7 @@ def connection_config(kafka: KafkaSettings, client_id: str) -> dict[str, Any]:
 def client_config(kafka: KafkaSettings, client_id: str, watch: LinkWatch | None = None) -> dict[str, Any]:
     """Settings that every client of ours begins with: how it gets in, and where its complaints go."""
     told = {"error_cb": lambda _error: None} if watch is None else watch.config()
-    return {**connection_config(kafka, client_id), **told, "logger": _LIBRDKAFKA}
+    return {**connection_config(kafka, client_id), **COMING_BACK, **told, "logger": _LIBRDKAFKA}
 
 
 class LinkWatch:

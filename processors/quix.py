@@ -25,7 +25,7 @@ from quixstreams.state.rocksdb import RocksDBOptions
 from kernel.clock import Clock, SystemClock
 from kernel.dead_letters import BadInputLimit, DeadLetters, Refused
 from kernel.errors import BadMessageError
-from kernel.kafka import PRODUCER_CONFIG, LinkSilence, LinkWatch, connection_config, require_topics
+from kernel.kafka import COMING_BACK, PRODUCER_CONFIG, LinkSilence, LinkWatch, connection_config, require_topics
 from kernel.logs import get_logger
 from kernel.metrics import BAD_INPUT, LAG, MESSAGES, NEWEST_EVENT, PUBLISHED, STATE_DROPPED
 from kernel.process import Process, living
@@ -144,7 +144,7 @@ def build(stage: Stage, worker: Worker, settings: Settings, process: Process, be
         state_dir=settings.process.state_dir.absolute(),
         rocksdb_options=RocksDBOptions(block_cache_size=_BLOCK_CACHE_BYTES),
         processing_guarantee="at-least-once",
-        producer_extra_config=dict(PRODUCER_CONFIG),
+        producer_extra_config={**COMING_BACK, **PRODUCER_CONFIG},
         consumer_extra_config=_consumer_config(group, settings, process),
     )
     app.prepare(worker, app.topic(stage.input.name, value_deserializer="bytes", value_serializer="bytes"))
@@ -271,6 +271,7 @@ def _consumer_config(group: str, settings: Settings, process: Process) -> dict[s
         watch.statistics(report)
 
     return {
+        **COMING_BACK,
         # No fixed member name: with one, a group keeps its old assignment when partitions are added (Kafka 4.1), and
         # a member that left for good keeps its partitions for a whole session. The price is one short session after
         # kill -9; heartbeats come from a thread of the C library's own, however busy we are.
