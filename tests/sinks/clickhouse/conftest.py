@@ -82,21 +82,22 @@ class Stand:
             "MIN_VOLUME_24H": "1000",  # so that the moves of these tests are movers
         }
 
-    def publish(self, topic: Topic, *events: Event) -> None:
-        """Publishes events and waits until Kafka has them."""
+    def publish(self, topic: Topic, *events: Event, flush_every: int = 10_000) -> None:
+        """Publishes events and waits until Kafka has them, after each `flush_every`."""
         registry = SchemaRegistry(self.broker.registry_url)
         codec: Codec[Event] = Codec(topic, registry, topic.event)
         pairs = [(getattr(event, "market_id", "k"), codec.encode(event)) for event in events]
         registry.close()
-        self.publish_bytes(topic, *pairs)
+        self.publish_bytes(topic, *pairs, flush_every=flush_every)
 
-    def publish_bytes(self, topic: Topic, *pairs: tuple[str, bytes]) -> None:
-        """Publishes (key, value) and waits until Kafka has them."""
+    def publish_bytes(self, topic: Topic, *pairs: tuple[str, bytes], flush_every: int = 10_000) -> None:
+        """Publishes (key, value) and waits until Kafka has them, after each `flush_every`: a batch of Kafka's each."""
         failed: list[object] = []
         publisher = Publisher(kafka_at(self.broker.bootstrap), "test", lambda message, error: failed.append(error))
-        for key, value in pairs:
-            publisher.publish(topic.name, key.encode(), value)
-        assert publisher.flush(30) == 0
+        for start in range(0, len(pairs), flush_every):
+            for key, value in pairs[start : start + flush_every]:
+                publisher.publish(topic.name, key.encode(), value)
+            assert publisher.flush(30) == 0
         assert failed == []
         self.published[topic.name] += len(pairs)
 
@@ -166,9 +167,12 @@ def identities(ticks: Sequence[Tick]) -> list[tuple[str, int]]:
 
 
 def close_stand(stand: Stand) -> None:
-    """Ends what a stand started."""
+    """Ends what a stand started. What its sinks said, but for debug lines, is shown should the test fail."""
     for sink in stand.sinks:
         sink.kill()
+    if stand.log_path.exists():
+        told = [line for line in stand.log_text().splitlines() if '"level": "debug"' not in line]
+        print("the sinks said:", *[line[:300] for line in told if " FAIL [" not in line][-30:], sep="\n")
     stand.store.close()
     stand.line.close()
 

@@ -115,8 +115,7 @@ def test_kafka_set_back_is_told_and_nothing_it_still_has_is_lost(
 ) -> None:
     """After a power cut the log ends earlier; the offsets of what was lost are given out again to other messages."""
     before, after = some_ticks(300), some_ticks(later, first=300)
-    for start in range(0, 300, 10):  # a batch of Kafka's each, so that the log can be cut between them
-        stand.publish(TICKS, *before[start : start + 10])
+    stand.publish(TICKS, *before, flush_every=10)  # so that the log can be cut between Kafka's batches
     sink = stand.start_sink()
     assert_stored_once(stand, before)
     if not runs_meanwhile:
@@ -128,7 +127,7 @@ def test_kafka_set_back_is_told_and_nothing_it_still_has_is_lost(
     if not runs_meanwhile:
         stand.start_sink()
 
-    wait_until(lambda: stored(stand) == identities([*before, *after]), "everything is stored once", 60)
+    wait_until(lambda: stored(stand) == identities([*before, *after]), "everything is stored once", 120)
     assert '"event": "kafka_set_back"' in stand.log_text()
     assert {letter.reason for letter in _letters(stand)} == {"kafka_set_back"}
 
