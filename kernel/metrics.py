@@ -26,6 +26,7 @@ STATE_DROPPED = Counter(
 NEWEST_EVENT = Gauge("movers_newest_event_timestamp_seconds", "Venue time of the newest event seen", ["stage", "venue"])
 ROWS = Counter("movers_rows", "Rows written to the store", ["table"])
 SET_BACK = Counter("movers_kafka_set_back", "Partitions found without data that they had before", ["stage", "topic"])
+STALLED = Counter("movers_stalled_readers", "Partitions that had more and of which nothing came", ["stage", "topic"])
 HEALTHY = Gauge("movers_healthy", "1 while the process can do its work now, as /health says", ["process"])
 BACKLOG = Gauge(
     "movers_backlog_messages", "Messages that Kafka has and this client has not yet taken", ["client", "topic"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from kernel.errors import KafkaAwayError
 from kernel.kafka import client_config, consumer
@@ -40,6 +40,9 @@ class Topics:
         self._cluster_id = ""
         self._asked: dict[str, Future[Any]] = {}
         self._asked_s = time.monotonic()
+        self._asked_ends: dict[TopicPartition, Future[Any]] = {}
+        self._asked_ends_s = float("-inf")
+        self._next_offsets: dict[Place, int] = {}
 
     def look(self) -> dict[str, TopicFacts]:
         """The topics, by name. A topic's id is the cluster's where topics have none (KIP-516; then zero is answered).
@@ -67,6 +70,28 @@ class Topics:
         if time.monotonic() - self._asked_s > LOOK_AGAIN_S:
             self._ask()
         return known
+
+    def next_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
+        """The next offset Kafka will give out of each place, as of the last answer; asks again, never waiting.
+
+        A place without an answer is left out, and all are while the first one is on its way.
+        """
+        if all(future.done() for future in self._asked_ends.values()):
+            if self._asked_ends:
+                self._next_offsets = {
+                    (at.topic, at.partition): future.result().offset
+                    for at, future in self._asked_ends.items()
+                    if future.exception() is None
+                }
+            self._asked_ends = {}
+            if time.monotonic() - self._asked_ends_s > LOOK_AGAIN_S and (
+                wanted := [TopicPartition(*at) for at in places]
+            ):
+                self._asked_ends_s = time.monotonic()
+                self._asked_ends = self._admin.list_offsets(
+                    {at: OffsetSpec.latest() for at in wanted}, request_timeout=_TIMEOUT_S
+                )
+        return self._next_offsets
 
     def _ask(self) -> None:
         self._asked_s = time.monotonic()

@@ -21,7 +21,7 @@ from kernel.dead_letters import BadInputLimit, DeadLetters
 from kernel.errors import KafkaAwayError, PermanentError, TransientError
 from kernel.kafka import LinkWatch, about_the_link, consumer, require_topics
 from kernel.logs import get_logger
-from kernel.metrics import LAG, MESSAGES, NEWEST_EVENT
+from kernel.metrics import LAG, MESSAGES, NEWEST_EVENT, STALLED
 from kernel.process import Process, Stopped, living
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
@@ -36,6 +36,7 @@ from sinks.clickhouse.pending import Pending
 from sinks.clickhouse.ranking import Ranking
 from sinks.clickhouse.room import Room
 from sinks.clickhouse.seen import SeenTicks
+from sinks.clickhouse.stall import Stall
 from sinks.clickhouse.store import Store
 from sinks.clickhouse.takeover import Takeover
 
@@ -111,6 +112,7 @@ class Sink:
         self._room = Room(self._store)
         process.add_facts(self._room.facts)
         self._topics = Topics(self._kafka, [t.name for t in TOPICS])
+        self._stall = Stall()
         self._takeover = Takeover(self._store, self._reader, self._dead_letters, self._kafka)
         self._consumer = self._new_consumer()
         self._names = [t.name for t in TOPICS]
@@ -145,6 +147,7 @@ class Sink:
     def _turn(self) -> None:
         messages = self._consumer.consume(BATCH_MESSAGES, timeout=BATCH_WAIT_S)
         self._notice(self._topics.news())
+        self._notice_stall()
         if self._reassigned:
             # Whatever came in this call may belong to positions that no longer hold; it is read again.
             self._refuse_put_out(messages)
@@ -282,12 +285,31 @@ class Sink:
             log.warning(event, topic=name, partitions=now.partitions, before=before[name].partitions)
         if made_anew:
             # A client that has read the old topic may never read the new one (librdkafka 2.12.1).
-            self._consumer.close()
-            self._consumer = self._new_consumer()
-            self._assigned, self._positions, self._reassigned = [], {}, True
-            self._subscribe()
+            self._read_with_another_client()
         elif changed:
             self._share_out_anew()
+
+    def _notice_stall(self) -> None:
+        """A partition that has more, and of which nothing comes: the client will not mend that by itself."""
+        ends = self._topics.next_offsets(self._positions)
+        if stuck := self._stall.stuck(ends, self._positions, time.monotonic()):
+            for topic, partition in stuck:
+                STALLED.labels("store", topic).inc()
+                place = (topic, partition)
+                log.error(
+                    "reader_stuck",
+                    topic=topic,
+                    partition=partition,
+                    at=self._positions[place],
+                    kafka_has_to=ends[place],
+                )
+            self._read_with_another_client()
+
+    def _read_with_another_client(self) -> None:
+        self._consumer.close()
+        self._consumer = self._new_consumer()
+        self._assigned, self._positions, self._reassigned = [], {}, True
+        self._subscribe()
 
     def _share_out_anew(self) -> None:
         """Makes the group share its partitions out again: a member that asks for something else has it do so.

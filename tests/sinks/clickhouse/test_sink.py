@@ -8,7 +8,8 @@ import signal
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
@@ -16,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 
 from kernel.errors import StoreAwayError
 from kernel.kafka import read_to_end, watermarks
+from kernel.metrics import STALLED
 from kernel.process import Process
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
@@ -23,6 +25,7 @@ from schemas.codec import Codec
 from schemas.events import DeadLetter, Tick
 from schemas.topics import ALERTS, BARS, DEAD_LETTERS, FEED_STATUS, MARKETS, MOVES, TICKS
 from sinks.clickhouse import sink as sink_module
+from sinks.clickhouse import stall
 from sinks.clickhouse.sink import GROUP
 from sinks.clickhouse.store import Store
 from tests.sinks.clickhouse.conftest import PARTITIONS, Stand, assert_stored_once, recreate_topics
@@ -316,20 +319,29 @@ def test_a_second_sink_takes_over_from_a_killed_one(stand: Stand, monkeypatch: p
     wait_until(lambda: stand.count() > 0, "first rows")
     # On another machine the name would differ by itself.
     monkeypatch.setitem(sink_module._CONSUMER_CONFIG, "group.instance.id", "another-machine")
-    other = Process("sink-clickhouse")
-    second = threading.Thread(
-        target=sink_module.Sink(Settings({**stand.environment(), "METRICS_PORT": "0"}), other).run
-    )
-    second.start()
+    with _sink_in_a_thread(stand):
+        stand.publish(TICKS, *ticks[2_000:4_000])
+        wait_until(lambda: stand.fenced(TICKS) > 2_000, "more rows")
+        first.kill()
+        stand.publish(TICKS, *ticks[4_000:])
 
-    stand.publish(TICKS, *ticks[2_000:4_000])
-    wait_until(lambda: stand.fenced(TICKS) > 2_000, "more rows")
-    first.kill()
-    stand.publish(TICKS, *ticks[4_000:])
+        assert_stored_once(stand, ticks)
 
-    assert_stored_once(stand, ticks)
-    other.stop()
-    second.join(30)
+
+def test_a_reader_that_stopped_reading_is_replaced_and_told(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a client that lost a partition's leader for good: connected, a member of its group, and it fetches nothing."""
+    monkeypatch.setattr(stall, "PATIENCE_S", 3.0)
+    with _sink_in_a_thread(stand) as sink:
+        stand.publish(TICKS, *some_ticks(100))
+        assert_stored_once(stand, some_ticks(100))
+        dead = sink._consumer
+        dead.pause(dead.assignment())
+        stuck_before = STALLED.labels("store", TICKS.name)._value.get()
+
+        stand.publish(TICKS, *some_ticks(100, first=100))
+
+        assert_stored_once(stand, some_ticks(200))
+        assert STALLED.labels("store", TICKS.name)._value.get() > stuck_before
 
 
 def test_without_tables_it_says_what_to_do(stand: Stand) -> None:
@@ -339,6 +351,19 @@ def test_without_tables_it_says_what_to_do(stand: Stand) -> None:
 
     assert sink.wait(30) == 2
     assert "run `movers migrate` first" in stand.log_text()
+
+
+@contextmanager
+def _sink_in_a_thread(stand: Stand) -> Iterator[sink_module.Sink]:
+    process = Process("sink-clickhouse")
+    sink = sink_module.Sink(Settings({**stand.environment(), "METRICS_PORT": "0"}), process)
+    thread = threading.Thread(target=sink.run, daemon=True)
+    thread.start()
+    try:
+        yield sink
+    finally:
+        process.stop()
+        thread.join(30)
 
 
 def _publish_in_parts(stand: Stand, ticks: list[Tick]) -> None:
