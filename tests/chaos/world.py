@@ -302,7 +302,10 @@ class World:
 
         def drained() -> bool:
             nonlocal in_a_row
-            good = self._computed() and self._fenced()
+            try:
+                good = self._computed() and self._fenced()
+            except KafkaException:
+                good = False  # a leader is being elected: not known now
             in_a_row = in_a_row + 1 if good else 0
             return in_a_row >= 5
 
