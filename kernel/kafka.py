@@ -17,7 +17,16 @@ from typing import Any, NamedTuple
 
 import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ClusterMetadata,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    NewTopic,
+    ResourceType,
+)
 
 from kernel.errors import KafkaAwayError, UserError
 from kernel.logs import get_logger
@@ -324,7 +333,8 @@ class _Span:
 
 
 def create_topics(kafka: KafkaSettings, topics: Sequence[Topic] = CATALOGUE, timeout_s: float = 30.0) -> list[str]:
-    """Creates the topics that are missing; returns their names. Existing ones are left as they are.
+    """Creates the topics that are missing; returns their names. One that exists gets what the catalogue sets and nobody
+    has set on it: a limit that came with a later version, say. What somebody has set stays.
 
     Raises:
         UserError: Kafka does not let us in.
@@ -341,9 +351,33 @@ def create_topics(kafka: KafkaSettings, topics: Sequence[Topic] = CATALOGUE, tim
         if missing:
             for future in admin.create_topics(missing, operation_timeout=timeout_s).values():
                 future.result(timeout_s)
+        _complete(admin, [t for t in topics if t.name in seen.topics and t.config], timeout_s)
     except KafkaException as error:
         raise KafkaAwayError(f"Kafka at {kafka.kafka_bootstrap_servers}: {error.args[0].str()}") from error
     return [topic.topic for topic in missing]
+
+
+def _complete(admin: AdminClient, topics: Sequence[Topic], timeout_s: float) -> None:
+    """Sets on topics that exist what their catalogue entry says and nobody has set.
+
+    Raises:
+        KafkaException: Kafka refuses.
+    """
+    if not topics:
+        return
+    asked = {ConfigResource(ResourceType.TOPIC, t.name): t for t in topics}
+    changes = []
+    for resource, future in admin.describe_configs(list(asked), request_timeout=timeout_s).items():
+        own = ConfigSource.DYNAMIC_TOPIC_CONFIG.value
+        ours = {name for name, entry in future.result(timeout_s).items() if entry.source == own}
+        lacking = {name: value for name, value in asked[resource].config.items() if name not in ours}
+        if lacking:
+            log.info("topic_completed", topic=resource.name, **lacking)
+            entries = [ConfigEntry(n, v, incremental_operation=AlterConfigOpType.SET) for n, v in lacking.items()]
+            changes.append(ConfigResource(ResourceType.TOPIC, resource.name, incremental_configs=entries))
+    if changes:
+        for done in admin.incremental_alter_configs(changes, request_timeout=timeout_s).values():
+            done.result(timeout_s)
 
 
 def consumer(

@@ -1,0 +1,35 @@
+"""Topics that were made by an earlier version get the limits of this one; what somebody has set stays."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
+from kernel.kafka import create_topics
+from schemas.topics import TICKS, Topic
+from tests.stack.processes import KafkaProcess, kafka_at
+
+pytestmark = pytest.mark.stack
+
+
+def set_on(bootstrap: str, topic: str) -> dict[str, str]:
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    found = admin.describe_configs([resource])[resource].result(30)
+    return {name: entry.value for name, entry in found.items() if not entry.is_default}
+
+
+def a_topic(**config: str) -> Topic:
+    return Topic(name="an.old.topic", subject_file="ticks", event=TICKS.event, key="market_id", config=config)
+
+
+def test_a_topic_that_exists_gets_the_limits_that_nobody_has_set(kafka_stack: KafkaProcess) -> None:
+    kafka = kafka_at(kafka_stack.bootstrap)
+    create_topics(kafka, [a_topic(**{"retention.ms": "3600000"})])
+
+    made = create_topics(kafka, [a_topic(**{"retention.ms": "7200000", "retention.bytes": "1048576"})])
+
+    assert made == []
+    found = set_on(kafka_stack.bootstrap, "an.old.topic")
+    assert found["retention.bytes"] == "1048576"
+    assert found["retention.ms"] == "3600000", "what was set there is somebody's choice"
