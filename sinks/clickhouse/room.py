@@ -13,7 +13,7 @@ from sinks.clickhouse.store import Store
 log = get_logger(__name__)
 
 LOW_MIB = 2_048
-LOOK_S = 30.0
+LOOK_S = 5.0
 
 _FREE = "SELECT min(free_space) FROM system.disks"
 
