@@ -37,7 +37,7 @@ from sinks.clickhouse.migrate import migrate
 from tests.stack.processes import ServiceProcess
 
 ROUND_S = 12 * 3600
-FEW_ROUNDS, MANY_ROUNDS = 100, 2
+FEW_ROUNDS, MANY_ROUNDS = 60, 2
 WINDOWS = {"one": "300", "eight": "60,300,900,1800,3600,14400,43200,86400"}
 HOUSE_MARKETS, HOUSE_MINUTES = 500, 30
 
