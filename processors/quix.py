@@ -35,6 +35,7 @@ from processors.log_watch import Log, LogWatch, grow, look
 from processors.memory import Memory, Open, Publish
 from processors.quix_inside import ProcessorApplication, says_log_was_cut
 from processors.step import Processor, Result, Stage, Work, guarded
+from schemas.codec import schema_text
 from schemas.units import US_PER_MS, US_PER_S
 
 log = get_logger(__name__)
@@ -171,11 +172,20 @@ def run(processor: Processor, settings: Settings) -> None:
     with living(f"process-{stage.name}", settings.process) as process, ExitStack() as until_end:
         registry = SchemaRegistry.of(settings.kafka)
         until_end.callback(registry.close)
+        process.until(lambda: _require(stage, registry, settings.kafka))
         work = processor.start(registry, settings, process, until_end)
         letters = DeadLetters(settings.kafka, registry, stage.name, SystemClock())
         limit = BadInputLimit(settings.process.max_bad_share)
         worker = Worker(stage, work, letters, limit, process, SystemClock())
         _Life(stage, worker, settings, process).live()
+
+
+def _require(stage: Stage, registry: SchemaRegistry, kafka: KafkaSettings) -> None:
+    """Proves that Kafka and the registry let us in and know what is ours. Before all that would only wait for them."""
+    topics = (stage.input, *stage.outputs)
+    require_topics(kafka, topics)
+    for topic in topics:
+        registry.id_of(topic.subject, schema_text(topic.subject_file))
 
 
 _KAFKA_FAILED_US = (
