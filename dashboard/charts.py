@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
+from schemas.words import Direction
 
 UP, DOWN, FLAT, ACCENT = "#16a34a", "#e5484d", "#8b949e", "#3b82f6"
 _BAND = "rgba(59,130,246,0.16)"
@@ -138,7 +139,8 @@ def _add_alerts(figure: go.Figure, series: MarketSeries) -> None:
         return
     bars = series.bars.sort_values("ts")
     alerts = series.alerts[series.alerts["opened_at"] >= bars["ts"].iloc[0]]
-    for direction, symbol, colour in (("up", "triangle-up", UP), ("down", "triangle-down", DOWN)):
+    marks: dict[Direction, tuple[str, str]] = {"up": ("triangle-up", UP), "down": ("triangle-down", DOWN)}
+    for direction, (symbol, colour) in marks.items():
         some = (
             alerts[alerts["direction"] == direction]
             .groupby("opened_at", as_index=False)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
-from typing import SupportsFloat
+from typing import SupportsFloat, cast
 
 import pandas as pd
+
+from schemas.words import Category
 
 DASH = "–"
 _BEGINS_A_FORMULA = "=+-@\t\r\n"
 
-CATEGORY_NAMES = {"science_tech": "Science & tech"}
+CATEGORY_NAMES: dict[Category, str] = {"science_tech": "Science & tech"}
 VENUE_NAMES = {"polymarket": "Polymarket", "kalshi": "Kalshi"}
 
 
@@ -109,7 +111,7 @@ def venue(name: str) -> str:
 
 def category(name: str) -> str:
     """A category as a word."""
-    return CATEGORY_NAMES.get(name, name.replace("_", " ").capitalize()) if name else "Not known yet"
+    return CATEGORY_NAMES.get(cast("Category", name), name.replace("_", " ").capitalize()) if name else "Not known yet"
 
 
 def window(seconds: int) -> str:

@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import get_args
 
 from processors.analytics import alerts, moves
 from processors.analytics.episodes import AlertState
@@ -20,7 +21,7 @@ from processors.analytics.rules import Rule
 from processors.analytics.windows import History, WindowPlan
 from schemas.events import Alert, Tick
 from schemas.units import US_PER_S
-from schemas.words import AlertKind, Category, Direction, Severity, UnknownCategory
+from schemas.words import OPEN_STATUSES, AlertKind, Category, Direction, Severity, UnknownCategory
 
 SWEEP_S = 60
 """Seconds between two sweeps of a market, as live."""
@@ -156,7 +157,7 @@ class Backtest:
         record.kind = alert.kind
         record.across_gap = alert.computed_across_gap
         record.peak_pp = alert.peak_move_pp
-        record.severity = max(record.severity, alert.severity, key=("low", "medium", "high").index)
+        record.severity = max(record.severity, alert.severity, key=get_args(Severity).index)
         record.reasons.append(f"{alert.state}: {alert.reason}")
         if alert.state == "confirmed":
             record.confirmed_us = alert.ts_event_us
@@ -210,7 +211,7 @@ def with_sweeps(ticks: Iterable[Tick], hole_us: int, sweep_s: int = SWEEP_S) -> 
         tick = replace(tick, heartbeat_s=sweep_s)
         yield tick
         last_us = now_us
-        if tick.market_status in ("closed", "settled"):
+        if tick.market_status not in OPEN_STATUSES:
             newest.pop(tick.market_id, None)
         else:
             if tick.market_id not in newest:

@@ -18,10 +18,11 @@ from producers.ticks import Moment, Shown, tick_of
 from producers.tracked import Tracked
 from producers.venue_clock import VenueClock
 from schemas.events import Market, Tick
+from schemas.words import Errand
 
 LEFT_OUT = Metric("movers_left_out", "What a venue showed and was not published, by reason", ["venue", "reason"])
 
-_LEARNS = frozenset(("crawl", "lookup"))
+_LEARNS: frozenset[Errand] = frozenset(("crawl", "lookup"))
 """Errands whose rows are read for metadata whether or not anything seems to have changed."""
 
 

@@ -30,7 +30,7 @@ from producers.venue_clock import VenueClock
 from schemas.events import Tick
 from schemas.times import is_ahead
 from schemas.units import US_PER_S
-from schemas.words import FeedWord
+from schemas.words import OPEN_STATUSES, FeedWord
 
 log = get_logger(__name__)
 
@@ -124,7 +124,7 @@ class Streamed:
         last = self._tracked.last_shown(self._sockets.token_id(fact.token))
         if last is None:
             return "unknown_token"
-        if last.market_status in ("closed", "settled"):
+        if last.market_status not in OPEN_STATUSES:
             return "not_open"
         if isinstance(fact, Traded):
             return self._publish(_traded(last, fact), fact.ts_us, received_us)

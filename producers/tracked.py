@@ -16,11 +16,10 @@ from producers.feed_state import GAP_PROMISES
 from producers.ticks import Moment, Shown
 from schemas.events import Market
 from schemas.units import US_PER_S, event_id
-from schemas.words import MarketStatus, TickSource
+from schemas.words import OPEN_STATUSES, MarketStatus, TickSource
 
 _SLOW_FIELDS = tuple(f.name for f in fields(Market) if f.name not in ("event_id", "ts_event_us", "ts_received_us"))
 
-OPEN_STATUSES: frozenset[str] = frozenset[MarketStatus](("unopened", "open", "paused"))
 """A market in one of these may still trade."""
 
 RANK: dict[TickSource, int] = {"backfill": 0, "sweep": 1, "hot": 2, "stream": 3}
@@ -334,7 +333,7 @@ class Tracked:
             known.due_bucket = (at_us + int(heartbeat_s * GAP_PROMISES * US_PER_S)) // _DUE_BUCKET_US
             self._due[known.due_bucket] += 1
 
-    def _has_ended(self, market_id: str, status: str, at_us: int) -> bool:
+    def _has_ended(self, market_id: str, status: MarketStatus, at_us: int) -> bool:
         """Whether a market's end was told, and this is not a newer word that takes it back."""
         key = hash(market_id)
         ended = self._ended.get(key)

@@ -89,6 +89,12 @@ ScoreName = Literal["plain", "signal"]
 RuleDirection = Literal["up", "down", "both"]
 """Which moves an alert rule looks at."""
 
+OPEN_STATUSES: frozenset[MarketStatus] = frozenset(("unopened", "open", "paused"))
+"""Of a market that may still trade."""
+
+ENDED_STATES: frozenset[EpisodeState] = frozenset(("reverted", "closed"))
+"""Of an episode that is over."""
+
 MARKET_STATUSES: tuple[MarketStatus, ...] = get_args(MarketStatus)
 """In an order that stored histories count by: a new word goes to the end."""
 

@@ -11,10 +11,11 @@ from dashboard import data, formats
 from dashboard.context import Context, calm, choose_market, follow_choice
 from dashboard.data import AlertFilters
 from dashboard.views import controls, tables
+from schemas.words import ENDED_STATES, AlertKind
 
 _SHOWN, _CHOSEN, _DRAWING, _NAME = "alerts_listed", "alert_chosen", "alerts_drawing", "alerts_name"
 _NAME_LENGTH, _NOTE_LENGTH = 60, 500
-_KINDS = {"move": "Moves", "settlement": "Settlements", "across_gap": "Across a gap"}
+_KINDS: dict[AlertKind, str] = {"move": "Moves", "settlement": "Settlements", "across_gap": "Across a gap"}
 
 
 def render(context: Context) -> None:
@@ -64,7 +65,7 @@ def _list(context: Context, filters: AlertFilters, drawn: str | None) -> None:
                 icon=":material/notifications_off:",
             )
             return
-        is_open = int((~frame["state"].isin(["closed", "reverted"])).sum())
+        is_open = int((~frame["state"].isin(ENDED_STATES)).sum())
         st.caption(
             f"{is_open} open, {len(frame) - is_open} closed. Click one to mark it as seen or to open its market."
         )
@@ -128,7 +129,7 @@ def _panel(context: Context, filters: AlertFilters) -> None:
 def _sentence(episode: pd.Series) -> str:
     opened = formats.clock(episode["opened_at"], date=True)
     text = f"{formats.points(episode['peak_move_pp'])} over {episode['window']} at its peak, detected {opened} UTC"
-    if episode["state"] in ("closed", "reverted"):
+    if episode["state"] in ENDED_STATES:
         text += f", {episode['state']} {formats.clock(episode['ts'], date=True)} UTC"
     text += f". Seen by {formats.escape(episode['acked_by'])}." if episode["is_acked"] else "."
     if episode["story_markets"] > 1:

@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard import charts, data, formats
 from dashboard.context import Context, calm, choose_market, chosen_market, follow_choice
 from dashboard.views import tables
+from schemas.words import NoMove
 
 _LAST = "detail_market"
 _SIBLINGS = "detail_siblings"
@@ -139,7 +140,7 @@ def _numbers(context: Context, market: Any, moves: pd.DataFrame) -> None:
         st.caption(":material/flag: The price runs to its end as the market ends: settling.")
 
 
-_NO_MOVE = {
+_NO_MOVE: dict[NoMove, str] = {
     "in_gap": "The feed was silent at the start of this window: nobody knows the price then.",
     "no_price": "The market had no price at the start of this window.",
     "basis_changed": "Then and now are not alike: one is the middle of the quote, the other the last trade.",

@@ -11,6 +11,7 @@ import streamlit as st
 from pandas.io.formats.style import Styler
 
 from dashboard import charts, formats
+from schemas.words import EpisodeState
 
 Columns = dict[str, Any]
 
@@ -92,7 +93,7 @@ def _notes(row: Any) -> str:
     return ", ".join(notes)
 
 
-_STATES = {
+_STATES: dict[EpisodeState, str] = {
     "detected": "● detected",
     "confirmed": "● confirmed",
     "escalated": "● growing",

@@ -37,7 +37,7 @@ EARLY_US = 60 * US_PER_S
 LATE_US = 300 * US_PER_S
 HALF_STEP_US = 30 * US_PER_S
 STEP_SHARE = 0.75
-_SIGNS = {"up": 1, "down": -1}
+_SIGNS: dict[Direction, int] = {"up": 1, "down": -1}
 
 
 @dataclass(frozen=True, slots=True)

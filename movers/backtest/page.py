@@ -12,9 +12,10 @@ from kernel.errors import UserError
 from movers.backtest.run import Outcome, lines
 from processors.backtest import Record
 from schemas.units import datetime_from_micros, window_label
+from schemas.words import EpisodeState
 
 MARKETS_SHOWN = 20
-_COLOURS = {"confirmed": "#1a7f37", "reverted": "#9a6700", "detected": "#57606a"}
+_COLOURS: dict[EpisodeState, str] = {"confirmed": "#1a7f37", "reverted": "#9a6700", "detected": "#57606a"}
 
 
 def write(outcome: Outcome, path: Path) -> None:
@@ -65,7 +66,7 @@ def _chart(name: str, times_us: list[int], prices: list[float], records: list[Re
     return figure
 
 
-def _stage(record: Record) -> str:
+def _stage(record: Record) -> EpisodeState:
     if record.confirmed_us is not None:
         return "confirmed"
     return "reverted" if record.reverted_us is not None else "detected"

@@ -80,6 +80,9 @@ def factors(
     return tuple(f for f, verdict in said if verdict), tuple(f for f, verdict in said if verdict is False)
 
 
+_BY_POINTS: tuple[Severity, ...] = ("low", "low", "medium", "high", "high")
+
+
 def severity(rule: Rule, episode: Episode, move: Move, window: WindowMove | None) -> Severity:
     """One point each for twice the threshold, big money a day, big money in the window, a very unusual step.
 
@@ -93,7 +96,7 @@ def severity(rule: Rule, episode: Episode, move: Move, window: WindowMove | None
         + (window is not None and (window.volume_usd or 0) >= BIG_MONEY_WINDOW)
         + (move.usual_step is not None and _steps(episode, move) >= FAR_STEPS)
     )
-    return "high" if points >= 3 else "medium" if points == 2 else "low"
+    return _BY_POINTS[points]
 
 
 def _stands(episode: Episode, move: Move) -> bool | None:

@@ -11,7 +11,7 @@ from producers.ticks import Moment, Shown
 from producers.tracked import content_id
 from schemas.events import Market
 from schemas.units import PPM
-from schemas.words import MarketStatus
+from schemas.words import OPEN_STATUSES, MarketStatus
 
 OUTCOMES = ("Yes", "No")
 _SITE = "https://kalshi.com/markets/"
@@ -115,7 +115,7 @@ def shown(row: Row) -> Shown:
         price_ppm(row, "last_price_dollars"),
         bid_size_contracts=amount(row, "yes_bid_size_fp"),
         ask_size_contracts=amount(row, "yes_ask_size_fp"),
-        tradable=status not in ("closed", "settled"),
+        tradable=status in OPEN_STATUSES,
     )
     market_id = ID_PREFIX + ticker
     return Shown(

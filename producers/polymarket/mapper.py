@@ -21,7 +21,7 @@ from producers.quotes import quote
 from producers.ticks import Moment, Shown
 from producers.tracked import content_id
 from schemas.events import Market
-from schemas.words import Category, MarketStatus
+from schemas.words import OPEN_STATUSES, Category, MarketStatus
 
 _RANK = {slug: rank for rank, slug in enumerate(CATEGORY_OF_TAG)}
 _SITE = "https://polymarket.com/event/"
@@ -105,7 +105,7 @@ def shown(row: Row, moment: Moment) -> Shown:
             price_ppm(row, "bestBid"),
             price_ppm(row, "bestAsk"),
             price_ppm(row, "lastTradePrice"),
-            tradable=status not in ("closed", "settled"),
+            tradable=status in OPEN_STATUSES,
         ),
         market_status=status,
         volume_24h_usd=amount(row, "volume24hr"),
@@ -129,7 +129,7 @@ def book_shown(row: Row, newest: Shown) -> Shown:
         last,
         bid_size_contracts=bid_size,
         ask_size_contracts=ask_size,
-        tradable=newest.market_status not in ("closed", "settled"),
+        tradable=newest.market_status in OPEN_STATUSES,
     )
     return replace(newest, quote=seen, ts_venue_us=None)
 
