@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,12 +68,10 @@ def take(at_s: float, pids: Mapping[str, int], folders: Mapping[str, Path]) -> S
 def folder_bytes(folder: Path) -> int:
     """Bytes that a folder's files take on disk (sparse files count as what they take); files may vanish meanwhile."""
     blocks = 0
-    for path in folder.rglob("*"):
-        try:
-            status = path.lstat()
-        except OSError:
-            continue
-        blocks += status.st_blocks
+    for inner, _, names in os.walk(folder):  # passes over a folder that has vanished, which `Path.rglob` does not
+        for name in names:
+            with contextlib.suppress(OSError):
+                blocks += os.lstat(os.path.join(inner, name)).st_blocks
     return blocks * 512
 
 
