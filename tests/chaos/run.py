@@ -32,11 +32,17 @@ class Outcome:
 
 
 def bad_day(
-    folder: Path, seed: int, day: Sequence[Trouble], say: Callable[[str], None], *, moments: int = MOMENTS
+    folder: Path,
+    seed: int,
+    day: Sequence[Trouble],
+    say: Callable[[str], None],
+    *,
+    moments: int = MOMENTS,
+    disk: Path | None = None,
 ) -> Outcome:
-    """Lives through a day and audits it. Says each trouble as it comes, and what it found."""
+    """Lives through a day and audits it. Says each trouble as it comes, and what it found. Data stand on `disk`."""
     lines = made_tape(seed, MARKETS, moments)
-    world = World(folder, lines)
+    world = World(folder, lines, disk=disk)
     try:
         world.start()
         for _ in live_through(world, day, say):

@@ -11,11 +11,13 @@ from tests.chaos.trouble import (
     OUTAGES,
     Trouble,
     a_day,
+    fill_disk,
     kill_collector_with_full_hands,
     kill_processor,
     kill_sink,
     more_partitions,
 )
+from tests.stack.small_disk import small_disk
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
@@ -41,3 +43,8 @@ def test_a_partition_more_in_every_topic_is_read_without_a_restart_by_hand(tmp_p
 
 def test_what_a_killed_collector_had_in_memory_is_told_as_a_gap(tmp_path: Path) -> None:
     _good(bad_day(tmp_path / "full hands", 13, [Trouble(3, 3, kill_collector_with_full_hands)], print))
+
+
+def test_a_disk_that_fills_under_the_whole_pipeline_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 600) as disk:
+        _good(bad_day(tmp_path / "full disk", 14, [Trouble(3, 12, fill_disk)], print, disk=disk))

@@ -113,6 +113,11 @@ def suspend_broker(world: World, seconds: float) -> None:
     world.kafka.resume()
 
 
+def fill_disk(world: World, seconds: float) -> None:
+    """The disk that all data stand on is full, and then somebody makes room. Only in a world on a small disk."""
+    world.fill_disk(seconds)
+
+
 def more_partitions(world: World, _: float) -> None:
     """Every topic gets one more partition, while data flow."""
     admin = AdminClient({"bootstrap.servers": world.bootstrap})

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from kernel.clickhouse import connect
@@ -18,7 +21,7 @@ from kernel.schema_registry import SchemaRegistry
 from kernel.settings import ClickHouseSettings
 from movers.local.ports import free_port
 from processors.registry import PROCESSORS
-from schemas.topics import CATALOGUE, TICKS, VENUES
+from schemas.topics import CATALOGUE, TICKS, VENUES, Topic
 from simulator.tape import Line, write_tape
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.sink import TOPICS
@@ -30,6 +33,9 @@ from tests.stack.waiting import wait_until
 PARTITIONS = 3
 RULE = {"ALERT_THRESHOLD_PP": "6", "ALERT_COOLDOWN_S": "900", "MIN_VOLUME_24H": "1000", "MAX_SPREAD_PP": "5"}
 _KEEPER_TURN_S = 0.3
+_PAGE = 4096
+_PROBE = "probe"
+"""A topic that nobody reads: whether Kafka can write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +56,23 @@ class World:
         folder: Path,
         lines: list[Line],
         *,
-        store_dir: Path | None = None,
+        disk: Path | None = None,
         pause_s: float = 0.05,
         cluster: KafkaCluster | None = None,
     ) -> None:
-        """Starts what is not ours to test. With a `cluster`, Kafka is that, and there is no line before it."""
+        """Starts what is not ours to test. With a `cluster`, Kafka is that, and there is no line before it. All data of
+        all processes stand on `disk`, their logs in `folder`."""
         self.folder = folder
         self.lines = lines
         folder.mkdir(parents=True, exist_ok=True)
-        self._store_dir = store_dir or folder / "store"
+        self.disk = disk or folder
         tape = folder / "made.tape.gz"
         write_tape(tape, lines)
         kafka_port, self._store_port = free_port(), free_port()
         self.kafka_line, self.store_line = Link(kafka_port), Link(self._store_port)
         self.cluster = cluster
         if cluster is None:
-            self.kafka = KafkaProcess(folder / "node", reached_at=self.kafka_line.port, port=kafka_port)
+            self.kafka = KafkaProcess(self.disk / "node", reached_at=self.kafka_line.port, port=kafka_port)
         self.registry = ServiceProcess.start("movers.local.registry.service", folder / "registry")
         self.store = self._start_store()
         self.venues = SimulatorProcess.start(folder / "venues.log", "--tape", str(tape), "--lockstep")
@@ -142,6 +149,26 @@ class World:
         self.killed["store"] += 1
         self._over.wait(away_s)
         self.store = self._start_store()
+
+    def fill_disk(self, full_s: float) -> None:
+        """Not a byte is free on the disk of all data for a while; then there is room again, and what ended of Kafka and
+        the store is started, as a supervisor would."""
+        ballast = self.disk / "ballast"
+        until_s = time.monotonic() + full_s
+        with ballast.open("ab", buffering=0) as file:
+            while time.monotonic() < until_s:
+                with contextlib.suppress(OSError):
+                    file.write(bytes(max(_PAGE, shutil.disk_usage(self.disk).free)))
+                self._over.wait(_KEEPER_TURN_S)
+        ballast.unlink()
+        # A Kafka that could not write ends by itself, some moments later.
+        wait_until(lambda: not self.kafka.running or self._kafka_writes(), "Kafka has ended or works again", 120)
+        if not self.kafka.running:
+            self.restarts["kafka"] += 1
+            self.kafka.restart()
+        if not self.store.running:
+            self.restarts["store"] += 1
+            self.store = self._start_store()
 
     def stop_role(self, name: str) -> int:
         """Ends one of our processes by SIGTERM and keeps it down."""
@@ -230,6 +257,14 @@ class World:
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _kafka_writes(self) -> bool:
+        told: list[object] = []
+        producer = Producer({"bootstrap.servers": self.bootstrap, "message.timeout.ms": 2000, "log_level": 2})
+        for partition in range(PARTITIONS):
+            producer.produce(_PROBE, b"", partition=partition, on_delivery=lambda error, _message: told.append(error))
+        producer.flush(5)
+        return told == [None] * PARTITIONS
+
     def _all_stored(self, venue: str) -> bool:
         """Whether every market of the venue's moment is in the store."""
         status = self.venues.ask("status")
@@ -242,6 +277,7 @@ class World:
 
     def _set_up(self) -> None:
         settings = kafka_at(self.bootstrap, PARTITIONS)
+        create_topics(settings, [Topic(name=_PROBE, subject_file="ticks", event=TICKS.event, key="none")])
         create_topics(settings if self.cluster is None else settings.model_copy(update={"kafka_replication": 3}))
         registry = SchemaRegistry(self.registry.url)
         registry.register(CATALOGUE)
@@ -249,7 +285,7 @@ class World:
         migrate(self.clickhouse())
 
     def _start_store(self) -> ServiceProcess:
-        return ServiceProcess.start("movers.local.warehouse.service", self._store_dir, self._store_port)
+        return ServiceProcess.start("movers.local.warehouse.service", self.disk / "store", self._store_port)
 
     def _all_roles(self, pause_s: float) -> dict[str, Role]:
         everybody = {
@@ -276,7 +312,7 @@ class World:
         return {role.name: role for role in roles}
 
     def _role(self, name: str, command: tuple[str, ...], settings: dict[str, str]) -> Role:
-        own = {"STATE_DIR": str(self.folder / "state" / name), "SPILL_DIR": str(self.folder / "spill" / name)}
+        own = {"STATE_DIR": str(self.disk / "state" / name), "SPILL_DIR": str(self.disk / "spill" / name)}
         return Role(name, command, {**settings, **own}, free_port())
 
     def _start(self, role: Role) -> MoversProcess:

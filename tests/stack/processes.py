@@ -255,6 +255,11 @@ class KafkaProcess:
         """The node as a process."""
         return self._child.process
 
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._child.running
+
     def kill(self) -> None:
         """Sends SIGKILL."""
         self._child.kill()
