@@ -8,7 +8,7 @@ It is **told again**, corrected and under the same id, when a tick of the minute
 
 A tick that is not newer than the newest seen of its market is *late*. It may have been counted already, so it corrects
 what cannot be doubled (open, high, low of the growing bar or of the one told last) and adds no tick, trade or volume.
-One that is *early* (`schemas.times`) changes nothing.
+One that is *early* (`schemas.times`) changes nothing, nor does a venue's figure of an earlier price (backfill).
 
 Volume is what the venue's counter gained since the tick before, counted to the bar of the later tick; trades are those
 that ticks report. What comes while the minute has no price yet is carried to the next bar: it is never lost.
@@ -182,7 +182,7 @@ def is_late(state: BarState | None, tick: Tick) -> bool:
 
 def update(state: BarState | None, tick: Tick) -> tuple[BarState | None, Bar | None]:
     """Takes a tick in; gives the state to keep and the bar to tell: one that is finished, or corrected."""
-    if is_ahead(tick.ts_event_us, tick.ts_received_us):
+    if tick.source == "backfill" or is_ahead(tick.ts_event_us, tick.ts_received_us):
         return state, None
     if state is None:
         if tick.price_ppm is None:

@@ -6,6 +6,9 @@ its receipt, `schemas.times`) changes nothing either, so that a wrong clock cann
 
 A move compares like with like: the price now with the as-of price at the start of the window, when there was one and
 both are mids, or both are last trades. Otherwise the window has no move and says why (`no_move`).
+
+A venue's figure of an earlier price (`source` backfill) comes before the first tick that was seen, or it is late.
+It gives no move by itself; a window that begins at one says `computed_across_gap`.
 """
 
 from __future__ import annotations
@@ -48,11 +51,13 @@ def update(history: History | None, tick: Tick, plan: WindowPlan) -> tuple[Histo
         if tick.price_ppm is None:
             return None, None
         history = History.start(tick)
-        return history, _move(history, tick, plan)
+        return history, None if tick.source == "backfill" else _move(history, tick, plan)
     if tick.ts_event_us <= history.newest_us:
         return history, None
     was_priced, status_before = not history.price_lost, history.status
     history.observe(tick, plan)
+    if tick.source == "backfill":
+        return history, None
     if tick.price_ppm is None and not was_priced and MARKET_STATUSES[status_before] == tick.market_status:
         return history, None
     return history, _move(history, tick, plan)
@@ -113,11 +118,12 @@ def _window_moves(
         then_us = ts_us - window_us
         then = history.as_of(then_us)
         gap = history.gap_end_us > then_us
-        no_move = _why_no_move(history, then, price_ppm)
-        if not history.has_price(then):
+        no_move = _why_no_move(history, then, window_us, price_ppm)
+        if not history.serves(then, window_us):
             covered_s = min(window_s, (ts_us - history.priced_since_us(then)) // US_PER_S)
             moves.append(WindowMove(window_s=window_s, coverage_s=covered_s, computed_across_gap=gap, no_move=no_move))
             continue
+        gap = gap or history.is_figure(then)
         run_start = history.held_since(then, run_start)
         price_then = history.price_ppm[then]
         traded_usd = _since(history.traded_usd, history.usd[then])
@@ -161,15 +167,17 @@ def _window_moves(
     return tuple(moves)
 
 
-def _why_no_move(history: History, then: int, price_ppm: int | None) -> NoMove | None:
+def _why_no_move(history: History, then: int, window_us: int, price_ppm: int | None) -> NoMove | None:
     """Why there is nothing to compare, or nothing alike; None when the window has a move."""
     if then < 0:
         return "not_covered"
-    if not history.has_price(then):
+    if not history.serves(then, window_us):
+        if history.is_figure(then):
+            return "not_covered"
         return "in_gap" if history.basis[then] == GAP else "no_price"
     if price_ppm is None:
         return "no_price_now"
-    return None if history.basis[then] == history.basis[-1] else "basis_changed"
+    return None if BASES[history.basis[then]] == BASES[history.basis[-1]] else "basis_changed"
 
 
 def _in_points(usual_step: float | None, price_ppm: int) -> float | None:

@@ -10,6 +10,9 @@ points, coarse ones for old points. The lengths divide each other, so thinning a
 Every point keeps what its price was (mid, last trade, none), because a last trade of 0.30 and a mid of 0.50 are not
 alike. A silence longer than the feed had promised is a gap, and a gap is a point too: from just after the last tick
 before it until the next one there is no price.
+
+A venue's own figure of a price before we watched (`source` backfill) is a point of its own kind. It holds for want of
+anything better until the first tick that was seen, but only windows like the one it was told for may use it.
 """
 
 from __future__ import annotations
@@ -32,14 +35,18 @@ MIN_EXACT_POINTS = 256
 MAX_TAIL_POINTS = 16
 """So many points travel with the head of the stored history; beyond, they move to its body."""
 
-NONE, MID, LAST, GAP = 0, 1, 2, 3
-"""What held from a point on: no price, a mid, a last trade, or nothing known because the feed was silent."""
+NONE, MID, LAST, GAP, FIGURE_MID, FIGURE_LAST = 0, 1, 2, 3, 4, 5
+"""What held from a point on: no price, a mid, a last trade, nothing known because the feed was silent, or a mid or a
+last trade that the venue says there was."""
 
-BASES: tuple[PriceBasis, ...] = ("none", "mid", "last", "none")
+BASES: tuple[PriceBasis, ...] = ("none", "mid", "last", "none", "mid", "last")
 """The codes above as words."""
 
 GAP_AFTER_PROMISES = 2.5
 """A silence is a gap when it is longer than so many promises: one tick may be late and the next early."""
+
+FIGURE_SERVES_WINDOWS = 2
+"""A venue's figure serves windows down to this part of its age: a change over a day is none over an hour."""
 
 STANDING_US = 40 * US_PER_S
 """Over how long the standing price is taken."""
@@ -198,7 +205,7 @@ class History:
         price = before if tick.price_ppm is None else tick.price_ppm
         basis = _basis(tick)
         traded = self._count(tick, price)
-        if basis != basis_before:
+        if basis != basis_before or basis >= FIGURE_MID:
             self._append(ts_us, price, basis)
         elif price != before:
             self._step(abs(log_odds(price) - log_odds(before)))
@@ -218,8 +225,18 @@ class History:
         return bisect_right(self.ts_us, then_us) - 1
 
     def has_price(self, index: int) -> bool:
-        """Whether a point has a price; -1 has none."""
+        """Whether a point has a price that was seen; -1 has none."""
         return index >= 0 and (self.basis[index] == MID or self.basis[index] == LAST)
+
+    def is_figure(self, index: int) -> bool:
+        """Whether a point is the venue's figure of a price that nobody here saw."""
+        return index >= 0 and self.basis[index] >= FIGURE_MID
+
+    def serves(self, index: int, window_us: int) -> bool:
+        """Whether a point has a price to compare with over such a window."""
+        if self.is_figure(index):
+            return self.newest_us - self.ts_us[index] <= window_us * FIGURE_SERVES_WINDOWS
+        return self.has_price(index)
 
     def priced_since_us(self, index: int) -> int:
         """When the first price after a point came; the newest moment when none did."""
@@ -382,7 +399,7 @@ class History:
 
         A market that leaves the hot poll waits for the sweep, which had promised less.
         """
-        if not self.promise_s:
+        if not self.promise_s or self.basis[-1] >= FIGURE_MID:
             return False
         promised_us = max(self.promise_s, tick.heartbeat_s) * US_PER_S
         return tick.ts_event_us - self.newest_us > promised_us * GAP_AFTER_PROMISES
@@ -495,4 +512,6 @@ class History:
 def _basis(tick: Tick) -> int:
     if tick.price_ppm is None:
         return NONE
+    if tick.source == "backfill":
+        return FIGURE_MID if tick.price_basis == "mid" else FIGURE_LAST
     return MID if tick.price_basis == "mid" else LAST
