@@ -12,7 +12,7 @@ from kernel.settings import Group, Settings
 from producers.facts import Facts
 from producers.fields import Row
 from producers.shards import Shard
-from producers.ticks import Moment, Shown
+from producers.ticks import Earlier, Moment, Shown
 from schemas import words
 from schemas.events import Market
 from schemas.units import US_PER_S
@@ -161,6 +161,9 @@ class Reader(Protocol):
 
     def shown(self, kind: str, row: Row, moment: Moment, last: LastShown) -> Shown | None:
         """What a row shows of a market's price; None when it cannot be told which market. Raises BadMessageError."""
+
+    def earlier(self, row: Row, shown: Shown, moment: Moment) -> tuple[Earlier, ...]:
+        """What a market row says of earlier prices, the oldest first. Raises BadMessageError."""
 
     def market_id(self, venue_market_id: str) -> str:
         """Our id of a market from the venue's."""

@@ -12,9 +12,9 @@ from prometheus_client import Counter as Metric
 from kernel.errors import BadMessageError
 from producers import catalog
 from producers.base import Mapped, Page, Reader
-from producers.fields import Row
+from producers.fields import Row, refusal
 from producers.shards import Shard
-from producers.ticks import Moment, Shown, tick_of
+from producers.ticks import Moment, Shown, earlier_tick, tick_of
 from producers.tracked import Tracked
 from producers.venue_clock import VenueClock
 from schemas.events import Market, Tick
@@ -79,8 +79,8 @@ class Intake:
         for market in learnt.events:
             if self._shard.owns(market.market_id, market.category) and self._tracked.changed(market):
                 self._out.market(market)
-        for state, _ in shown.events:
-            self._admit(state, moment, tally)
+        for state, row in shown.events:
+            self._admit(state, None if page.kind in catalog.BARE_KINDS else row, page, moment, tally)
         return moment
 
     def _moment(self, page: Page) -> Moment:
@@ -108,7 +108,7 @@ class Intake:
             return Mapped()
         return catalog.learn(self._reader, replace(page, rows=untold), moment)
 
-    def _admit(self, shown: Shown, moment: Moment, tally: Tally) -> None:
+    def _admit(self, shown: Shown, row: Row | None, page: Page, moment: Moment, tally: Tally) -> None:
         market_id = shown.market_id
         tally.markets.add(market_id)
         category = self._tracked.category(market_id)
@@ -116,13 +116,28 @@ class Intake:
             self._leave_out("other_shard", 1, tally)
             return
         shown = self.beside_streams(shown, moment)
+        blind_since_us = None if row is None else self._tracked.blind_since_us(market_id)
         verdict = self._tracked.admit(shown, moment)
         if verdict.left_out:
             self._leave_out(verdict.left_out, 1, tally)
             return
+        if row is not None and blind_since_us is not None:
+            self._tell_earlier(shown, row, page, moment, blind_since_us)
         tick = tick_of(self._shard.venue, shown, moment, verdict.ts_event_us, after_gap=verdict.after_gap)
         self._out.tick(tick, self._tracked.category(market_id) or category)
         tally.published += 1
+
+    def _tell_earlier(self, shown: Shown, row: Row, page: Page, moment: Moment, blind_since_us: int) -> None:
+        """The venue's own figures of the time in which nobody watched, before the first tick after it."""
+        try:
+            told = self._reader.earlier(row, shown, moment)
+        except Exception as error:
+            self._out.refused(refusal(error, row), page.received.channel)
+            return
+        for earlier in told:
+            if earlier.ts_us(moment) > blind_since_us:
+                tick = earlier_tick(self._shard.venue, shown, earlier, moment)
+                self._out.tick(tick, self._tracked.category(shown.market_id))
 
     def _account(self, page: Page, shown: Mapped[tuple[Shown, Row]], learnt: Mapped[Market], tally: Tally) -> None:
         """Counts a page's rows, each once though it was read for its price and for its metadata."""

@@ -106,6 +106,7 @@ class Jobs:
         for whole in self._whole.values():
             whole.was_whole(len(self.tracked))
         self._absent_since_us, self._some_lost = before.until_us, before.hands_full
+        self.tracked.watched_until_us = before.until_us or 0
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """The jobs that the settings ask for."""

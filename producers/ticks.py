@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from producers.quotes import Quote
 from schemas.events import Tick
-from schemas.units import event_id
+from schemas.units import US_PER_S, event_id
 from schemas.words import MarketStatus, TickFlag, TickSource, TimeBasis
 
 
@@ -58,6 +58,30 @@ class Shown:
             self.trades,
             self.close_ts_us,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What a venue says that the price of a market was, so many seconds before what it shows now."""
+
+    before_s: int
+    quote: Quote
+
+    def ts_us(self, moment: Moment) -> int:
+        """The instant that it is told for, by the venue's clock."""
+        return moment.as_of_us - self.before_s * US_PER_S
+
+
+def earlier_tick(venue: str, shown: Shown, earlier: Earlier, moment: Moment) -> Tick:
+    """The tick of a venue's figure: a price without volumes or promise, at the instant it is told for."""
+    then = Shown(
+        market_id=shown.market_id,
+        token_id=shown.token_id,
+        quote=earlier.quote,
+        market_status=shown.market_status,
+        close_ts_us=shown.close_ts_us,
+    )
+    return tick_of(venue, then, replace(moment, source="backfill", heartbeat_s=0), earlier.ts_us(moment))
 
 
 def tick_of(venue: str, shown: Shown, moment: Moment, ts_event_us: int, *, after_gap: bool = False) -> Tick:

@@ -125,6 +125,8 @@ class Tracked:
         self._of_token: dict[str, str] = {}
         self._ended: dict[int, _Ended] = {}
         self._crawl = 0
+        self.watched_until_us = 0
+        """Until when somebody watched before this process began; 0 when nobody ever did."""
         self._open = 0
         self._due: Counter[int] = Counter()
         self._busy = _Busy(busiest)
@@ -240,6 +242,13 @@ class Tracked:
         if shown.market_status == known.told == "settled":
             self._end(known)
         return Verdict(known.event_us, None, after_gap)
+
+    def blind_since_us(self, market_id: str) -> int | None:
+        """Since when nobody has seen a market that is shown now; None when it is seen all the time."""
+        known = self._known.get(market_id)
+        if known is None or known.shown is None:
+            return self.watched_until_us
+        return max(known.event_us, known.seen_us) if known.gap else None
 
     def lease(self, market_ids: Iterable[str], until_us: int) -> None:
         """A healthy stream shows these markets: sweeps and hot polls leave them to it until then."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from producers.fields import Row, amount, bad_row, instant_us, optional_text, price_ppm, required_text
 from producers.kalshi.settings import CATEGORY, ID_PREFIX, STATUS, VENUE
 from producers.quotes import quote
-from producers.ticks import Moment, Shown
+from producers.ticks import Earlier, Moment, Shown
 from producers.tracked import content_id
 from schemas.events import Market
 from schemas.units import PPM
@@ -15,6 +15,8 @@ from schemas.words import OPEN_STATUSES, MarketStatus
 
 OUTCOMES = ("Yes", "No")
 _SITE = "https://kalshi.com/markets/"
+_DAY_S = 86_400
+_PREVIOUS = ("previous_yes_bid_dollars", "previous_yes_ask_dollars", "previous_price_dollars")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,19 @@ def shown(row: Row) -> Shown:
         volume_total_contracts=amount(row, "volume_fp"),
         close_ts_us=_ends_us(row),
     )
+
+
+def earlier(row: Row, now: Shown, moment: Moment) -> tuple[Earlier, ...]:
+    """The quote a day before, where a row has it. There is none of an hour before.
+
+    Raises:
+        BadMessageError: bad_price.
+    """
+    then = quote(*(price_ppm(row, key) for key in _PREVIOUS))
+    told = Earlier(_DAY_S, then)
+    opened_us = instant_us(row, "open_time")
+    known = then.price_ppm is not None and (opened_us is None or opened_us <= told.ts_us(moment))
+    return (told,) if known and now.quote.price_ppm is not None else ()
 
 
 def _usd(contracts: float | None, price_ppm: int | None) -> float | None:

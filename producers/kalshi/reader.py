@@ -9,7 +9,7 @@ from producers.base import LastShown, Page, Received
 from producers.fields import Row
 from producers.kalshi import mapper, wire
 from producers.kalshi.settings import ID_PREFIX
-from producers.ticks import Moment, Shown
+from producers.ticks import Earlier, Moment, Shown
 from schemas.events import Market
 
 
@@ -54,6 +54,10 @@ class KalshiReader:
     def shown(self, kind: str, row: Row, moment: Moment, last: LastShown) -> Shown:
         """What a market row shows; it says everything by itself."""
         return mapper.shown(row)
+
+    def earlier(self, row: Row, shown: Shown, moment: Moment) -> tuple[Earlier, ...]:
+        """The quote a day before."""
+        return mapper.earlier(row, shown, moment)
 
     def market_id(self, venue_market_id: str) -> str:
         """Our id of a market from its ticker."""

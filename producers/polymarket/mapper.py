@@ -17,12 +17,14 @@ from producers.fields import (
 )
 from producers.polymarket.settings import CATEGORY_OF_TAG, ID_PREFIX, VENUE
 from producers.polymarket.wire import best_level, texts
-from producers.quotes import quote
-from producers.ticks import Moment, Shown
+from producers.quotes import Quote, quote
+from producers.ticks import Earlier, Moment, Shown
 from producers.tracked import content_id
 from schemas.events import Market
+from schemas.units import PPM
 from schemas.words import OPEN_STATUSES, Category, MarketStatus
 
+_CHANGES = (("oneDayPriceChange", 86_400), ("oneHourPriceChange", 3_600))
 _RANK = {slug: rank for rank, slug in enumerate(CATEGORY_OF_TAG)}
 _SITE = "https://polymarket.com/event/"
 
@@ -112,6 +114,27 @@ def shown(row: Row, moment: Moment) -> Shown:
         volume_total_usd=amount(row, "volumeNum"),
         close_ts_us=instant_us(row, "endDate"),
     )
+
+
+def earlier(row: Row, now: Shown, moment: Moment) -> tuple[Earlier, ...]:
+    """The prices a day and an hour before, from the changes that a Gamma row states; about half of the rows do.
+
+    Which price the venue compares is not documented, so each is taken for one like today's. A price outside 0..1 shows
+    that it was another, and is left out; so is one from before the market opened.
+
+    Raises:
+        BadMessageError: bad_price.
+    """
+    price, opened_us = now.quote.price_ppm, instant_us(row, "startDate")
+    told: list[Earlier] = []
+    for key, before_s in _CHANGES:
+        change = price_ppm(row, key)
+        if price is None or change is None or not 0 < price - change < PPM:
+            continue
+        then = Earlier(before_s, Quote(None, None, None, price - change, now.quote.price_basis, None, None, ()))
+        if opened_us is None or opened_us <= then.ts_us(moment):
+            told.append(then)
+    return tuple(told)
 
 
 def book_shown(row: Row, newest: Shown) -> Shown:

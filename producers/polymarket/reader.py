@@ -10,7 +10,7 @@ from producers.catalog import as_object
 from producers.fields import Row
 from producers.polymarket import mapper, wire
 from producers.polymarket.settings import ID_PREFIX
-from producers.ticks import Moment, Shown
+from producers.ticks import Earlier, Moment, Shown
 from schemas.events import Market
 
 
@@ -54,6 +54,10 @@ class PolymarketReader:
             return mapper.shown(row, moment)
         newest = last(ID_PREFIX + str(row.get("asset_id")))
         return None if newest is None else mapper.book_shown(row, newest)
+
+    def earlier(self, row: Row, shown: Shown, moment: Moment) -> tuple[Earlier, ...]:
+        """The price an hour and a day before, by the venue's own changes."""
+        return mapper.earlier(row, shown, moment)
 
     def market_id(self, venue_market_id: str) -> str:
         """Our id of a market from its condition id."""

@@ -16,7 +16,7 @@ from producers.fields import Row, flag, price_ppm, required_text
 from producers.limits import RateLimit
 from producers.quotes import quote
 from producers.shards import Shard
-from producers.ticks import Moment, Shown
+from producers.ticks import Earlier, Moment, Shown
 from producers.tracked import content_id
 from schemas.events import Market
 
@@ -64,6 +64,10 @@ class TinyReader:
         sides = quote(price_ppm(row, "bid"), price_ppm(row, "ask"), None, tradable=not over)
         status = "settled" if over else "open"
         return Shown(market_id=f"TINY:{name}", token_id=f"TINY:{name}:YES", quote=sides, market_status=status)  # type: ignore[arg-type]
+
+    def earlier(self, row: Row, shown: Shown, moment: Moment) -> tuple[Earlier, ...]:
+        """It says nothing of the past."""
+        return ()
 
     def market_id(self, venue_market_id: str) -> str:
         """Our id."""
