@@ -32,8 +32,9 @@ from typing import Any
 from bench import RESULTS
 from kernel.kafka import consumer
 from kernel.schema_registry import SchemaRegistry
-from kernel.settings import KafkaSettings
+from kernel.settings import KafkaSettings, load
 from movers.stack import running
+from movers.supervisor import child_environment
 from schemas.codec import Codec
 from schemas.events import Alert, Tick
 from schemas.topics import ALERTS, TICKS
@@ -58,8 +59,8 @@ def main(argv: list[str]) -> int:
     given = parser.parse_args(argv)
     command = [sys.executable, "-m", "movers", "demo", "--since", "0s", "--speed", "1", "--for", str(given.seconds)]
     command += ["--markets", str(round(given.rate * SWEEP_EVERY_S))]
-    stack = subprocess.Popen(command, env={**os.environ, **LOAD, **LOOSE})
-    home = Path(os.environ.get("MOVERS_HOME", ".movers"))
+    stack = subprocess.Popen(command, env=child_environment({**LOAD, **LOOSE}))
+    home = load().process.movers_home
     try:
         kafka = _address(home, stack)
         ways, ticks, seconds = read(kafka, lambda: stack.poll() is None)

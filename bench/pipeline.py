@@ -17,6 +17,7 @@ import sys
 from typing import Any
 
 from bench import RESULTS
+from movers.supervisor import child_environment
 
 SWEEP_EVERY_S = 2.0
 IDLE_MARKETS = 500
@@ -51,7 +52,7 @@ def run(markets: int, seconds: int, environment: dict[str, str]) -> dict[str, An
     RESULTS.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "movers", "demo", "--markets", str(markets), "--since", "0s", "--speed", "1"]
     command += ["--for", str(seconds), "--report", str(report)]
-    subprocess.run(command, env={**os.environ, **environment}, check=False)
+    subprocess.run(command, env=child_environment(environment), check=False)
     whole: dict[str, Any] = json.loads(report.read_text())
     report.unlink()
     return {

@@ -35,6 +35,7 @@ from kernel.schema_registry import SchemaRegistry
 from kernel.settings import KafkaSettings
 from movers.local.broker.node import LocalKafka
 from movers.local.ports import free_port
+from movers.supervisor import child_environment
 from schemas.codec import Codec
 from schemas.events import Tick
 from schemas.topics import CATALOGUE, MOVES, TICKS
@@ -57,7 +58,7 @@ class Place:
     def environment(self, **extra: str) -> dict[str, str]:
         """For a process that works here."""
         here = {"KAFKA_BOOTSTRAP_SERVERS": self.bootstrap, "SCHEMA_REGISTRY_URL": self.registry_url}
-        return {**os.environ, **here, **extra}
+        return child_environment({**here, **extra})
 
 
 def main(argv: list[str]) -> int:

@@ -33,6 +33,29 @@ MAY_NAME_VENUES = {
     "schemas/topics.py",
 }
 
+READ_THE_ENVIRONMENT = {
+    "kernel/settings.py": "the loader of all settings",
+    "movers/supervisor.py": "what a child of ours is given",
+    "schemas/compiled.py": "whether code is compiled is decided as its module is imported, before there are settings",
+    "examples/subscribers/alerts.py": "a program of a user, which knows nothing of ours",
+    "examples/subscribers/alerts_quix.py": "the same",
+    # What drives Docker's own programs, before and outside the product: where pip and the engine are, which images.
+    "ops/compose/check.py": "",
+    "ops/compose/engine.py": "",
+    "ops/compose/images.py": "",
+    "ops/compose/up.py": "",
+    # In the place of images that take their users from their environment.
+    "ops/compose/standins/clickhouse.py": "",
+    "ops/compose/standins/users.py": "",
+    # Which servers tests are pointed at, which long tests are wanted; what a child of a test is given.
+    "tests/cluster/test_cluster.py": "",
+    "tests/contract/servers.py": "",
+    "tests/movers/test_compiling.py": "",
+    "tests/newcomer/walk.py": "",
+    "tests/stack/environment.py": "",
+}
+"""Every file that reads its environment, and why it may."""
+
 
 @pytest.fixture(scope="module")
 def files(repo_dir: Path) -> list[str]:
@@ -82,3 +105,12 @@ def test_no_file_names_a_registry_host_or_a_folder_of_the_machine_it_was_made_on
     text = [name for name in files if not name.endswith((".png", ".svg"))]
 
     assert [name for name in text if hosts.search((repo_dir / name).read_text("utf-8"))] == []
+
+
+def test_only_these_files_read_the_environment(files: list[str], repo_dir: Path) -> None:
+    environment = re.compile(r"\bos\.(environ|getenv)\b")
+    code = [name for name in files if name.endswith(".py")]
+
+    assert {name for name in code if environment.search((repo_dir / name).read_text("utf-8"))} == set(
+        READ_THE_ENVIRONMENT
+    )

@@ -195,16 +195,3 @@ def test_a_role_without_a_user_of_its_own_is_the_one_that_writes() -> None:
         ("sink", "s"),
         ("reader", "r"),
     ]
-
-
-def test_the_environment_is_read_by_the_loader_and_handed_on_by_the_supervisor_only(repo_dir: Path) -> None:
-    rooms = ("movers", "kernel", "schemas", "producers", "processors", "sinks", "dashboard", "simulator")
-    reading = {
-        str(path.relative_to(repo_dir))
-        for room in rooms
-        for path in (repo_dir / room).rglob("*.py")
-        if "os.environ" in path.read_text("utf-8") or "getenv" in path.read_text("utf-8")
-    }
-
-    # Whether code is compiled is decided as its module is imported, before there are settings.
-    assert reading == {"kernel/settings.py", "movers/supervisor.py", "schemas/compiled.py"}
