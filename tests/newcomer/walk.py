@@ -175,7 +175,7 @@ class Walk:
             venue = self._venues(until_end)
             with self._up(home, venue, self.clone) as run:
                 saved = _rows(run, "ticks to save", lambda rows: rows.count > 1000)
-            shutil.copytree(store, backup)
+            shutil.copytree(store, backup, symlinks=True)  # a database is a link to its folder
             with self._up(home, venue, self.clone) as run:
                 grown = _rows(
                     run,
@@ -183,7 +183,7 @@ class Walk:
                     lambda rows: rows.newest_us > saved.newest_us and rows.count > saved.count,
                 )
             shutil.rmtree(store)
-            shutil.copytree(backup, store)
+            shutil.copytree(backup, store, symlinks=True)
             with self._up(home, venue, self.clone) as run:
                 _rows(run, "what came later", lambda _: _until(run, grown.newest_us).count >= grown.count)
                 again = _until(run, grown.newest_us)
