@@ -37,7 +37,7 @@ from sinks.clickhouse.migrate import migrate
 from tests.stack.processes import ServiceProcess
 
 ROUND_S = 12 * 3600
-FEW_ROUNDS, MANY_ROUNDS = 60, 2
+FEW_ROUNDS, MANY_ROUNDS = 40, 2
 WINDOWS = {"one": "300", "eight": "60,300,900,1800,3600,14400,43200,86400"}
 HOUSE_MARKETS, HOUSE_MINUTES = 500, 30
 
@@ -50,7 +50,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--runs", type=int, default=3, help="of each number of windows, and of the sink")
     parser.add_argument("--json", type=Path, default=RESULTS / "scale.json")
     given = parser.parse_args(argv)
-    result: dict[str, Any] = {"cpu_count": os.cpu_count(), "load": os.getloadavg()[0]}
+    result: dict[str, Any] = {
+        "few": given.few,
+        "many": given.many,
+        "cpu_count": os.cpu_count(),
+        "load": os.getloadavg()[0],
+    }
     with stack() as place:
         few = publish(place, rounds(given.few, FEW_ROUNDS))
         with running(place, "all", 0) as process:
@@ -60,8 +65,10 @@ def main(argv: list[str]) -> int:
         with running(place, "all", 0) as process:
             many_us, _ = process.through(many, 0.5)
         result["markets"] = {str(given.few): few_us, str(given.many): many_us, "ratio": many_us / few_us}
+        print(json.dumps(result), file=sys.stderr)
         result["restart_s"] = restarts(place, given.many)
     with stack() as place:
+        print(json.dumps(result), file=sys.stderr)
         result["windows"] = by_windows(place, given.runs)
         result["sink"] = sink(place, given.runs)
     text = json.dumps(result, indent=2, default=float)
@@ -112,7 +119,8 @@ def restarts(place: Place, markets: int) -> dict[str, float]:
     for name in ("kept", "wiped"):
         if name == "wiped":
             shutil.rmtree(place.folder / "state")
-        publish(place, (replace(tick, ts_event_us=time.time_ns() // 1000) for tick in rounds(min(markets, 100), 1)))
+        now_us = time.time_ns() // 1000
+        publish(place, (replace(t, ts_event_us=now_us, ts_received_us=now_us) for t in rounds(min(markets, 100), 1)))
         began_s = time.monotonic()
         with running(place, "all", 0) as process:
             process.until(1)
