@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from movers import supervisor as supervising
 from movers.supervisor import ChildSpec, StartFailedError, Supervisor
+from tests.stack.waiting import until
 
 TOUCH_AND_WAIT = "import pathlib,sys,time; pathlib.Path(sys.argv[1]).write_text(str(__import__('os').getpid())); "
 
@@ -30,13 +31,6 @@ def spec(name: str, pid_file: Path, *, body: str = "time.sleep(600)", ready_time
         ready_timeout_s=ready_timeout_s,
         stop_timeout_s=5,
     )
-
-
-async def until(condition: Callable[[], bool], timeout_s: float = 20) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "condition not met in time"
-        await asyncio.sleep(0.02)
 
 
 def supervised(tmp_path: Path, test: Callable[[Supervisor], Awaitable[None]]) -> str:
@@ -139,7 +133,7 @@ def test_a_child_that_keeps_ending_is_told_loudly_and_started_again_for_ever(
         pid = supervisor.children["one"].pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        await until(lambda: supervisor.children["one"].restarts > 2 * supervising.TELL_AGAIN_EVERY, 60)
+        await until(lambda: supervisor.children["one"].restarts > 2 * supervising.TELL_AGAIN_EVERY, timeout_s=60)
 
     with capture_logs() as lines:
         supervised(tmp_path, test)
@@ -259,7 +253,7 @@ def test_children_end_when_the_supervisor_itself_is_killed(tmp_path: Path) -> No
         "asyncio.run(main())\n"
     )
     parent = psutil.Popen([sys.executable, str(script), str(tmp_path)])
-    asyncio.run(until((tmp_path / "started").exists, 30))
+    asyncio.run(until((tmp_path / "started").exists))
     child = int((tmp_path / "pid").read_text())
 
     parent.kill()

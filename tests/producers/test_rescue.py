@@ -28,9 +28,9 @@ from schemas.events import Market, Tick
 from schemas.units import US_PER_S
 from simulator.tape import Market as TapeMarket
 from simulator.tape import Quote, write_tape
-from tests.producers.test_streams import until
 from tests.simulator.conftest import START_US, Running
 from tests.simulator.conftest import start as start
+from tests.stack.waiting import until
 
 MARKETS, HOTTEST = 600, 200
 WITHIN_S, HOT_WITHIN_S = 45.0, 10.0

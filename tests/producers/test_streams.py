@@ -24,6 +24,7 @@ from producers.streams import Connection, Gap, Streams
 from simulator.tape import Market, Quote, write_tape
 from tests.simulator.conftest import START_US, Running
 from tests.simulator.conftest import start as start
+from tests.stack.waiting import until
 
 MARKETS = 30
 CONDITIONS = [f"0x{number:064x}" for number in range(1, MARKETS + 1)]
@@ -121,15 +122,6 @@ def drive(streams: Streams, work: Callable[[], Coroutine[Any, Any, None]]) -> No
             await asyncio.gather(running, working, return_exceptions=True)
 
     asyncio.run(run())
-
-
-async def until(true: Callable[[], bool], what: str, within_s: float = 20.0) -> float:
-    """Waits until something is true; how long it took."""
-    began_s = time.monotonic()
-    while not true():
-        assert time.monotonic() - began_s < within_s, f"not within {within_s} s: {what}"
-        await asyncio.sleep(0.02)
-    return time.monotonic() - began_s
 
 
 async def do(work: Callable[..., None], *arguments: Any, **named: Any) -> None:
@@ -244,7 +236,7 @@ def test_a_frozen_market_is_found_by_a_witness_and_brought_back(venue: Venue, cu
         await do(venue.fault, "frozen_market", markets=[CONDITIONS[3]], cure=cure)
         await do(venue.quote, CONDITIONS[3], 0.77)
         streams.continuity.witnessed(token, time.monotonic(), agrees=False)
-        await until(lambda: heard.newest(token) == (770_000, 780_000), "the frozen token is fresh", within_s=10)
+        await until(lambda: heard.newest(token) == (770_000, 780_000), "the frozen token is fresh", timeout_s=10)
         await do(venue.quote, CONDITIONS[3], 0.78)
         await until(lambda: heard.newest(token) == (780_000, 790_000), "and stays so")
         await until(lambda: 1 in heard.closed, "the gap is closed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -32,3 +33,11 @@ def wait_until(
         assert reason is None, f"waited for: {what}; {reason}"
         assert time.monotonic() < deadline_s, f"not within {timeout_s:.0f} s: {what}"
         time.sleep(_POLL_S)
+
+
+async def until(condition: Callable[[], bool], what: str = "the condition holds", timeout_s: float = 30.0) -> None:
+    """The same in an event loop, which goes on meanwhile. Raises AssertionError as `wait_until` does."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, f"not within {timeout_s:.0f} s: {what}"
+        await asyncio.sleep(_POLL_S)
