@@ -181,7 +181,7 @@ def test_every_command_is_one_of_ours(services: dict[str, Service]) -> None:
 
 
 def test_nothing_starts_before_the_topics_schemas_and_tables_are_there(services: dict[str, Service]) -> None:
-    workers = _ours(services).keys() - ONE_SHOT - {"simulator"}
+    workers = _ours(services).keys() - ONE_SHOT
 
     assert workers
     for name in workers:
