@@ -120,11 +120,13 @@ class LinkWatch:
 
     librdkafka's own errors do not do: it reports that all brokers are down once for each try, and never that one is
     back. Broker states are those of librdkafka's STATISTICS.md; a client without any broker `UP` for `PATIENCE`
-    reports in a row (one a second) reaches none. Statistics arrive when the client is polled.
+    reports in a row (one a second) reaches none, and is back after `STEADY` reports with one: a broker that is starting
+    takes a connection and drops it again. Statistics arrive when the client is polled.
     """
 
     INTERVAL_MS = 1000
     PATIENCE = 3
+    STEADY = 2
 
     def __init__(self, process: Process, client_id: str, where: str, *, can_work: bool = False) -> None:
         self._process = process
@@ -132,6 +134,7 @@ class LinkWatch:
         self._where = where
         self._can_work = can_work
         self._without = 0
+        self._with = 0
         self._refusal = ""
 
     def config(self) -> dict[str, Any]:
@@ -152,9 +155,12 @@ class LinkWatch:
                 BACKLOG.labels(self._client_id, topic["topic"]).set(sum(lag for lag in behind if lag > 0))
         states = [broker["state"] for broker in told["brokers"].values()]
         if "UP" in states:
-            self._without, self._refusal = 0, ""
-            self._process.back("kafka", noticed_by=self._client_id)
+            self._with += 1
+            if self._without < self.PATIENCE or self._with >= self.STEADY:
+                self._without, self._refusal = 0, ""
+                self._process.back("kafka", noticed_by=self._client_id)
             return
+        self._with = 0
         self._without += 1
         if self._without >= self.PATIENCE:
             detail = self._refusal or f"no broker of {self._where} answers"

@@ -115,7 +115,31 @@ def test_a_client_without_any_broker_for_three_reports_misses_kafka() -> None:
 
     assert process.health()["away"] == {"kafka": "no broker of a:1 answers"}
     watch.statistics(UP)
+    watch.statistics(UP)
     assert process.health()["away"] == {}
+
+
+def test_a_broker_that_takes_a_connection_and_drops_it_again_is_not_back() -> None:
+    """As one does while it is starting: it would be told away a second time."""
+    process = Process("p")
+    watch = LinkWatch(process, "client", "a:1")
+
+    with capture_logs() as lines:
+        for report in (DOWN, DOWN, DOWN, UP, DOWN, DOWN, DOWN, UP, UP):
+            watch.statistics(report)
+
+    assert [line["event"] for line in lines] == ["need_away", "need_back"]
+
+
+def test_a_client_that_missed_kafka_for_a_moment_says_nothing() -> None:
+    process = Process("p")
+    watch = LinkWatch(process, "client", "a:1")
+
+    with capture_logs() as lines:
+        for report in (UP, DOWN, DOWN, UP, DOWN, DOWN, UP):
+            watch.statistics(report)
+
+    assert lines == []
 
 
 def test_a_step_of_the_start_is_repeated_until_what_it_needs_is_there() -> None:
