@@ -36,6 +36,15 @@ def check_health(bootstrap: str, timeout_s: float) -> None:
     raise TimeoutError(f"kafka at {bootstrap} is not ready after {timeout_s:.0f} s: {last}")
 
 
+def cluster_id(bootstrap: str, timeout_s: float = 2.0) -> str | None:
+    """The id of the cluster that answers there; None while none does."""
+    client = AdminClient({"bootstrap.servers": bootstrap, **_QUIET}, logger=_SILENT)
+    try:
+        return str(client.list_topics(timeout=timeout_s).cluster_id)
+    except KafkaException:
+        return None
+
+
 def _round_trip(bootstrap: str, deadline_s: float) -> None:
     common = {"bootstrap.servers": bootstrap, **_QUIET}
     _create_topic(AdminClient(common, logger=_SILENT))

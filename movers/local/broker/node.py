@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernel.errors import UserError
-from movers.local.broker.health import check_health
+from movers.local.broker.health import check_health, cluster_id
 from movers.local.broker.jars import Progress, class_path
 from movers.local.broker.java import find_java, java_major
 from movers.local.folders import FolderLock, prepare_folder
@@ -123,16 +123,28 @@ class LocalKafka:
         return [*self._java_command(), "kafka.Kafka", str(self.properties_file)]
 
     def wait_ready(self, timeout_s: float) -> None:
-        """Returns when a transaction and a consumer group work. Raises TimeoutError."""
+        """Returns when a transaction and a consumer group work.
+
+        Raises:
+            TimeoutError: they do not in time.
+            UserError: another Kafka answers: it took the port between our choice of it and our node's start.
+        """
         deadline_s = time.monotonic() + timeout_s
         while time.monotonic() < deadline_s:
             with socket.socket() as probe:
                 probe.settimeout(1.0)
-                if probe.connect_ex((LOOPBACK, self.port)) == 0:
-                    check_health(self.bootstrap, deadline_s - time.monotonic())
-                    return
+                listens = probe.connect_ex((LOOPBACK, self.port)) == 0
+            if listens and (answering := cluster_id(self.bootstrap)) is not None:
+                self._refuse_another(answering)
+                check_health(self.bootstrap, deadline_s - time.monotonic())
+                return
             time.sleep(0.05)
         raise TimeoutError(f"kafka did not listen on {self.bootstrap} within {timeout_s:.0f} s")
+
+    def _refuse_another(self, answering: str) -> None:
+        formatted = (self.log_dir / "meta.properties").read_text("utf-8").splitlines()
+        if f"cluster.id={answering}" not in formatted:
+            raise UserError(f"another Kafka answers at {self.bootstrap}, not the one of {self.data_dir}: start again")
 
     def properties(self) -> dict[str, str | int]:
         """The broker's settings: Kafka's defaults, made for one node and little memory."""

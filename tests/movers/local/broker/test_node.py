@@ -165,6 +165,16 @@ def test_a_node_that_never_listens_is_a_timeout(tmp_path: Path) -> None:
         LocalKafka(tmp_path, JAR_CACHE, 1, 2).wait_ready(0.2)
 
 
+def test_another_kafka_on_the_chosen_port_is_one_clear_line(kafka_stack: KafkaProcess, tmp_path: Path) -> None:
+    """Two stacks that start in the same second may choose the same port; one of them gets it."""
+    late = LocalKafka(tmp_path / "late", JAR_CACHE, kafka_stack.kafka.port, 2)
+    late.prepare(lambda _message: None)
+
+    with pytest.raises(UserError, match="another Kafka answers at"):
+        late.wait_ready(20)
+    late.release()
+
+
 def test_kafka_errors_are_exceptions_of_the_client(kafka_stack: KafkaProcess) -> None:
     topic = create_topic(kafka_stack.bootstrap)
     admin = AdminClient({"bootstrap.servers": kafka_stack.bootstrap})
