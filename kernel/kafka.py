@@ -346,7 +346,7 @@ def create_topics(kafka: KafkaSettings, topics: Sequence[Topic] = CATALOGUE, tim
         UserError: Kafka does not let us in.
         KafkaAwayError: it does not answer, or refuses.
     """
-    admin, seen = open_admin(kafka, timeout_s)
+    admin, seen = open_admin(kafka)
     partitions, replication = kafka.kafka_partitions, kafka.kafka_replication
     missing = [
         NewTopic(t.name, num_partitions=partitions, replication_factor=replication, config=dict(t.config))
