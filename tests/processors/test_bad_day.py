@@ -56,7 +56,9 @@ class Isolated:
         self.make_topic()
 
     def make_topic(self) -> None:
-        create_topics(kafka_at(self.stack.bootstrap, PARTITIONS), [replace(TICKS, name=self.topic)])
+        topic = replace(TICKS, name=self.topic)
+        create_topics(kafka_at(self.stack.bootstrap, PARTITIONS), [topic])
+        self.stack.registry.register([topic])
 
     def start(self, *point: str) -> subprocess.Popen[bytes]:
         self.stack.start(self.name, "tests.processors.isolated", self.name, *point)
