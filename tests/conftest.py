@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from tests.payloads import HAS_RECORDED, RECORDED
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of an example
+settings.load_profile("untimed")
 
 REPO = Path(__file__).resolve().parent.parent
 
