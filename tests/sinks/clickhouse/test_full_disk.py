@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,31 +17,23 @@ from tests.sinks.clickhouse.conftest import Broker, Stand, assert_stored_once, c
 from tests.sinks.events import some_ticks
 from tests.sinks.faulty_line import FaultyLine
 from tests.stack.processes import ServiceProcess
+from tests.stack.small_disk import small_disk
 from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 200 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(folder)]
-    try:
-        mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("no mount command here: a small disk cannot be had")
-    if mounted.returncode:
-        pytest.skip(f"a small disk cannot be had here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", 200) as folder:
+        yield folder
 
 
 @pytest.fixture
-def stand(broker: Broker, small_disk: Path, tmp_path: Path) -> Iterator[Stand]:
+def stand(broker: Broker, disk: Path, tmp_path: Path) -> Iterator[Stand]:
     recreate_topics(broker.bootstrap)
-    warehouse = ServiceProcess.start("movers.local.warehouse.service", small_disk / "warehouse")
+    warehouse = ServiceProcess.start("movers.local.warehouse.service", disk / "warehouse")
     settings = ClickHouseSettings(clickhouse_port=warehouse.port, clickhouse_database="movers")
     migrate(settings)
     stand = Stand(broker, FaultyLine(warehouse.port), settings, Store(settings), tmp_path / "sink.log")
@@ -51,7 +42,7 @@ def stand(broker: Broker, small_disk: Path, tmp_path: Path) -> Iterator[Stand]:
     warehouse.kill()
 
 
-def test_a_full_disk_is_told_and_loses_no_row(stand: Stand, small_disk: Path) -> None:
+def test_a_full_disk_is_told_and_loses_no_row(stand: Stand, disk: Path) -> None:
     ticks = some_ticks(14_400, days=3)
     stand.publish(TICKS, *ticks[:2_400])
     stand.start_sink()
@@ -63,9 +54,9 @@ def test_a_full_disk_is_told_and_loses_no_row(stand: Stand, small_disk: Path) ->
     assert 0 < sink.health()["store_free_mib"] < 200
     assert '"event": "store_disk_low"' in stand.log_text()
 
-    ballast = small_disk / "ballast"
+    ballast = disk / "ballast"
     with ballast.open("wb") as file:
-        file.write(b"\0" * (shutil.disk_usage(small_disk).free - (64 << 10)))
+        file.write(b"\0" * (shutil.disk_usage(disk).free - (64 << 10)))
     filled_s = time.monotonic()
     for start in range(2_400, 14_400, 3_000):
         stand.publish(TICKS, *ticks[start : start + 3_000])
