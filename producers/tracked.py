@@ -20,8 +20,6 @@ from schemas.words import OPEN_STATUSES, MarketStatus, TickSource
 
 _SLOW_FIELDS = tuple(f.name for f in fields(Market) if f.name not in ("event_id", "ts_event_us", "ts_received_us"))
 
-"""A market in one of these may still trade."""
-
 RANK: dict[TickSource, int] = {"backfill": 0, "sweep": 1, "hot": 2, "stream": 3}
 """Which source is believed where two show the same market at once."""
 
