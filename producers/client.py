@@ -14,6 +14,7 @@ import orjson
 from kernel.clock import Clock
 from kernel.errors import BadMessageError, PermanentError, TransientError
 from kernel.logs import get_logger
+from kernel.loopback import is_loopback
 from kernel.metrics import RETRIES
 from producers.base import Errand, Received, Witness
 from producers.limits import RateLimit, age_s, backoff_s, http_date_us
@@ -30,12 +31,10 @@ _ATTEMPTS = 4
 ANSWER_WITHIN_S = 45.0
 """An answer that is not whole by then is given up, however steadily it drips."""
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
 
 def on_loopback(url: str) -> bool:
     """Whether an address is on this machine."""
-    return urlsplit(url).hostname in _LOOPBACK
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 class VenueHttp:
