@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -71,26 +71,24 @@ class Topics:
             self._ask()
         return known
 
-    def next_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
+    def next_offsets(self, places: Collection[Place]) -> dict[Place, int]:
         """The next offset Kafka will give out of each place, as of the last answer; asks again, never waiting.
 
         A place without an answer is left out, and all are while the first one is on its way.
         """
-        if all(future.done() for future in self._asked_ends.values()):
-            if self._asked_ends:
-                self._next_offsets = {
-                    (at.topic, at.partition): future.result().offset
-                    for at, future in self._asked_ends.items()
-                    if future.exception() is None
-                }
-            self._asked_ends = {}
-            if time.monotonic() - self._asked_ends_s > LOOK_AGAIN_S and (
-                wanted := [TopicPartition(*at) for at in places]
-            ):
-                self._asked_ends_s = time.monotonic()
-                self._asked_ends = self._admin.list_offsets(
-                    {at: OffsetSpec.latest() for at in wanted}, request_timeout=_TIMEOUT_S
-                )
+        if not all(future.done() for future in self._asked_ends.values()):
+            return self._next_offsets
+        if self._asked_ends:
+            self._next_offsets = {
+                (at.topic, at.partition): future.result().offset
+                for at, future in self._asked_ends.items()
+                if future.exception() is None
+            }
+        self._asked_ends = {}
+        if places and time.monotonic() - self._asked_ends_s > LOOK_AGAIN_S:
+            self._asked_ends_s = time.monotonic()
+            latest = {TopicPartition(*at): OffsetSpec.latest() for at in places}
+            self._asked_ends = self._admin.list_offsets(latest, request_timeout=_TIMEOUT_S)
         return self._next_offsets
 
     def _ask(self) -> None:
