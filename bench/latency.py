@@ -18,7 +18,6 @@ moment of the answer, and that it changed before stays unseen. So streamed and s
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -29,7 +28,7 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-from bench import RESULTS
+from bench import RESULTS, write
 from kernel.kafka import consumer
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import KafkaSettings, load
@@ -68,9 +67,7 @@ def main(argv: list[str]) -> int:
         stack.terminate()
         stack.wait(60)
     result = {"ticks_per_s": round(ticks / seconds), "load": os.getloadavg()[0], **summary(ways)}
-    print(json.dumps(result, indent=2))
-    given.json.parent.mkdir(parents=True, exist_ok=True)
-    given.json.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    print(write(given.json, result))
     return 0 if ways else 1
 
 

@@ -13,7 +13,6 @@ own share included.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import pwd
 import shutil
@@ -28,7 +27,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from bench import RESULTS
+from bench import RESULTS, write
 from bench.house_ticks import house_ticks
 from dashboard.columns import COLUMNS
 from dashboard.store import Store as Board
@@ -80,10 +79,7 @@ def main(argv: list[str]) -> int:
     result: dict[str, Any] = {"ticks": len(ticks), "markets": given.markets, "load": os.getloadavg()[0]}
     result["postgres"], result["ours"] = postgres(programs, ticks), ours(ticks)
     result["ratio"] = {k: result["postgres"][k] / v for k, v in result["ours"].items() if result["postgres"].get(k)}
-    text = json.dumps(result, indent=2)
-    print(text)
-    given.json.parent.mkdir(parents=True, exist_ok=True)
-    given.json.write_text(text + "\n", "utf-8")
+    print(write(given.json, result))
     return 0
 
 

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from typing import Any
 import httpx
 from confluent_kafka import TopicPartition
 
-from bench import RESULTS
+from bench import RESULTS, write
 from bench.house_ticks import house_ticks
 from bench.parts import SINK_OF_BARE_LOOP, STAGES
 from kernel.kafka import Publisher, consumer, create_topics, watermarks
@@ -77,8 +77,7 @@ def main(argv: list[str]) -> int:
             result[part] = measure(place, part, arguments.runs)
         result["lone_tick_ms"] = lone_tick(place)
     print_table(result)
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    write(arguments.json, result)
     return 0
 
 
@@ -112,13 +111,18 @@ def stack() -> Iterator[Place]:
 
 def fill(place: Place, markets: int, minutes: int) -> int:
     """Publishes the house tape's ticks; returns how many."""
-    codec, publisher, ticks = Codec(TICKS, place.registry, Tick), make_publisher(place), 0
-    for tick in house_ticks(markets, minutes):
+    return publish(place, house_ticks(markets, minutes))
+
+
+def publish(place: Place, ticks: Iterable[Tick]) -> int:
+    """Publishes ticks; returns how many."""
+    codec, publisher, count = Codec(TICKS, place.registry, Tick), make_publisher(place), 0
+    for tick in ticks:
         headers = [("venue", tick.venue.encode()), ("category", b"Other")]
         publisher.publish(TICKS.name, tick.market_id.encode(), codec.encode(tick), headers)
-        ticks += 1
+        count += 1
     assert publisher.flush(60) == 0
-    return ticks
+    return count
 
 
 def measure(place: Place, part: str, runs: int) -> dict[str, Any]:

@@ -24,12 +24,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench import RESULTS
+from bench import RESULTS, write
 from bench.house_ticks import house_ticks
-from bench.processing import Place, Running, fill, make_publisher, running, stack
+from bench.processing import Place, Running, fill, publish, running, stack
 from kernel.settings import ClickHouseSettings
 from movers.local.ports import free_port
-from schemas.codec import Codec
 from schemas.events import Tick
 from schemas.topics import TICKS
 from schemas.units import PPM, US_PER_S, event_id
@@ -71,10 +70,7 @@ def main(argv: list[str]) -> int:
         print(json.dumps(result), file=sys.stderr)
         result["windows"] = by_windows(place, given.runs)
         result["sink"] = sink(place, given.runs)
-    text = json.dumps(result, indent=2, default=float)
-    print(text)
-    given.json.parent.mkdir(parents=True, exist_ok=True)
-    given.json.write_text(text + "\n", "utf-8")
+    print(write(given.json, result))
     return 0
 
 
@@ -101,16 +97,6 @@ def rounds(markets: int, count: int) -> Iterator[Tick]:
                 close_ts_us=None,
                 heartbeat_s=ROUND_S,
             )
-
-
-def publish(place: Place, ticks: Iterator[Tick]) -> int:
-    """Publishes ticks; returns how many."""
-    codec, publisher, count = Codec(TICKS, place.registry, Tick), make_publisher(place), 0
-    for tick in ticks:
-        publisher.publish(TICKS.name, tick.market_id.encode(), codec.encode(tick), [("venue", tick.venue.encode())])
-        count += 1
-    assert publisher.flush(60) == 0
-    return count
 
 
 def restarts(place: Place, markets: int) -> dict[str, float]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from bench import RESULTS
+from bench import RESULTS, write
 from kernel.settings import RuleSettings
 from movers.backtest.labels import Label, judge, percentile
 from movers.backtest.tapes import merged, read, ticks_of
@@ -49,8 +49,7 @@ def main(argv: list[str]) -> int:
     results += [recording(path) for path in given.tapes]
     for result in results:
         print(json.dumps(result))
-    given.json.parent.mkdir(parents=True, exist_ok=True)
-    given.json.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
+    write(given.json, results)
     return 0
 
 
