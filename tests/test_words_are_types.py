@@ -63,14 +63,14 @@ def spots(text: str) -> Iterator[tuple[int, ast.Constant]]:
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef):
             words_in = (c for n in ast.walk(function) if isinstance(n, ast.Compare) for c in ast.walk(n) if _is_word(c))
-            ordered = sorted(words_in, key=lambda node: (node.lineno, node.col_offset))  # type: ignore[attr-defined]
+            ordered = sorted(words_in, key=lambda node: (node.lineno, node.col_offset))
             compared |= {id(node): place for place, node in enumerate(ordered, start=1)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and _is_word(node) and id(node) not in formatted:
             yield compared.get(id(node), 0), node
 
 
-def _is_word(node: ast.AST) -> bool:
+def _is_word(node: ast.AST) -> typing.TypeGuard[ast.Constant]:
     return isinstance(node, ast.Constant) and node.value in WORDS
 
 

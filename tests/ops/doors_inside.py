@@ -100,7 +100,7 @@ def _tried(address: str, folder: Path, until_end: ExitStack) -> dict[str, Any]:
         until_end.callback(ours[name].terminate)
     home = f"http://127.0.0.1:{dashboard_port}"
     for process in ours.values():
-        wait_until(lambda process=process: process.healthy, "each process", 120, ended=process.ended)  # type: ignore[misc]
+        _await_health(process)
     wait_until(lambda: status(f"{home}/_stcore/health") == 200, "the dashboard", 60, ended=ours["dashboard"].ended)
     names = {
         kafka.kafka.port: "kafka",
@@ -126,6 +126,10 @@ def _tried(address: str, folder: Path, until_end: ExitStack) -> dict[str, Any]:
         "orders": status(f"http://{address}:{venues.port}/simulator/status"),
         "orders_at_home": status(f"{venues.url}/simulator/status"),
     }
+
+
+def _await_health(process: MoversProcess) -> None:
+    wait_until(lambda: process.healthy, "each process", 120, ended=process.ended)
 
 
 def _refused(*command: str, settings: dict[str, str]) -> str:

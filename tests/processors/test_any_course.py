@@ -107,7 +107,7 @@ def partition(ticks: Sequence[Tick], count: int) -> list[list[Message]]:
 
 
 @given(logs(), st.sampled_from([1, 2, 4]), st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_course_of_kills_and_checkpoints_publishes_what_one_undisturbed_processor_does(
     ticks: list[Tick], count: int, data: st.DataObject
 ) -> None:

@@ -56,7 +56,7 @@ def events(schema: dict[str, Any], event: type[Any]) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.parametrize("topic", generate.HOT, ids=lambda topic: topic.name)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_both_give_the_same_bytes_and_read_them_the_same(topic: Topic, data: st.DataObject) -> None:
     from schemas.codec import parsed_schema
@@ -72,7 +72,7 @@ def test_both_give_the_same_bytes_and_read_them_the_same(topic: Topic, data: st.
 
 
 @pytest.mark.parametrize("topic", generate.HOT, ids=lambda topic: topic.name)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_spoiled_bytes_are_read_as_fastavro_reads_them_or_not_at_all(topic: Topic, data: st.DataObject) -> None:
     from schemas.codec import parsed_schema

@@ -446,7 +446,7 @@ def move_lists(draw: st.DrawFn) -> list[Move]:
 
 
 @given(move_lists(), st.sampled_from([0, 60, 900]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_alerts_are_what_the_rule_written_a_second_time_gives(moves: list[Move], cooldown_s: int) -> None:
     rule = replace(RULE, cooldown_s=cooldown_s)
 
@@ -461,7 +461,7 @@ def test_alerts_are_what_the_rule_written_a_second_time_gives(moves: list[Move],
 
 
 @given(move_lists())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_moves_seen_before_change_nothing_while_anything_is_remembered(moves: list[Move]) -> None:
     state: AlertState | None = None
     for index, move in enumerate(moves):
@@ -471,7 +471,7 @@ def test_moves_seen_before_change_nothing_while_anything_is_remembered(moves: li
 
 
 @given(move_lists(), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_replay_from_any_checkpoint_tells_the_same_ids(moves: list[Move], data: st.DataObject) -> None:
     """A crash after `crash` moves, with the state of an earlier checkpoint: everything since is told again, alike."""
     crash = data.draw(st.integers(0, len(moves)))
@@ -489,7 +489,7 @@ def test_a_replay_from_any_checkpoint_tells_the_same_ids(moves: list[Move], data
 
 
 @given(move_lists(), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_time_that_passes_between_moves_tells_nothing_else(moves: list[Move], data: st.DataObject) -> None:
     """Wherever time is asked between two moves, at whatever moment between them, the alerts are the same."""
     _, straight = play(moves)

@@ -231,7 +231,7 @@ _STEPS = st.lists(
 
 
 @given(_STEPS, st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_bars_agree_with_a_brute_force_in_whatever_order_ticks_come_again(
     steps: list[tuple[float, int | None, int, int | None]], data: st.DataObject
 ) -> None:
@@ -291,7 +291,7 @@ def brute_force(ticks: list[Tick]) -> dict[int, tuple[object, ...]]:
 
 
 @given(_STEPS, st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_ticks_in_any_order_never_double_and_never_invent_a_price(
     steps: list[tuple[float, int | None, int, int | None]], data: st.DataObject
 ) -> None:

@@ -64,7 +64,7 @@ GAPS = st.one_of(st.floats(0.001, 30), st.floats(30, 4000), st.floats(4000, 90_0
 
 
 @given(tick_lists(120, GAPS))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_short_histories_answer_exactly(ticks: list[Tick]) -> None:
     _, moves = play(ticks)
 
@@ -97,7 +97,7 @@ def assert_in_force(found: list[Spell], window_us: int, ts_us: int, price_then_p
     st.sampled_from([0.5, 2.9, 3.1, 5.9, 11, 61, 400]),
     st.sampled_from([WINDOWS, (60, 86400), (300, 1000, 7777), (60, 90, 120, 600, 1000, 5000, 20000, 86400)]),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_long_histories_answer_within_two_percent_of_the_window(
     seed: int, mean_gap_s: float, windows: tuple[int, ...]
 ) -> None:
@@ -228,7 +228,7 @@ def test_a_gap_is_told_until_it_has_left_the_window() -> None:
 
 
 @given(tick_lists(80, GAPS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_stored_history_reads_back_as_it_was(ticks: list[Tick]) -> None:
     history, _ = play(ticks)
     if history is None:
@@ -260,7 +260,7 @@ def test_another_version_of_the_stored_bytes_is_refused() -> None:
 
 
 @given(tick_lists(60, GAPS), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_redelivered_ticks_change_nothing(ticks: list[Tick], data: st.DataObject) -> None:
     again: list[Tick] = []
     for index, tick in enumerate(ticks):
