@@ -28,7 +28,7 @@ from sinks.clickhouse.sink import TOPICS
 from tests.stack.cluster import KafkaCluster
 from tests.stack.link import Link
 from tests.stack.processes import KafkaProcess, MoversProcess, ServiceProcess, SimulatorProcess, kafka_at
-from tests.stack.waiting import wait_until
+from tests.stack.waiting import wait_until, wait_while_it_gets_on
 
 PARTITIONS = 3
 RULE = {"ALERT_THRESHOLD_PP": "6", "ALERT_COOLDOWN_S": "900", "MIN_VOLUME_24H": "1000", "MAX_SPREAD_PP": "5"}
@@ -127,10 +127,10 @@ class World:
         """kill -9 of a collector with empty hands: the venue stands still until what it shows is stored. What it then
         has in its memory the venue shows once more to its next life, as a venue that did not move would."""
         self.venues.ask("hold", {"hold": True, "venue": venue})
-        wait_until(
+        wait_while_it_gets_on(
             lambda: self.venues.ask("status")["sweeps_of_moment"][venue] >= 2 and self._all_stored(venue),
             f"{venue} swept its moment twice and all of it is stored",
-            120,
+            self._place,
             ended=self.given_up,
         )
         self.kill(f"produce-{venue}")
@@ -216,7 +216,7 @@ class World:
         served: dict[str, int] = self.venues.ask("status")["moments_served"]
         return min(served.values())
 
-    def settle(self, timeout_s: float = 180) -> None:
+    def settle(self) -> None:
         """Everything heals, the venues stand still, and what is on its way arrives."""
         self.kafka_line.heal()
         self.store_line.heal()
@@ -224,13 +224,21 @@ class World:
         wait_until(
             lambda: min(self.venues.ask("status")["sweeps_of_moment"].values()) >= 2,
             "the last moment is swept twice",
-            timeout_s,
+            180,
             ended=self.given_up,
         )
         try:
-            wait_until(self._drained(), "the pipeline is drained", timeout_s, ended=self.given_up)
+            wait_while_it_gets_on(self._drained(), "the pipeline is drained", self._place, ended=self.given_up)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self._lag()}") from None
+
+    def _place(self) -> tuple[object, ...]:
+        """How far everybody has come: rows, fences, ticks computed with."""
+        fences = self.rows("SELECT sum(last_offset), count() FROM ingest_offsets")
+        try:
+            return (self.stored(), *fences[0], *self._computed_ticks())
+        except KafkaException:
+            return (self.stored(), *fences[0])
 
     def given_up(self) -> str | None:
         """A process that dies as often as it is started."""
@@ -348,15 +356,19 @@ class World:
         return drained
 
     def _computed(self) -> bool:
-        """Each processor has committed all ticks. Its group's name goes on after its own, with its layout."""
+        """Each processor has committed all ticks."""
+        high = sum(end for _, end in watermarks(kafka_at(self.bootstrap), TICKS.name).values())
+        return set(self._computed_ticks()) == {high}
+
+    def _computed_ticks(self) -> list[int]:
+        """The ticks that each processor has committed. Its group's name goes on after its own, with its layout."""
         ends = watermarks(kafka_at(self.bootstrap), TICKS.name)
-        high = sum(end for _, end in ends.values())
         admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 4})
         groups = [group.group_id for group in admin.list_consumer_groups().result(30).valid]
-        return all(
-            any(self._committed(group, ends) == high for group in groups if group.startswith(f"movers-{name}"))
+        return [
+            max((self._committed(group, ends) for group in groups if group.startswith(f"movers-{name}")), default=-1)
             for name in PROCESSORS
-        )
+        ]
 
     def _committed(self, group: str, ends: dict[int, tuple[int, int]]) -> int:
         reader = consumer(kafka_at(self.bootstrap), group, from_start=True)

@@ -35,6 +35,31 @@ def wait_until(
         time.sleep(_POLL_S)
 
 
+def wait_while_it_gets_on(
+    condition: Callable[[], bool],
+    what: str,
+    place: Callable[[], object],
+    patience_s: float = 120.0,
+    *,
+    ended: Callable[[], str | None] = lambda: None,
+) -> None:
+    """As `wait_until`, but for as long as `place` (how far it has come) still changes: a busy machine is slow, and only
+    what stands still for `patience_s` has failed.
+
+    Raises:
+        AssertionError: it stood still, or never will hold.
+    """
+    last, since_s = place(), time.monotonic()
+    while not condition():
+        reason = ended()
+        assert reason is None, f"waited for: {what}; {reason}"
+        now, now_s = place(), time.monotonic()
+        if now != last:
+            last, since_s = now, now_s
+        assert now_s < since_s + patience_s, f"stood still for {patience_s:.0f} s at {now}: {what}"
+        time.sleep(_POLL_S)
+
+
 async def until(condition: Callable[[], bool], what: str = "the condition holds", timeout_s: float = 30.0) -> None:
     """The same in an event loop, which goes on meanwhile. Raises AssertionError as `wait_until` does."""
     deadline_s = time.monotonic() + timeout_s
