@@ -6,6 +6,7 @@ A day is a list of troubles drawn from a seed before anything starts, so that a 
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -113,6 +114,20 @@ def suspend_broker(world: World, seconds: float) -> None:
     world.kafka.resume()
 
 
+def starve(world: World, seconds: float) -> None:
+    """The sink or the processor gets no memory beyond what it has, for a while."""
+    world.starve(("sink-clickhouse", "process-analytics")[int(seconds * 1000) % 2], seconds)
+
+
+def step_clock(world: World, seconds: float) -> None:
+    """The clock of one of our processes is an hour ahead, then an hour behind, then right."""
+    name = world.names[int(seconds * 1000) % len(world.names)]
+    for step_s in (3600, -3600):
+        world.step_clock(name, step_s)
+        world.wait(seconds / 2)
+    world.step_clock(name, 0)
+
+
 def fill_disk(world: World, seconds: float) -> None:
     """The disk that all data stand on is full, and then somebody makes room. Only in a world on a small disk."""
     world.fill_disk(seconds)
@@ -147,9 +162,10 @@ OUTAGES: tuple[Break, ...] = (
     suspend_sink,
     suspend_processor,
     suspend_broker,
+    starve,
+    *((step_clock,) if shutil.which("cc") else ()),
 )
-
-"""What an ordinary bad day holds."""
+"""What an ordinary bad day holds. Clocks are stepped where a C compiler is."""
 
 ALONE: tuple[Break, ...] = (*OUTAGES, more_partitions, kill_collector_with_full_hands)
 """What can be asked for by name."""

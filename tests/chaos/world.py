@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import shutil
 import threading
 import time
@@ -28,6 +29,7 @@ from sinks.clickhouse.sink import TOPICS
 from tests.stack.cluster import KafkaCluster
 from tests.stack.link import Link
 from tests.stack.processes import KafkaProcess, MoversProcess, ServiceProcess, SimulatorProcess, kafka_at
+from tests.stack.stepped_clock import SteppedClock
 from tests.stack.waiting import wait_until, wait_while_it_gets_on
 
 PARTITIONS = 3
@@ -78,6 +80,7 @@ class World:
         self.venues = SimulatorProcess.start(folder / "venues.log", "--tape", str(tape), "--lockstep")
         self.restarts: Counter[str] = Counter()
         self.killed: Counter[str] = Counter()
+        self._clocks: dict[str, SteppedClock] = {}
         self._roles = self._all_roles(pause_s)
         self._running: dict[str, MoversProcess] = {}
         self._paused: set[str] = set()
@@ -170,6 +173,19 @@ class World:
             self.restarts["store"] += 1
             self.store = self._start_store()
 
+    def starve(self, name: str, seconds: float) -> None:
+        """One of our processes gets not a page more than it has, for a while; whether it lives is its affair."""
+        pid = self.process(name).pid
+        usual = resource.prlimit(pid, resource.RLIMIT_AS)
+        resource.prlimit(pid, resource.RLIMIT_AS, (1 << 20, usual[1]))
+        self._over.wait(seconds)
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_AS, usual)
+
+    def step_clock(self, name: str, step_s: int) -> None:
+        """The wall clock of one of our processes goes so far from the machine's, from now on."""
+        self._clocks[name].step(step_s)
+
     def stop_role(self, name: str) -> int:
         """Ends one of our processes by SIGTERM and keeps it down."""
         with self._lock:
@@ -254,6 +270,8 @@ class World:
             self._keeper.join()
         for process in self._running.values():
             process.kill()
+        for clock in self._clocks.values():
+            clock.close()
         self.venues.kill()
         self.store.kill()
         self.registry.kill()
@@ -321,6 +339,9 @@ class World:
 
     def _role(self, name: str, command: tuple[str, ...], settings: dict[str, str]) -> Role:
         own = {"STATE_DIR": str(self.disk / "state" / name), "SPILL_DIR": str(self.disk / "spill" / name)}
+        if shutil.which("cc"):
+            self._clocks[name] = SteppedClock()
+            own |= self._clocks[name].settings
         return Role(name, command, {**settings, **own}, free_port())
 
     def _start(self, role: Role) -> MoversProcess:

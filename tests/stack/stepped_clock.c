@@ -1,0 +1,48 @@
+/* A wall clock of a process's own: the machine's, plus the seconds that the first eight bytes of a mapped file say. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <time.h>
+
+static const volatile long *step_s;
+static int (*real)(clockid_t, struct timespec *);
+
+__attribute__((constructor)) static void open_step(void)
+{
+    int file = open(getenv("STEPPED_CLOCK"), O_RDONLY);
+    void *page = mmap(NULL, sizeof(long), PROT_READ, MAP_SHARED, file, 0);
+    real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    step_s = page == MAP_FAILED ? NULL : page;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    if (!real)
+        open_step();
+    int failed = real(clock, now);
+    if (!failed && step_s && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
+        now->tv_sec += *step_s;
+    return failed;
+}
+
+int gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+    struct timespec exact;
+    (void)zone;
+    clock_gettime(CLOCK_REALTIME, &exact);
+    now->tv_sec = exact.tv_sec;
+    now->tv_usec = exact.tv_nsec / 1000;
+    return 0;
+}
+
+time_t time(time_t *now)
+{
+    struct timespec exact;
+    clock_gettime(CLOCK_REALTIME, &exact);
+    if (now)
+        *now = exact.tv_sec;
+    return exact.tv_sec;
+}
