@@ -170,6 +170,9 @@ class CollectorSettings(Group):
     collector_market_interval: float = Field(900, gt=0, description="Venue seconds between two crawls of all metadata")
     collector_hot_interval: float = Field(15, gt=0, description="Venue seconds between two polls of the hot markets")
     collector_hot_markets: int = Field(200, ge=0, description="Busiest markets of a venue polled at the hot interval")
+    collector_history_markets: int = Field(
+        500, ge=0, description="Busiest markets of a venue whose history is asked for after a start; 0 = none"
+    )
     collector_min_pause: float = Field(0.2, ge=0, description="Wall seconds that pass at least between two sweeps")
     collector_max_skew_s: float = Field(5, gt=0, description="Difference of our clock and a venue's that gets flagged")
     spill_dir: Path = Field(Path(".movers/spill"), description="Where a producer keeps messages Kafka will not take")

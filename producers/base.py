@@ -253,19 +253,39 @@ class Streaming:
     audited: int
 
 
+class Histories(Protocol):
+    """What a venue tells of the time before now: `<venue>/histories.py`."""
+
+    @property
+    def batch(self) -> int:
+        """Markets in one question."""
+
+    def ask(
+        self, ids: Sequence[str], since_us: int, until_us: int, errand: Errand
+    ) -> AsyncIterator[Mapping[str, list[Any]]]:
+        """Points of markets, both named as `Reader.hot_id` names them. Raises as `Feed` does."""
+
+    def read(self, point: Any, shown: Shown) -> Earlier | None:
+        """A point of a market that shows this now; None when it has no price. Raises BadMessageError."""
+
+
 TradedSince = Callable[[int, Errand], Awaitable[tuple[list[str], int]]]
 """Which markets have traded since an instant, by their names for `Feed.hot`; and the instant of the newest trade."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """A venue put together. Without `streaming` it is polled only; `traded_since` may then say what has moved."""
+    """A venue put together. Without `streaming` it is polled only; `traded_since` may then say what has moved.
+
+    Without `histories` the time before a start is told by what the rows say themselves.
+    """
 
     venue: str
     feed: Feed
     reader: Reader
     streaming: Streaming | None = None
     traded_since: TradedSince | None = None
+    histories: Histories | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from producers import catalog
 from producers.base import Mapped, Page, Reader
 from producers.fields import Row, refusal
 from producers.shards import Shard
-from producers.ticks import Moment, Shown, earlier_tick, tick_of
+from producers.ticks import Earlier, Moment, Shown, earlier_tick, tick_of
 from producers.tracked import Tracked
 from producers.venue_clock import VenueClock
 from schemas.events import Market, Tick
@@ -52,6 +52,19 @@ class Tally:
     """Markets that were shown."""
 
 
+State = tuple[Shown, Row]
+"""What a row shows, and the row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A page that was read: when its content was true, and what its rows show."""
+
+    page: Page
+    moment: Moment
+    states: Sequence[State]
+
+
 class Intake:
     """Takes in one collector's pages, whatever they were asked for, in their order of arrival.
 
@@ -70,6 +83,12 @@ class Intake:
 
     def take(self, page: Page, tally: Tally) -> Moment:
         """One page. Returns when its content was true."""
+        read = self.read(page, tally)
+        self.admit(read, read.states, tally)
+        return read.moment
+
+    def read(self, page: Page, tally: Tally) -> Read:
+        """The first half of `take`: all that a page says of metadata. Its states wait for `admit`."""
         if page.received.errand.word == "crawl" and self._reader.begins_crawl(page):
             self._tracked.begin_crawl()
         moment = self._moment(page)
@@ -79,9 +98,22 @@ class Intake:
         for market in learnt.events:
             if self._shard.owns(market.market_id, market.category) and self._tracked.changed(market):
                 self._out.market(market)
-        for state, row in shown.events:
-            self._admit(state, None if page.kind in catalog.BARE_KINDS else row, page, moment, tally)
-        return moment
+        return Read(page, moment, shown.events)
+
+    def admit(
+        self,
+        read: Read,
+        states: Sequence[State],
+        tally: Tally,
+        histories: Mapping[str, Sequence[Earlier]] | None = None,
+    ) -> None:
+        """States of a page that was read, in their order.
+
+        `histories`: what the venue was asked and said of the time before, by market, the oldest first.
+        """
+        bare = read.page.kind in catalog.BARE_KINDS
+        for state, row in states:
+            self._admit(state, None if bare else row, read, tally, histories or {})
 
     def _moment(self, page: Page) -> Moment:
         received = page.received
@@ -108,8 +140,10 @@ class Intake:
             return Mapped()
         return catalog.learn(self._reader, replace(page, rows=untold), moment)
 
-    def _admit(self, shown: Shown, row: Row | None, page: Page, moment: Moment, tally: Tally) -> None:
-        market_id = shown.market_id
+    def _admit(
+        self, shown: Shown, row: Row | None, read: Read, tally: Tally, histories: Mapping[str, Sequence[Earlier]]
+    ) -> None:
+        market_id, moment = shown.market_id, read.moment
         tally.markets.add(market_id)
         category = self._tracked.category(market_id)
         if not self._shard.owns(market_id, category):
@@ -122,20 +156,24 @@ class Intake:
             self._leave_out(verdict.left_out, 1, tally)
             return
         if row is not None and blind_since_us is not None:
-            self._tell_earlier(shown, row, page, moment, blind_since_us)
+            earlier = histories.get(market_id) or self._figures(shown, row, read)
+            self._tell_earlier(shown, earlier, moment, blind_since_us)
         tick = tick_of(self._shard.venue, shown, moment, verdict.ts_event_us, after_gap=verdict.after_gap)
         self._out.tick(tick, self._tracked.category(market_id) or category)
         tally.published += 1
 
-    def _tell_earlier(self, shown: Shown, row: Row, page: Page, moment: Moment, blind_since_us: int) -> None:
-        """The venue's own figures of the time in which nobody watched, before the first tick after it."""
+    def _figures(self, shown: Shown, row: Row, read: Read) -> Sequence[Earlier]:
+        """What the row itself says of the time before."""
         try:
-            told = self._reader.earlier(row, shown, moment)
+            return self._reader.earlier(row, shown, read.moment)
         except Exception as error:
-            self._out.refused(refusal(error, row), page.received.channel)
-            return
+            self._out.refused(refusal(error, row), read.page.received.channel)
+            return ()
+
+    def _tell_earlier(self, shown: Shown, told: Sequence[Earlier], moment: Moment, blind_since_us: int) -> None:
+        """What the venue says of the time in which nobody watched, before the first tick after it."""
         for earlier in told:
-            if earlier.ts_us(moment) > blind_since_us:
+            if blind_since_us < earlier.ts_us < moment.as_of_us:
                 tick = earlier_tick(self._shard.venue, shown, earlier, moment)
                 self._out.tick(tick, self._tracked.category(shown.market_id))
 

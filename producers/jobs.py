@@ -15,6 +15,7 @@ from kernel.settings import CollectorSettings
 from producers.base import Collector, Errand, Page, Received, TradedSince
 from producers.before import Before
 from producers.feed_state import GAP_PROMISES, SWEEP, Change, FeedState
+from producers.histories import Backfill
 from producers.intake import Intake, Tally
 from producers.limits import backoff_s
 from producers.outbox import Outbox
@@ -78,6 +79,8 @@ class Jobs:
         self.tracked = Tracked(busiest=wanted)
         self.venue_clock = VenueClock(settings.collector_max_skew_s, clock.now_us())
         self.intake = Intake(self._shard, collector.reader, self.tracked, self.venue_clock, outbox)
+        most = settings.collector_history_markets
+        self._backfill = Backfill(collector.histories, collector.reader, self.tracked, outbox, most)
         self._state = FeedState()
         self._crawl_tried = asyncio.Event()
         self._last_sweep_s: float | None = None
@@ -177,14 +180,17 @@ class Jobs:
         began_s = self._clock.monotonic_s()
         tally = Tally()
         async for page in self._feed.crawl(Errand("crawl", self._rhythm.heartbeat_s)):
-            self._take(page, tally)
+            await self._introduce(page, tally)
             await asyncio.sleep(0)
         self._judge(tally, CRAWL)
         await self._prove_whole(CRAWL, tally, self.tracked.vanished)
         missing = self.tracked.vanished(_LOOKUPS_A_CRAWL)
         if missing:
             await self._look_up(missing, tally)
-        log.info("markets_synced", **self._summary(tally, began_s), vanished=len(missing))
+        self._backfill.over()
+        log.info(
+            "markets_synced", **self._summary(tally, began_s), vanished=len(missing), histories=self._backfill.told
+        )
 
     async def sweep(self) -> None:
         """One sweep of all prices. Markets behind a page that fails are asked for by name."""
@@ -280,11 +286,28 @@ class Jobs:
             self._tell([Change("disconnected", detail)])
             raise TooMuchBadInputError(f"{self._venue} {detail}") from error
 
+    async def _introduce(self, page: Page, tally: Tally) -> None:
+        """A page of a crawl to the intake. Markets that matter wait for their history: after their first tick it is
+        late."""
+        self._look_back(page)
+        read = self.intake.read(page, tally)
+        waiting = self._backfill.wanted(read)
+        if not waiting:
+            self.intake.admit(read, read.states, tally)
+            return
+        first = {shown.market_id for shown, _ in waiting}
+        self.intake.admit(read, [state for state in read.states if state[0].market_id not in first], tally)
+        histories = await self._backfill.ask(waiting, read.moment.as_of_us)
+        self.intake.admit(read, waiting, tally, histories)
+
     def _take(self, page: Page, tally: Tally) -> int:
         """A page to the intake; as of when it was."""
+        self._look_back(page)
+        return self.intake.take(page, tally).as_of_us
+
+    def _look_back(self, page: Page) -> None:
         if self._absent_since_us is not None:
             self._came_back(page.received, self._absent_since_us)
-        return self.intake.take(page, tally).as_of_us
 
     def _came_back(self, first: Received, since_us: int) -> None:
         """The first answer of this process: was somebody missing for longer than a sweep may take, or killed with what

@@ -40,10 +40,15 @@ def page_of(paging: Paging, witness: Witness, body: Any, kind: str, received: Re
     """
     rows = paging.rows_of(body, kind)
     if rows is None:
-        detail = f"no list of {kind} in the answer"
-        witness.refused(BadMessageError("bad_page", detail, received.body), received.channel)
-        raise TransientError(f"{received.path}: {detail}")
+        raise no_rows(witness, kind, received)
     return Page(received=received, kind=kind, rows=rows)
+
+
+def no_rows(witness: Witness, kind: str, received: Received) -> TransientError:
+    """The error for an answer that holds no rows of a kind; the witness has the answer."""
+    detail = f"no list of {kind} in the answer"
+    witness.refused(BadMessageError("bad_page", detail, received.body), received.channel)
+    return TransientError(f"{received.path}: {detail}")
 
 
 async def read_listing(

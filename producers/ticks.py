@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from producers.quotes import Quote
 from schemas.events import Tick
-from schemas.units import US_PER_S, event_id
+from schemas.units import event_id
 from schemas.words import MarketStatus, TickFlag, TickSource, TimeBasis
 
 
@@ -62,14 +62,10 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What a venue says that the price of a market was, so many seconds before what it shows now."""
+    """What a venue says that the price of a market was at an instant, by its own clock."""
 
-    before_s: int
+    ts_us: int
     quote: Quote
-
-    def ts_us(self, moment: Moment) -> int:
-        """The instant that it is told for, by the venue's clock."""
-        return moment.as_of_us - self.before_s * US_PER_S
 
 
 def earlier_tick(venue: str, shown: Shown, earlier: Earlier, moment: Moment) -> Tick:
@@ -81,7 +77,7 @@ def earlier_tick(venue: str, shown: Shown, earlier: Earlier, moment: Moment) -> 
         market_status=shown.market_status,
         close_ts_us=shown.close_ts_us,
     )
-    return tick_of(venue, then, replace(moment, source="backfill", heartbeat_s=0), earlier.ts_us(moment))
+    return tick_of(venue, then, replace(moment, source="backfill", heartbeat_s=0), earlier.ts_us)
 
 
 def tick_of(venue: str, shown: Shown, moment: Moment, ts_event_us: int, *, after_gap: bool = False) -> Tick:

@@ -10,12 +10,12 @@ from producers.quotes import quote
 from producers.ticks import Earlier, Moment, Shown
 from producers.tracked import content_id
 from schemas.events import Market
-from schemas.units import PPM
+from schemas.units import PPM, US_PER_S
 from schemas.words import OPEN_STATUSES, MarketStatus
 
 OUTCOMES = ("Yes", "No")
 _SITE = "https://kalshi.com/markets/"
-_DAY_S = 86_400
+_DAY_US = 86_400 * US_PER_S
 _PREVIOUS = ("previous_yes_bid_dollars", "previous_yes_ask_dollars", "previous_price_dollars")
 
 
@@ -138,9 +138,9 @@ def earlier(row: Row, now: Shown, moment: Moment) -> tuple[Earlier, ...]:
         BadMessageError: bad_price.
     """
     then = quote(*(price_ppm(row, key) for key in _PREVIOUS))
-    told = Earlier(_DAY_S, then)
+    told = Earlier(moment.as_of_us - _DAY_US, then)
     opened_us = instant_us(row, "open_time")
-    known = then.price_ppm is not None and (opened_us is None or opened_us <= told.ts_us(moment))
+    known = then.price_ppm is not None and (opened_us is None or opened_us <= told.ts_us)
     return (told,) if known and now.quote.price_ppm is not None else ()
 
 

@@ -7,6 +7,7 @@ from kernel.settings import Settings
 from producers.base import Collector, Streaming, Venue, Witness
 from producers.client import VenueHttp
 from producers.kalshi.feed import KalshiFeed
+from producers.kalshi.histories import KalshiHistories
 from producers.kalshi.reader import KalshiReader
 from producers.kalshi.settings import KalshiSettings
 from producers.kalshi.sockets import KalshiSockets, signer
@@ -25,7 +26,8 @@ def collector(settings: Settings, shard: Shard, witness: Witness, clock: Clock) 
         books, audited = own.kalshi_stream_books // shard.of, 500 // shard.of
         streaming = Streaming(sockets, own.kalshi_stream_connections, books, audited)
     feed = KalshiFeed(api, witness)
-    return Collector("kalshi", feed, KalshiReader(), streaming, None if streaming else feed.traded_since)
+    traded_since = None if streaming else feed.traded_since
+    return Collector("kalshi", feed, KalshiReader(), streaming, traded_since, KalshiHistories(api, witness))
 
 
 VENUE = Venue(KalshiSettings, KalshiReader, collector)

@@ -21,7 +21,7 @@ from producers.quotes import Quote, quote
 from producers.ticks import Earlier, Moment, Shown
 from producers.tracked import content_id
 from schemas.events import Market
-from schemas.units import PPM
+from schemas.units import PPM, US_PER_S
 from schemas.words import OPEN_STATUSES, Category, MarketStatus
 
 _CHANGES = (("oneDayPriceChange", 86_400), ("oneHourPriceChange", 3_600))
@@ -131,10 +131,15 @@ def earlier(row: Row, now: Shown, moment: Moment) -> tuple[Earlier, ...]:
         change = price_ppm(row, key)
         if price is None or change is None or not 0 < price - change < PPM:
             continue
-        then = Earlier(before_s, Quote(None, None, None, price - change, now.quote.price_basis, None, None, ()))
-        if opened_us is None or opened_us <= then.ts_us(moment):
-            told.append(then)
+        then_us = moment.as_of_us - before_s * US_PER_S
+        if opened_us is None or opened_us <= then_us:
+            told.append(Earlier(then_us, priced(price - change, now)))
     return tuple(told)
+
+
+def priced(price_ppm: int, now: Shown) -> Quote:
+    """The quote of a price that the venue names alone: taken for one like today's, a mid or a last trade."""
+    return Quote(None, None, None, price_ppm, now.quote.price_basis, None, None, ())
 
 
 def book_shown(row: Row, newest: Shown) -> Shown:

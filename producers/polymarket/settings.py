@@ -40,6 +40,12 @@ LOOKUP_BATCH: Final = 50
 BOOKS_BATCH: Final = 250
 """Tokens in one POST /books: 500 is the documented limit, but it counts bytes, and near 500 requests fail."""
 
+HISTORY_BATCH: Final = 20
+"""Tokens in one POST /batch-prices-history, as documented."""
+
+HISTORY_STEP_MIN: Final = 5
+"""Minutes between two points of a history (`fidelity`)."""
+
 MAX_PAGES: Final = 20_000
 """Cursors that never end are cut off here (a full crawl had about 1,100 pages in autumn 2026)."""
 

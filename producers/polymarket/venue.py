@@ -10,6 +10,7 @@ from producers.base import Collector, Streaming, Venue, Witness
 from producers.client import VenueHttp
 from producers.limits import RateLimit
 from producers.polymarket.feed import PolymarketFeed
+from producers.polymarket.histories import PolymarketHistories
 from producers.polymarket.reader import PolymarketReader
 from producers.polymarket.settings import PolymarketSettings
 from producers.polymarket.sockets import TOKENS_A_SOCKET, PolymarketSockets
@@ -26,7 +27,8 @@ def collector(settings: Settings, shard: Shard, witness: Witness, clock: Clock) 
     if most:
         sockets = PolymarketSockets(own.polymarket_ws_url)
         streaming = Streaming(sockets, most, most * TOKENS_A_SOCKET, audited=5_000 // shard.of)
-    return Collector("polymarket", PolymarketFeed(gamma, clob, witness), PolymarketReader(), streaming)
+    feed, histories = PolymarketFeed(gamma, clob, witness), PolymarketHistories(clob, witness)
+    return Collector("polymarket", feed, PolymarketReader(), streaming, histories=histories)
 
 
 VENUE = Venue(PolymarketSettings, PolymarketReader, collector)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -38,6 +39,9 @@ from simulator.world import MarketState, TradeRecord
 PHASE_OF_FILTER: Final = {"open": "open", "closed": "closed", "settled": "settled", "unopened": "", "paused": ""}
 COMBOS: Final = 12
 MAX_BOOKS: Final = 100
+MAX_CANDLES: Final = 10_000
+CANDLE_SIDES: Final = ("open_dollars", "high_dollars", "low_dollars", "close_dollars")
+CANDLE_PRICES: Final = (*CANDLE_SIDES, "mean_dollars")
 
 
 def refused(status: int, code: str, message: str, details: str = "") -> Response:
@@ -74,6 +78,7 @@ class KalshiApi:
             Route("/markets", self.markets),
             Route("/markets/trades", self.trades),
             Route("/markets/orderbooks", self.orderbooks),
+            Route("/markets/candlesticks", self.candlesticks),
             Route("/markets/{ticker}", self.market),
             Route("/markets/{ticker}/orderbook", self.orderbook),
             Route("/exchange/status", self.exchange_status),
@@ -206,6 +211,27 @@ class KalshiApi:
         books = [{"ticker": state.market.market, "orderbook_fp": orderbook(state)} for state in states]
         return answer({"orderbooks": books})
 
+    async def candlesticks(self, request: Request) -> Response:
+        """`GET /markets/candlesticks`: at most 100 markets and 10,000 candles. Of what the tape has played, whose
+        sides stand a tick beside the price; nobody trades in them."""
+        tickers = values(request, "market_tickers")
+        try:
+            start_s, end_s = int(request.query_params["start_ts"]), int(request.query_params["end_ts"])
+            step_s = int(request.query_params["period_interval"]) * 60
+        except (KeyError, ValueError):
+            return bad_request("start_ts, end_ts and period_interval are needed")
+        if not 0 < len(tickers) <= MAX_BOOKS or step_s not in (60, 3_600, 86_400) or start_s > end_s:
+            return bad_request(f"market_tickers must name 1 to {MAX_BOOKS} markets, period_interval be 1, 60 or 1440")
+        if len(tickers) * ((end_s - start_s) // step_s) > MAX_CANDLES:
+            return bad_request(f"more than {MAX_CANDLES} candles")
+        first_s = -(-start_s // step_s) * step_s
+        ends_s = list(range(first_s, end_s + 1, step_s))
+        if flag(request, "include_latest_before_start") and first_s > start_s:
+            ends_s = [start_s, *ends_s]
+        states = [self._world.states[ticker] for ticker in tickers if ticker in self._world.states]
+        rows = [{"market_ticker": s.market.market, "candlesticks": candles(s, ends_s)} for s in states]
+        return answer({"markets": rows})
+
     async def trades(self, request: Request) -> Response:
         """`GET /markets/trades`: newest first, of all markets or one."""
         records = list(self._world.trades)
@@ -236,6 +262,27 @@ class KalshiApi:
         hours = dict.fromkeys(days, all_day) | {"thursday": thursday}
         span = {"start_time": "2024-12-01T00:00:00Z", "end_time": "2200-12-01T00:00:00Z"}
         return answer({"schedule": {"maintenance_windows": [], "standard_hours": [span | hours]}})
+
+
+def candles(state: MarketState, ends_s: Iterable[int]) -> list[dict[str, Any]]:
+    """Candles that end then, as of Aug 2026; none of before the market had a price."""
+    found: list[dict[str, Any]] = []
+    for end_s in ends_s:
+        price = state.price_at(end_s * US_PER_S)
+        if price is None:
+            continue
+        bid, ask = max(0, price - state.tick_ppm), min(PPM, price + state.tick_ppm)
+        found.append(
+            {
+                "end_period_ts": end_s,
+                "open_interest_fp": "0.00",
+                "volume_fp": "0.00",
+                "price": dict.fromkeys(CANDLE_PRICES) | {"previous_dollars": dollars(price)},
+                "yes_bid": dict.fromkeys(CANDLE_SIDES, dollars(bid)),
+                "yes_ask": dict.fromkeys(CANDLE_SIDES, dollars(ask)),
+            }
+        )
+    return found
 
 
 def trade_row(record: TradeRecord) -> dict[str, Any]:

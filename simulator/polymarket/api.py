@@ -36,6 +36,8 @@ from simulator.world import MarketState
 
 MAX_FILTER_VALUES: Final = 100
 MAX_TOKENS: Final = 500
+MAX_HISTORIES: Final = 20
+SPANS_S: Final = {"1h": 3_600, "6h": 21_600, "1d": 86_400, "1w": 604_800, "1m": 2_592_000}
 MAX_OFFSET: Final = 2_000  # reports of mid 2026 name 2,000 to 2,500
 Event = list[MarketState]
 
@@ -105,6 +107,7 @@ class PolymarketApi:
             Route("/last-trade-price", self.last_trade_price),
             Route("/last-trades-prices", self.last_trades_prices, methods=["POST"]),
             Route("/prices-history", self.prices_history),
+            Route("/batch-prices-history", self.batch_prices_history, methods=["POST"]),
             Route("/time", self.time),
         ]
 
@@ -365,23 +368,38 @@ class PolymarketApi:
 
     async def prices_history(self, request: Request) -> Response:
         """`GET /prices-history?market=<token id>`: what the tape has played, a point a minute at most."""
-        found = self._world.by_token.get(request.query_params.get("market", ""))
         now_s = self._player.now_us() // US_PER_S
-        spans = {"1h": 3_600, "6h": 21_600, "1d": 86_400, "1w": 604_800, "1m": 2_592_000}
         try:
-            span_s = spans.get(request.query_params.get("interval", "max"), now_s)
+            span_s = SPANS_S.get(request.query_params.get("interval", "max"), now_s)
             start_s = int(request.query_params.get("startTs", now_s - span_s))
             end_s = int(request.query_params.get("endTs", now_s))
             step_s = max(1, int(request.query_params.get("fidelity", 1))) * 60
         except ValueError:
             return answer({"error": "invalid filters"}, 400)
+        return answer({"history": self._history(request.query_params.get("market", ""), start_s, end_s, step_s)})
+
+    async def batch_prices_history(self, request: Request) -> Response:
+        """`POST /batch-prices-history`: the same for up to 20 tokens; without a history a token has no points."""
+        now_s = self._player.now_us() // US_PER_S
+        try:
+            asked = orjson.loads(await request.body())
+            tokens = asked["markets"]
+            start_s = int(asked.get("start_ts", now_s - SPANS_S.get(asked.get("interval", "max"), now_s)))
+            end_s, step_s = int(asked.get("end_ts", now_s)), max(1, int(asked.get("fidelity", 1))) * 60
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return answer({"error": "Invalid payload"}, 400)
+        if not isinstance(tokens, list) or not 0 < len(tokens) <= MAX_HISTORIES:
+            return answer({"error": f"markets must name 1 to {MAX_HISTORIES} tokens"}, 400)
+        return answer({"history": {str(token): self._history(str(token), start_s, end_s, step_s) for token in tokens}})
+
+    def _history(self, token: str, start_s: int, end_s: int, step_s: int) -> list[dict[str, float]]:
+        found = self._world.by_token.get(token)
         points: list[dict[str, float]] = []
-        history = zip(found[0].history_us, found[0].history_ppm, strict=True) if found else ()
-        for ts_us, ppm in history:
+        for ts_us, ppm in zip(found[0].history_us, found[0].history_ppm, strict=True) if found else ():
             at_s = ts_us // US_PER_S
             if start_s <= at_s <= end_s and (not points or at_s - points[-1]["t"] >= step_s):
                 points.append({"t": at_s, "p": (ppm if found and found[1] == 0 else PPM - ppm) / PPM})
-        return answer({"history": points})
+        return points
 
     async def time(self, _: Request) -> Response:
         """The venue's clock, whole seconds, a bare number."""

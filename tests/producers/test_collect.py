@@ -170,7 +170,7 @@ def test_ticks_keep_what_they_promise(collected: Collecting, venue: str) -> None
     ]
 
     assert sum(kept) / len(kept) > 0.95, "the broken answers cost a few"
-    assert {tick.source for of_market in ticks.values() for tick in of_market} == {"sweep", "hot"}
+    assert {tick.source for of_market in ticks.values() for tick in of_market} == {"backfill", "sweep", "hot"}
 
 
 @pytest.mark.parametrize("venue", VENUES)

@@ -239,3 +239,24 @@ def test_order_books_trades_and_exchange_calls_answer() -> None:
     assert "standard_hours" in found["schedule"]["schedule"]
     assert [row["ticker"] for row in found["event"]["markets"]] == [TICKER]
     assert found["none"] == 404
+
+
+def test_candles_are_of_what_was_played_and_no_answer_has_too_many() -> None:
+    async def work(client: httpx.AsyncClient, simulator: Simulator) -> list[httpx.Response]:
+        player = simulator.players["kalshi"]
+        while not player.finished:
+            player.sweep_served(player.now_us())
+        start_s = START_US // SECOND
+        asked = f"market_tickers={TICKER},NOPE&start_ts={start_s}&period_interval=1&include_latest_before_start=true"
+        ends = (f"&end_ts={start_s + 150}", f"&end_ts={start_s + 10_001 * 60}", f"&end_ts={start_s - 1}", "")
+        return [await client.get(f"{BASE}/markets/candlesticks?{asked}{end}") for end in ends]
+
+    found, *refused = in_process(work)
+
+    [market] = found.json()["markets"]
+    assert market["market_ticker"] == TICKER
+    ends_s = [candle["end_period_ts"] for candle in market["candlesticks"]]
+    assert ends_s == [START_US // SECOND, 1_764_851_280, 1_764_851_340]
+    sides = [(c["yes_bid"]["close_dollars"], c["yes_ask"]["close_dollars"]) for c in market["candlesticks"]]
+    assert sides[0] == ("0.4000", "0.4200")
+    assert [response.status_code for response in refused] == [400, 400, 400]

@@ -267,12 +267,17 @@ def test_prices_history_is_what_the_tape_has_played() -> None:
         while not player.finished:
             player.sweep_served(player.now_us())
         tokens = player.world.states[CONDITION].market.tokens
+        batch = {"markets": [*tokens, "unknown"], "start_ts": 0, "end_ts": player.now_us() // SECOND}
+        told = (await client.post("/clob/batch-prices-history", json=batch)).json()["history"]
+        too_many = await client.post("/clob/batch-prices-history", json=batch | {"markets": ["1"] * 21})
+        assert (told.pop("unknown"), too_many.status_code) == ([], 400)
         return [
             (await client.get("/clob/prices-history", params={"market": token, "interval": "max"})).json()["history"]
             for token in tokens
-        ]
+        ] + list(told.values())
 
-    yes, no = in_process(work, lines)
+    yes, no, *batched = in_process(work, lines)
 
+    assert batched == [yes, no]
     assert yes == [{"t": START_US // SECOND + 60 * i, "p": pytest.approx(0.301 + i / 1_000)} for i in range(5)]
     assert [point["p"] for point in no] == pytest.approx([1 - point["p"] for point in yes])

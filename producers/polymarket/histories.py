@@ -1,0 +1,53 @@
+"""Polymarket's histories: CLOB's `POST /batch-prices-history`, 20 tokens at a time.
+
+{"history": {"<token>": [{"t": 1789690532, "p": 0.305}, …], …}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from producers.base import Errand, Witness
+from producers.catalog import as_object
+from producers.client import VenueHttp
+from producers.fields import bad_row, price_ppm
+from producers.listing import no_rows
+from producers.polymarket.mapper import priced
+from producers.polymarket.settings import HISTORY_BATCH, HISTORY_STEP_MIN
+from producers.ticks import Earlier, Shown
+from schemas.units import PPM, US_PER_S
+
+PATH = "/batch-prices-history"
+_YEAR_3000_S = 32_503_680_000
+
+
+class PolymarketHistories:
+    """Asks CLOB. Points are prices without sides; whether mids or trades is not documented."""
+
+    batch = HISTORY_BATCH
+
+    def __init__(self, clob: VenueHttp, witness: Witness) -> None:
+        self._clob = clob
+        self._witness = witness
+
+    async def ask(
+        self, ids: Sequence[str], since_us: int, until_us: int, errand: Errand
+    ) -> AsyncIterator[Mapping[str, list[Any]]]:
+        """Points of tokens."""
+        span = {"start_ts": since_us // US_PER_S, "end_ts": until_us // US_PER_S, "fidelity": HISTORY_STEP_MIN}
+        received, body = await self._clob.post(PATH, {"markets": list(ids), **span}, errand)
+        history = body.get("history") if isinstance(body, dict) else None
+        if not isinstance(history, dict):
+            raise no_rows(self._witness, "history", received)
+        yield {token: points for token, points in history.items() if isinstance(points, list)}
+
+    def read(self, point: Any, shown: Shown) -> Earlier | None:
+        """A point. Raises BadMessageError."""
+        row = as_object(point)
+        at_s, price = row.get("t"), price_ppm(row, "p")
+        if isinstance(at_s, bool) or not isinstance(at_s, int) or not 0 < at_s < _YEAR_3000_S:
+            raise bad_row("bad_time", f"t: {at_s!r}"[:200], row)
+        if price is None or not 0 < price < PPM:
+            return None
+        return Earlier(at_s * US_PER_S, priced(price, shown))
