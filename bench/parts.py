@@ -25,18 +25,19 @@ from kernel.schema_registry import SchemaRegistry
 from kernel.settings import KafkaSettings, Settings
 from processors import analytics_app
 from processors.analytics.windows import WindowPlan
+from processors.analytics_app import NOTHING, Known
 from processors.quix import run
 from processors.rules_file import rules_in_force
-from processors.step import Processor, Remembered, Result, Stage, Step, Work
+from processors.step import Processor, Result, Stage, Step, Work
 from processors.titles import UNKNOWN, Title
 from schemas.codec import Codec
 from schemas.events import Move, Tick
 from schemas.topics import ALERTS, BARS, MOVES, TICKS
 
 STAGES = {
-    "moves": Stage(name="moves", input=TICKS, outputs=(MOVES,), state_keys=("head", "body"), seldom=("body",)),
-    "bars": Stage(name="bars", input=TICKS, outputs=(BARS,), state_keys=("bar",)),
-    "alerts": Stage(name="alerts", input=MOVES, outputs=(ALERTS,), state_keys=("episodes",)),
+    "moves": replace(analytics_app.STAGE, name="moves", outputs=(MOVES,)),
+    "bars": replace(analytics_app.STAGE, name="bars", outputs=(BARS,)),
+    "alerts": replace(analytics_app.STAGE, name="alerts", input=MOVES, outputs=(ALERTS,)),
     "all": analytics_app.STAGE,
 }
 """In an order in which each finds its input: moves fill the topic that alerts read."""
@@ -53,44 +54,41 @@ def make_step(part: str, registry: SchemaRegistry, tree: Settings) -> Step:
     moved, barred = analytics_app.move_part(registry, plan), analytics_app.bar_part(registry)
     alerted = analytics_app.alert_part(registry, rules, _lookup)
 
-    def move_step(value: bytes, remembered: Remembered) -> Result:
+    def move_step(value: bytes, known: Known) -> Result:
         tick = ticks.decode(value)
-        _, outputs, head, body = moved(tick, *remembered)
-        return Result(tick, outputs, (head, body))
+        _, outputs, history = moved(tick, known.history)
+        return Result(tick, outputs, Known(history=history))
 
-    def bar_step(value: bytes, remembered: Remembered) -> Result:
+    def bar_step(value: bytes, known: Known) -> Result:
         tick = ticks.decode(value)
-        outputs, bar, due_us = barred(tick, *remembered)
-        return Result(tick, outputs, (bar,), due_us=due_us)
+        outputs, bar, due_us = barred(tick, known.bar)
+        return Result(tick, outputs, Known(bar=bar), due_us=due_us)
 
-    def alert_step(value: bytes, remembered: Remembered) -> Result:
+    def alert_step(value: bytes, known: Known) -> Result:
         move = moves.decode(value)
-        outputs, episodes, due_us = alerted(move, *remembered)
-        return Result(move, outputs, (episodes,), due_us=due_us)
+        outputs, episodes, due_us = alerted(move, known.episodes)
+        return Result(move, outputs, Known(episodes=episodes), due_us=due_us)
 
     return {"moves": move_step, "bars": bar_step, "alerts": alert_step}[part]
 
 
 def bare_loop(stage: Stage, step: Step, bootstrap: str) -> dict[str, float]:
-    """Once through the input: messages, CPU-seconds, and what was written and kept of the state."""
+    """Once through the input: messages, CPU-seconds, and what is kept of the state."""
     reader = consumer(
         KafkaSettings(kafka_bootstrap_servers=bootstrap), f"bare-{stage.name}-{time.time_ns()}", from_start=True
     )
     reader.subscribe([stage.input.name])
     producer = Producer({**PRODUCER_CONFIG, "bootstrap.servers": bootstrap})
-    state: dict[bytes, Remembered] = {}
-    nothing = (None,) * len(stage.state_keys)
-    messages = written = idle = 0
+    state: dict[bytes, Known] = {}
+    messages = idle = 0
     started_s = time.process_time()
     while idle < 4:
         batch = reader.consume(500, timeout=0.5)
         idle = 0 if batch else idle + (messages > 0)
         for message in batch:
             key = message.key()
-            before = state.get(key, nothing)
-            result = step(message.value(), before)
-            written += sum(len(new or b"") for old, new in zip(before, result.remember, strict=True) if old != new)
-            state[key] = result.remember
+            result = step(message.value(), state.get(key, NOTHING))
+            state[key] = result.known
             for _, value in result.outputs:
                 producer.produce(SINK_OF_BARE_LOOP, value, key, headers=message.headers())
             producer.poll(0)
@@ -100,11 +98,10 @@ def bare_loop(stage: Stage, step: Step, bootstrap: str) -> dict[str, float]:
     producer.flush(60)
     cpu_s = time.process_time() - started_s
     reader.close()
-    kept = fmean(sum(len(part or b"") for part in parts) for parts in state.values())
+    kept = fmean(sum(len(part or b"") for part in stage.pack(known)) for known in state.values())
     return {
         "messages": messages,
         "tick_us": cpu_s / messages * 1e6,
-        "state_bytes_written_per_tick": written / messages,
         "state_bytes_kept_per_market": kept,
     }
 

@@ -5,7 +5,7 @@
 Starts a broker and a registry of its own, fills `ticks` with the house tape swept once a minute, and runs moves, bars,
 alerts and all three together (`bench/parts.py`): as processes on Quix, and as interpreted bare loops. CPU is the whole
 process, librdkafka's threads included, start-up excluded. Medians of the runs. Also how long a lone tick takes to
-become a move, and how many bytes of state are written for a tick.
+become a move, and how many bytes of state are kept for a market.
 """
 
 from __future__ import annotations
@@ -148,7 +148,6 @@ def measure(place: Place, part: str, runs: int) -> dict[str, Any]:
         "ratio": round(bare_us / tick_us, 2),
         "messages_per_s": round(median(per_s)),
         "tick_us_of_each_run": [round(us, 1) for us in ours],
-        "state_bytes_written_per_tick": round(bare[0]["state_bytes_written_per_tick"], 1),
         "state_bytes_kept_per_market": round(bare[0]["state_bytes_kept_per_market"], 1),
     }
 
@@ -260,7 +259,6 @@ def print_table(result: dict[str, Any]) -> None:
         print(f"{part:<8}{r['tick_us']:>10}{r['bare_loop_us']:>12}{r['ratio']:>13}{r['messages_per_s']:>10}")
     whole, lone = result["all"], result["lone_tick_ms"]
     print(
-        f"state: {whole['state_bytes_written_per_tick']} bytes written for a tick, "
-        f"{whole['state_bytes_kept_per_market']} kept for a market; a lone tick becomes a move in "
+        f"state: {whole['state_bytes_kept_per_market']} bytes kept for a market; a lone tick becomes a move in "
         f"{lone['p50']} ms (median), {lone['p90']} ms (9 in 10), {lone['max']} ms (worst)"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import NamedTuple
 
 from kernel.process import Process
 from kernel.schema_registry import SchemaRegistry
@@ -24,55 +25,80 @@ from schemas.codec import Codec, SchemaStore
 from schemas.events import Alert, Bar, Move, Tick
 from schemas.topics import ALERTS, BARS, MOVES, TICKS
 
+
+class Known(NamedTuple):
+    """What is known of a market; the history is stored in two parts."""
+
+    history: History | None = None
+    bar: BarState | None = None
+    episodes: AlertState | None = None
+
+
+NOTHING = Known()
+
+
+def unpack(stored: Remembered) -> Known:
+    """What was stored; a part of a version that nobody reads any more begins anew."""
+    head, body, bar, episodes = stored
+    return Known(
+        None if head is None else recalled(STAGE.name, "history", History.unpack, head, body),
+        None if bar is None else recalled(STAGE.name, "bar", BarState.unpack, bar),
+        None if episodes is None else recalled(STAGE.name, "episodes", AlertState.unpack, episodes),
+    )
+
+
+def pack(known: Known) -> Remembered:
+    """As it is stored."""
+    history, bar, episodes = known
+    head, body = (None, None) if history is None else history.pack()
+    return head, body, None if bar is None else bar.pack(), None if episodes is None else episodes.pack()
+
+
 STAGE = Stage(
     name="analytics",
     input=TICKS,
     outputs=(MOVES, BARS, ALERTS),
     state_keys=("head", "body", "bar", "episodes"),
     seldom=("body",),
+    unpack=unpack,
+    pack=pack,
 )
 
 Outputs = tuple[Output, ...]
-MovePart = Callable[[Tick, bytes | None, bytes | None], tuple[Move | None, Outputs, bytes | None, bytes | None]]
-BarPart = Callable[[Tick, bytes | None], tuple[Outputs, bytes | None, int | None]]
-AlertPart = Callable[[Move, bytes | None], tuple[Outputs, bytes | None, int | None]]
+MovePart = Callable[[Tick, History | None], tuple[Move | None, Outputs, History | None]]
+BarPart = Callable[[Tick, BarState | None], tuple[Outputs, BarState | None, int | None]]
+AlertPart = Callable[[Move, AlertState | None], tuple[Outputs, AlertState | None, int | None]]
 Lookup = Callable[[str], Title]
 
 
 def make_step(store: SchemaStore, plan: WindowPlan, rules: Sequence[Rule], lookup: Lookup) -> Step:
-    """The step of this processor; its state is a market's `History` in two parts, its `BarState`, its `AlertState`."""
+    """The step of this processor."""
     ticks = Codec(TICKS, store, Tick)
     moved, barred, alerted = move_part(store, plan), bar_part(store), alert_part(store, rules, lookup)
 
-    def step(value: bytes, remembered: Remembered) -> Result:
+    def step(value: bytes, known: Known) -> Result:
         tick = ticks.decode(value)
-        head, body, bar, episodes = remembered
-        move, outputs, head, body = moved(tick, head, body)
+        history, bar, episodes = known
+        move, outputs, history = moved(tick, history)
         more, bar, due_us = barred(tick, bar)
         outputs += more
         if move is not None:
             more, episodes, alert_due_us = alerted(move, episodes)
             outputs += more
             due_us = _sooner(due_us, alert_due_us)
-        remember = (head, body, bar, episodes)
-        return Result(tick, outputs, remember, remember == remembered, due_us)
+        late = history is known.history and bar == known.bar and episodes == known.episodes
+        return Result(tick, outputs, Known(history, bar, episodes), late, due_us)
 
     return step
 
 
 def move_part(store: SchemaStore, plan: WindowPlan) -> MovePart:
-    """How far the market has moved; remembers its history in two parts."""
+    """How far the market has moved; remembers its history."""
     codec = Codec(MOVES, store, Move)
 
-    def part(
-        tick: Tick, head: bytes | None, body: bytes | None
-    ) -> tuple[Move | None, Outputs, bytes | None, bytes | None]:
-        history = None if head is None else recalled(STAGE.name, "history", History.unpack, head, body)
-        if moves.is_late(history, tick):
-            return None, (), head, body
+    def part(tick: Tick, history: History | None) -> tuple[Move | None, Outputs, History | None]:
         history, move = moves.update(history, tick, plan)
-        head, body = (None, None) if history is None else history.pack()
-        return move, () if move is None else ((MOVES.name, codec.encode(move)),), head, body
+        return move, () if move is None else ((MOVES.name, codec.encode(move)),), history
 
     return part
 
@@ -81,11 +107,10 @@ def bar_part(store: SchemaStore) -> BarPart:
     """The minute's open, high, low and close; remembers the bar that still grows."""
     codec = Codec(BARS, store, Bar)
 
-    def part(tick: Tick, stored: bytes | None) -> tuple[Outputs, bytes | None, int | None]:
-        state = None if stored is None else recalled(STAGE.name, "bar", BarState.unpack, stored)
+    def part(tick: Tick, state: BarState | None) -> tuple[Outputs, BarState | None, int | None]:
         state, bar = bars.update(state, tick)
         outputs: Outputs = () if bar is None else ((BARS.name, codec.encode(bar)),)
-        return outputs, None if state is None else state.pack(), bars.closes_us(state)
+        return outputs, state, bars.closes_us(state)
 
     return part
 
@@ -95,12 +120,11 @@ def alert_part(store: SchemaStore, rules: Sequence[Rule], lookup: Lookup) -> Ale
     codec = Codec(ALERTS, store, Alert)
     by_category = any(rule.categories for rule in rules)
 
-    def part(move: Move, stored: bytes | None) -> tuple[Outputs, bytes | None, int | None]:
-        state = None if stored is None else recalled(STAGE.name, "episodes", AlertState.unpack, stored)
+    def part(move: Move, state: AlertState | None) -> tuple[Outputs, AlertState | None, int | None]:
         category = lookup(move.market_id).category if by_category else ""
         state, made = alerts.update(state, move, rules, category)
         outputs = _told(codec, made, lookup) if made else ()
-        return outputs, None if state is None else state.pack(), alerts.due_us(state)
+        return outputs, state, alerts.due_us(state)
 
     return part
 
@@ -109,22 +133,16 @@ def make_on_time(store: SchemaStore, rules: Sequence[Rule], lookup: Lookup) -> O
     """What time alone ends: the growing bar of a market that went quiet, and its episodes."""
     bar_codec, alert_codec = Codec(BARS, store, Bar), Codec(ALERTS, store, Alert)
 
-    def on_time(market_id: str, now_us: int, remembered: Remembered) -> Passed:
-        head, body, bar, episodes = remembered
-        outputs: Outputs = ()
-        growing = None if bar is None else recalled(STAGE.name, "bar", BarState.unpack, bar)
-        open_ones = None if episodes is None else recalled(STAGE.name, "episodes", AlertState.unpack, episodes)
-        venue = growing.venue if growing is not None else open_ones.venue if open_ones is not None else ""
-        growing, finished = bars.close_by_time(growing, market_id, now_us)
-        if finished is not None:
-            outputs = ((BARS.name, bar_codec.encode(finished)),)
-            bar = None if growing is None else growing.pack()
-        open_ones, made = alerts.by_time(open_ones, market_id, now_us, rules)
+    def on_time(market_id: str, now_us: int, known: Known) -> Passed:
+        history, bar, episodes = known
+        venue = bar.venue if bar is not None else episodes.venue if episodes is not None else ""
+        bar, finished = bars.close_by_time(bar, market_id, now_us)
+        outputs: Outputs = () if finished is None else ((BARS.name, bar_codec.encode(finished)),)
+        episodes, made = alerts.by_time(episodes, market_id, now_us, rules)
         if made:
             outputs += _told(alert_codec, made, lookup)
-            episodes = None if open_ones is None else open_ones.pack()
-        due_us = _sooner(bars.closes_us(growing), alerts.due_us(open_ones))
-        return Passed(venue, outputs, (head, body, bar, episodes), due_us)
+        due_us = _sooner(bars.closes_us(bar), alerts.due_us(episodes))
+        return Passed(venue, outputs, Known(history, bar, episodes), due_us)
 
     return on_time
 

@@ -1,7 +1,8 @@
 """What a processor remembers of the markets of one partition, between RocksDB and the steps.
 
-A market's state is read once, kept while there is room, and written at the checkpoint: once, however many messages came
-in between. Its parts that change often are stored together; those that change seldom apart (`Stage.seldom`).
+A market's state is read once, kept while there is room, and packed and written at the checkpoint: once, however many
+messages came in between. Between them it is kept unpacked where markets are few, so that their messages find it ready.
+Its parts that change often are stored together; those that change seldom apart (`Stage.seldom`).
 
 State of a market that nobody has spoken of for `KEEP` leaves the store and its changelog. The store counts from a
 value's last writing, so what changes seldom is written again each day that its market lives. A silent market's last
@@ -17,13 +18,17 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from processors.step import OnTime, Output, Passed, Remembered, Result, Stage
+from processors.step import Known, OnTime, Output, Passed, Remembered, Result, Stage
 
 KEEP = timedelta(days=3)
 """Longer than any window, and than a market is ever silent between two sweeps."""
 
 ROOM_BYTES = 64 << 20
 """Memory for states that are read and written, per partition; beyond it they are read anew."""
+
+READY_MARKETS = 10_000
+"""So many markets of a partition are kept unpacked from one checkpoint to the next; unpacked, a state takes three to
+four times the room. With more, each market's messages are too rare for it to pay."""
 
 OFTEN = "often"
 _DAY_MS = 86_400_000
@@ -53,12 +58,18 @@ Publish = Callable[[bytes, Sequence[Output], Headers, int], None]
 
 
 class _Market:
-    """One market as it is remembered: `stored`: what the store has of it; `day`: when its seldom parts were written."""
+    """One market as it is remembered.
 
-    __slots__ = ("day", "due_us", "headers", "published_ms", "remember", "stored")
+    `stored`: what the store has of it; `known`: the same unpacked, or newer, if `ready`; `day`: when its seldom parts
+    were written.
+    """
 
-    def __init__(self, remember: Remembered, day: int) -> None:
-        self.remember = self.stored = remember
+    __slots__ = ("day", "due_us", "headers", "known", "published_ms", "ready", "stored")
+
+    def __init__(self, stored: Remembered, day: int) -> None:
+        self.stored = stored
+        self.known: Known = None
+        self.ready = False
         self.day = day
         self.due_us: int | None = None
         self.headers: Headers = ()
@@ -85,10 +96,12 @@ class Memory:
         self._newest_ms = 0
         self._forgotten = forgotten
 
-    def recall(self, key: bytes, open_state: Open, published_ms: int) -> Remembered:
-        """What is remembered of a market."""
-        market = self._known.get(key)
-        return (market or self._read(key, open_state, published_ms)).remember
+    def recall(self, key: bytes, open_state: Open, published_ms: int) -> Known:
+        """What is known of a market."""
+        market = self._known.get(key) or self._read(key, open_state, published_ms)
+        if not market.ready:
+            market.known, market.ready = self._stage.unpack(market.stored), True
+        return market.known
 
     def keep(self, key: bytes, result: Result, headers: Headers, published_ms: int) -> None:
         """Remembers what became of a message whose market was recalled before."""
@@ -99,7 +112,8 @@ class Memory:
             self._newest_us[event.venue] = event.ts_event_us
         if not result.late:
             market.headers, market.published_ms = headers, published_ms
-            self._set(key, market, result.remember)
+            market.known = result.known
+            self._changed.add(key)
         self._await(key, market, result.due_us, event.venue)
 
     def let_time_pass(self, on_time: OnTime, open_state: Open, publish: Publish) -> None:
@@ -122,7 +136,7 @@ class Memory:
         for _, key in zip(range(count), self._forgotten, strict=False):
             if key not in self._known:
                 market = self._read(key, open_state, self._newest_ms)
-                seen = on_time(key.decode(), 0, market.remember)
+                seen = on_time(key.decode(), 0, self._stage.unpack(market.stored))
                 self._await(key, market, seen.due_us, seen.venue)
 
     def write(self, open_state: Open) -> None:
@@ -131,6 +145,9 @@ class Memory:
             market = self._known[key]
             self._write(market, open_state(key, market.published_ms))
         self._changed.clear()
+        if len(self._known) > READY_MARKETS:
+            for market in self._known.values():
+                market.known, market.ready = None, False
         if self._bytes > ROOM_BYTES:
             self._known.clear()
             self._bytes = 0
@@ -147,12 +164,13 @@ class Memory:
             for i in self._seldom:
                 parts[i] = state.get_bytes(self._stage.state_keys[i])
         market = self._known[key] = _Market(tuple(parts), day)
-        self._bytes += _size(market.remember)
+        self._bytes += _size(market.stored)
         return market
 
     def _write(self, market: _Market, state: State) -> None:
         today = market.published_ms // _DAY_MS
-        new, old = market.remember, market.stored
+        new, old = self._stage.pack(market.known), market.stored
+        self._bytes += _size(new) - _size(old)
         if all(part is None for part in new):
             for name in (OFTEN, *self._stage.seldom):
                 state.delete(name)
@@ -166,11 +184,6 @@ class Memory:
             state.set_bytes(OFTEN, _DAY.pack(today) + _joined([new[i] for i in self._often]), ttl=KEEP)
         market.stored, market.day = new, today
 
-    def _set(self, key: bytes, market: _Market, remember: Remembered) -> None:
-        self._bytes += _size(remember) - _size(market.remember)
-        market.remember = remember
-        self._changed.add(key)
-
     def _await(self, key: bytes, market: _Market, due_us: int | None, venue: str) -> None:
         if due_us != market.due_us:
             market.due_us = due_us
@@ -178,13 +191,15 @@ class Memory:
                 heapq.heappush(self._dues, (due_us, key, venue))
 
     def _pass(self, key: bytes, now_us: int, on_time: OnTime, open_state: Open, publish: Publish) -> None:
-        market = self._known.get(key) or self._read(key, open_state, self._newest_ms)
-        passed: Passed = on_time(key.decode(), now_us, market.remember)
+        known = self.recall(key, open_state, self._newest_ms)
+        market = self._known[key]
+        passed: Passed = on_time(key.decode(), now_us, known)
         if passed.outputs:
-            headers = market.headers or (("venue", passed.venue.encode()),)
+            headers = market.headers or [("venue", passed.venue.encode())]
             publish(key, passed.outputs, headers, self._newest_ms)
             market.published_ms = self._newest_ms
-            self._set(key, market, passed.remember)
+            market.known = passed.known
+            self._changed.add(key)
         self._await(key, market, passed.due_us, passed.venue)
 
 

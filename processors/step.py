@@ -1,7 +1,7 @@
-"""What a processor does to one message, seen from outside: bytes and remembered bytes in, messages and bytes out.
+"""What a processor does to one message, seen from outside: bytes and what is known in, messages and what is known out.
 
-A step is pure but for its codecs. It does all that can fail before anything is changed, so that a message that cannot
-be used leaves no trace in the state.
+A step is pure but for its codecs: it never changes what it was given, so that a message that cannot be used leaves no
+trace in the state.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from kernel.errors import BadMessageError, MoversError
 from kernel.logs import get_logger
@@ -32,6 +32,9 @@ Parts = ParamSpec("Parts")
 Remembered = tuple[bytes | None, ...]
 """A market's state in the parts in which it is stored: what seldom changes is seldom written."""
 
+Known = Any
+"""A market's state as a step works with it, of the step's own kind and never changed in place; a `Stage` packs it."""
+
 
 Output = tuple[str, bytes]
 """Topic and value of a message to publish."""
@@ -40,14 +43,14 @@ Output = tuple[str, bytes]
 class Result(NamedTuple):
     """What became of one message.
 
-    `event` is the message decoded; `outputs` are published under its key; `remember` is the state to keep, part by
-    part, None where there is nothing; `late` says that the event was not newer than its market's last, so that nothing
-    changed; `due_us` is the venue time at which the market is to be looked at again, should no message of it come.
+    `event` is the message decoded; `outputs` are published under its key; `known` is the state to keep; `late` says
+    that the event was not newer than its market's last, so that nothing changed; `due_us` is the venue time at which
+    the market is to be looked at again, should no message of it come.
     """
 
     event: Tick | Move
     outputs: tuple[Output, ...]
-    remember: Remembered
+    known: Known
     late: bool = False
     due_us: int | None = None
 
@@ -57,16 +60,16 @@ class Passed(NamedTuple):
 
     venue: str
     outputs: tuple[Output, ...]
-    remember: Remembered
+    known: Known
     due_us: int | None
 
 
-Step = Callable[[bytes, Remembered], Result]
-"""From a message's value and the remembered state. May raise anything; see `guarded`."""
+Step = Callable[[bytes, Known], Result]
+"""From a message's value and the state. May raise anything; see `guarded`."""
 
 
-OnTime = Callable[[str, int, Remembered], Passed]
-"""From a market, the venue time that other markets have reached, and the remembered state."""
+OnTime = Callable[[str, int, Known], Passed]
+"""From a market, the venue time that other markets have reached, and the state."""
 
 
 class Work(NamedTuple):
@@ -76,12 +79,17 @@ class Work(NamedTuple):
     on_time: OnTime | None = None
 
 
+def _as_it_is(parts: Remembered) -> Remembered:
+    return parts
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One processor: its name (consumer group, metrics, state folder), what it reads, writes and keeps.
 
     `state_keys` name the parts of a market's state. Those in `seldom` change seldom and are stored apart, so that they
-    are not written with every message.
+    are not written with every message. `unpack` and `pack` turn stored parts, each None where there is nothing, into
+    what the step works with and back; unpacking never fails (see `recalled`).
     """
 
     name: str
@@ -89,6 +97,8 @@ class Stage:
     outputs: tuple[Topic, ...]
     state_keys: tuple[str, ...]
     seldom: tuple[str, ...] = ()
+    unpack: Callable[[Remembered], Known] = _as_it_is
+    pack: Callable[[Known], Remembered] = _as_it_is
 
     @property
     def group(self) -> str:
@@ -123,7 +133,7 @@ def recalled(
         return None
 
 
-def guarded(step: Step, key: bytes, value: bytes | None, remembered: Remembered, published_us: int) -> Result:
+def guarded(step: Step, key: bytes, value: bytes | None, known: Known, published_us: int) -> Result:
     """Runs a step on a message. What the message is to blame for becomes a BadMessageError.
 
     Args:
@@ -137,7 +147,7 @@ def guarded(step: Step, key: bytes, value: bytes | None, remembered: Remembered,
     if not key or not value:
         raise BadMessageError("empty", "no key" if not key else "no value", value or b"")
     try:
-        result = step(value, remembered)
+        result = step(value, known)
     except MoversError:
         raise
     except UndecodableError as error:

@@ -40,10 +40,11 @@ def update(history: History | None, tick: Tick, plan: WindowPlan) -> tuple[Histo
 
     A Move comes of every priced tick; also, with price None, of a tick by which a market lost its price or changed
     its status while it has none, so that whoever follows an episode learns of its end. None comes of a late or an early
-    tick and of a market that never had a price. The given history is changed and must not be used afterwards.
+    tick and of a market that never had a price. The given history is not changed, and is given back as it is by a tick
+    that changes nothing.
 
     Raises:
-        ValueError: the tick's status is unknown. The history was not changed.
+        ValueError: the tick's status is unknown.
     """
     if is_ahead(tick.ts_event_us, tick.ts_received_us):
         return history, None
@@ -55,6 +56,7 @@ def update(history: History | None, tick: Tick, plan: WindowPlan) -> tuple[Histo
     if tick.ts_event_us <= history.newest_us:
         return history, None
     was_priced, status_before = not history.price_lost, history.status
+    history = history.copy()
     history.observe(tick, plan)
     if tick.source == "backfill":
         return history, None

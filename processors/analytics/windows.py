@@ -111,7 +111,7 @@ def _thinned_points(windows_us: Sequence[int], grids_us: Sequence[int]) -> int:
 
 
 class History:
-    """What is remembered of one market. Made by `start` or `unpack`, changed only by `observe`.
+    """What is remembered of one market. Made by `start`, `unpack` or `copy`, changed only by `observe`.
 
     It is stored in two parts, because it is stored with every tick: the head holds the numbers and the newest points,
     the body the older points, which change once in `MAX_TAIL_POINTS` points only.
@@ -143,7 +143,10 @@ class History:
         "usual_step",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, of: History | None = None) -> None:
+        if of is not None:
+            self._take(of)
+            return
         self.newest_us = 0
         self.gap_end_us = 0
         self.promise_s = 0
@@ -179,6 +182,30 @@ class History:
         history._count(tick, tick.price_ppm)
         history._append(tick.ts_event_us, tick.price_ppm, _basis(tick))
         return history
+
+    def _take(self, of: History) -> None:
+        self.newest_us = of.newest_us
+        self.gap_end_us = of.gap_end_us
+        self.promise_s = of.promise_s
+        self.status = of.status
+        self.counter_kind = of.counter_kind
+        self.counter = of.counter
+        self.traded_usd = of.traded_usd
+        self.trades_now = of.trades_now
+        self.usual_step = of.usual_step
+        self.changes = of.changes
+        self.ts_us = of.ts_us[:]
+        self.price_ppm = of.price_ppm[:]
+        self.basis = of.basis[:]
+        self.area = of.area[:]
+        self.usd = of.usd[:]
+        self.trades = of.trades[:]
+        self._in_body = of._in_body
+        self._body = of._body
+
+    def copy(self) -> History:
+        """Another of the same, to be changed."""
+        return History(self)
 
     @property
     def price_lost(self) -> bool:

@@ -21,7 +21,7 @@ from kernel.kafka import read_to_end
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import RuleSettings
 from processors.analytics.windows import WindowPlan
-from processors.analytics_app import STAGE, make_step
+from processors.analytics_app import NOTHING, Known, make_step
 from processors.rules_file import rules_in_force
 from processors.titles import Title
 from schemas.codec import Codec, SchemaStore
@@ -222,11 +222,11 @@ def _audit_computed(verdict: Verdict, topics: Topics, registry: SchemaRegistry, 
     plan = WindowPlan(rules.windows, rules.score)
     step = make_step(registry, plan, rules_in_force(rules), lambda _market: nameless)
     codecs: dict[str, Codec[Any]] = {topic.name: Codec(topic, registry, topic.event) for topic in (MOVES, BARS, ALERTS)}
-    remembered: dict[bytes, tuple[bytes | None, ...]] = {}
+    known: dict[bytes, Known] = {}
     expected: dict[str, dict[str, Any]] = {name: {} for name in codecs}
     for key, value, _ in topics.ticks:
-        result = step(value, remembered.get(key, (None,) * len(STAGE.state_keys)))
-        remembered[key] = result.remember
+        result = step(value, known.get(key, NOTHING))
+        known[key] = result.known
         for name, output in result.outputs:
             event = codecs[name].decode(output)
             expected[name][event.event_id] = event

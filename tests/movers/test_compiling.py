@@ -25,7 +25,7 @@ from bench.house_ticks import house_ticks
 from processors.analytics import windows
 from processors.analytics.rules import Rule
 from processors.analytics.windows import WindowPlan
-from processors.analytics_app import make_step
+from processors.analytics_app import NOTHING, make_step, pack
 from processors.titles import UNKNOWN
 from schemas.codec import Codec
 from schemas.events import Tick
@@ -39,9 +39,9 @@ state, digest = {{}}, hashlib.sha256()
 for count, tick in enumerate(house_ticks({MARKETS}, {TICKS} // {MARKETS} * 2 + 200)):
     if count == {TICKS}:
         break
-    result = step(codec.encode(tick), state.get(tick.market_id, (None,) * 4))
-    state[tick.market_id] = result.remember
-    for part in (*[value for _, value in result.outputs], *result.remember):
+    result = step(codec.encode(tick), state.get(tick.market_id, NOTHING))
+    state[tick.market_id] = result.known
+    for part in (*[value for _, value in result.outputs], *pack(result.known)):
         digest.update(part or b"-")
 print(windows.__file__.endswith(".py"), count, digest.hexdigest())
 """

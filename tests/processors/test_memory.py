@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
+
+import pytest
 
 from processors import memory
 from processors.memory import KEEP, OFTEN, Headers, Memory
@@ -110,6 +113,38 @@ def test_beyond_its_room_it_forgets_and_reads_again() -> None:
 
     assert of._known == {}
     assert len(of.recall(KEY, store.open, DAY_MS)[0] or b"") == memory.ROOM_BYTES + 1
+
+
+def test_states_are_packed_at_the_checkpoint_and_stay_ready_while_markets_are_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []
+
+    def unpack(parts: Remembered) -> list[bytes | None]:
+        calls.append("unpack")
+        return [*parts]
+
+    def pack(known: list[bytes | None]) -> Remembered:
+        calls.append("pack")
+        return tuple(known)
+
+    stage = replace(STAGE, unpack=unpack, pack=pack)
+    store, of = Store(), Memory(stage, iter(()))
+
+    def message(value: bytes) -> None:
+        of.recall(KEY, store.open, DAY_MS)
+        of.keep(KEY, Result(make_tick(0, 500_000), (), [value, None, None]), (), DAY_MS)
+
+    message(b"1")
+    message(b"2")
+    of.write(store.open)
+    message(b"3")
+    assert calls == ["unpack", "pack"]
+
+    monkeypatch.setattr(memory, "READY_MARKETS", 0)
+    of.write(store.open)
+    assert of.recall(KEY, store.open, DAY_MS) == [b"3", None, None]
+    assert calls == ["unpack", "pack", "pack", "unpack"]
 
 
 class Clockwork:

@@ -6,8 +6,8 @@ from kernel.errors import BadMessageError, TransientError
 from kernel.metrics import STATE_DROPPED
 from processors.analytics.rules import Rule
 from processors.analytics.windows import WindowPlan
-from processors.analytics_app import make_step
-from processors.step import Remembered, Result, guarded
+from processors.analytics_app import NOTHING, make_step, pack, unpack
+from processors.step import Known, Result, guarded
 from processors.titles import UNKNOWN
 from schemas.codec import Codec
 from schemas.events import Move, Tick
@@ -37,7 +37,6 @@ class SchemasInMemory:
 STORE = SchemasInMemory()
 TICK_CODEC = Codec(TICKS, STORE, Tick)
 STEP = make_step(STORE, WindowPlan((300, 900)), (Rule(),), lambda market_id: UNKNOWN)
-NOTHING: Remembered = (None, None, None, None)
 KEY = b"KALSHI:A"
 NOW_US = START_US + 365 * 86_400 * US_PER_S
 
@@ -48,7 +47,7 @@ def test_a_tick_becomes_a_move_and_a_state() -> None:
     ((topic, value),) = result.outputs
     assert topic == MOVES.name
     assert Codec(MOVES, STORE, Move).decode(value).price_ppm == 400_000
-    assert result.remember[0]
+    assert pack(result.known)[0]
     assert not result.late
 
 
@@ -56,9 +55,9 @@ def test_a_redelivered_tick_is_late_and_leaves_the_state_as_it_was() -> None:
     value = TICK_CODEC.encode(make_tick(0, 400_000))
     first = guarded(STEP, KEY, value, NOTHING, NOW_US)
 
-    again = guarded(STEP, KEY, value, first.remember, NOW_US)
+    again = guarded(STEP, KEY, value, first.known, NOW_US)
 
-    assert (again.outputs, again.remember, again.late) == ((), first.remember, True)
+    assert (again.outputs, again.known, again.late) == ((), first.known, True)
 
 
 @pytest.mark.parametrize(
@@ -83,8 +82,18 @@ def test_a_message_that_cannot_be_used_is_named_with_its_reason(key: bytes, valu
     assert caught.value.body == (value or b"")
 
 
+def test_a_message_that_cannot_be_used_leaves_what_was_known_as_it_was() -> None:
+    known = guarded(STEP, KEY, TICK_CODEC.encode(make_tick(0, 400_000)), NOTHING, NOW_US).known
+    before = pack(known)
+
+    with pytest.raises(BadMessageError):
+        guarded(STEP, KEY, TICK_CODEC.encode(make_tick(366 * 86_400, 450_000)), known, NOW_US)
+
+    assert pack(known) == before
+
+
 def test_a_registry_that_is_away_is_not_the_messages_fault() -> None:
-    def step(value: bytes, remembered: Remembered) -> Result:
+    def step(value: bytes, known: Known) -> Result:
         raise TransientError("registry away")
 
     with pytest.raises(TransientError):
@@ -94,12 +103,12 @@ def test_a_registry_that_is_away_is_not_the_messages_fault() -> None:
 @pytest.mark.parametrize(("part", "name"), [(0, "history"), (2, "bar"), (3, "episodes")])
 def test_a_state_of_another_version_is_dropped_and_told_and_the_tick_counts(part: int, name: str) -> None:
     value = TICK_CODEC.encode(make_tick(0, 400_000))
-    kept = list(guarded(STEP, KEY, value, NOTHING, NOW_US).remember)
+    kept = list(pack(guarded(STEP, KEY, value, NOTHING, NOW_US).known))
     kept[part] = b"\xfe of a version to come"
     before = STATE_DROPPED.labels("analytics", name)._value.get()
 
     later = make_tick(60, 500_000)
-    result = guarded(STEP, KEY, TICK_CODEC.encode(later), tuple(kept), NOW_US)
+    result = guarded(STEP, KEY, TICK_CODEC.encode(later), unpack(tuple(kept)), NOW_US)
 
     assert [topic for topic, _ in result.outputs][:1] == [MOVES.name]
     assert not result.late
