@@ -37,9 +37,13 @@ class ClassArchive:
         made = self._archive.with_suffix(f".{os.getpid()}")
         java, *flags = self._command
         given = ["-Xshare:dump", f"-XX:SharedClassListFile={self._list}", f"-XX:SharedArchiveFile={made}"]
-        subprocess.run([java, *given, *flags], capture_output=True, timeout=120, check=False)
-        if made.exists():
-            made.replace(self._archive)
+        try:
+            done = subprocess.run([java, *given, *flags], capture_output=True, timeout=120, check=False)
+        except subprocess.TimeoutExpired:
+            made.unlink(missing_ok=True)  # a busy machine: the next node tries again
+        else:
+            if done.returncode == 0 and made.exists():
+                made.replace(self._archive)
         self._list.unlink()
 
 
