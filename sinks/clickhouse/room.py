@@ -13,6 +13,8 @@ from sinks.clickhouse.store import Store
 log = get_logger(__name__)
 
 LOW_MIB = 2_048
+FULL_MIB = 16
+"""With less nothing more can be stored: ClickHouse sets a MiB aside for each part, and merges need more."""
 LOOK_S = 5.0
 
 _FREE = "SELECT min(free_space) FROM system.disks"
@@ -46,5 +48,7 @@ class Room:
         self._is_low = is_low
 
     def facts(self) -> Mapping[str, Any]:
-        """For /health."""
-        return {"store_free_mib": self._free_mib, "store_disk_low": self._is_low}
+        """For /health, which a full disk makes bad before an insert has failed."""
+        is_full = self._free_mib is not None and self._free_mib < FULL_MIB
+        told = {"store_free_mib": self._free_mib, "store_disk_low": self._is_low, "store_disk_full": is_full}
+        return {**told, "ok": not is_full}

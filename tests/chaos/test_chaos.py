@@ -47,4 +47,4 @@ def test_what_a_killed_collector_had_in_memory_is_told_as_a_gap(tmp_path: Path) 
 
 def test_a_disk_that_fills_under_the_whole_pipeline_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 600) as disk:
-        _good(bad_day(tmp_path / "full disk", 14, [Trouble(3, 12, fill_disk)], print, disk=disk))
+        _good(bad_day(tmp_path / "full disk", 14, [Trouble(3, 20, fill_disk)], print, disk=disk))

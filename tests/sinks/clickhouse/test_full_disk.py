@@ -68,3 +68,21 @@ def test_a_full_disk_is_told_and_loses_no_row(stand: Stand, disk: Path) -> None:
 
     assert_stored_once(stand, ticks)
     wait_until(lambda: sink.healthy, "health is good again")
+
+
+def test_a_full_disk_is_told_although_nothing_has_to_be_stored(stand: Stand, disk: Path) -> None:
+    ticks = some_ticks(2_400, days=1)
+    stand.publish(TICKS, *ticks)
+    stand.start_sink()
+    assert_stored_once(stand, ticks)
+    sink = stand.sinks[-1]
+
+    ballast = disk / "ballast"
+    with ballast.open("wb") as file:
+        file.write(b"\0" * (shutil.disk_usage(disk).free - (64 << 10)))
+    wait_until(lambda: sink.health().get("ok") is False, "health says that the store cannot", 10)
+    assert sink.health()["store_disk_full"] is True
+
+    ballast.unlink()
+
+    wait_until(lambda: sink.healthy, "health is good again")
