@@ -47,8 +47,8 @@ _POLL_S = 0.2
 _SESSION_MS = 6000
 _BLOCK_CACHE_BYTES = 64 << 20
 _WRITE_BUFFER_BYTES = 8 << 20
-"""What a partition's state keeps in memory before it becomes a file; three times that at most. Its journal on disk may be
-twice as long. With Quix's own 64 and 128 MiB both grow for hours on a laptop, and look like a leak."""
+"""What a partition's state keeps in memory before it becomes a file; three times that at most. Its journal on disk may
+be twice as long. With Quix's own 64 and 128 MiB both grow for hours on a laptop, and look like a leak."""
 _NEWEST_STEP_US = US_PER_S // 10
 
 
