@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import orjson
 
@@ -18,8 +19,11 @@ from schemas.codec import Codec
 from schemas.events import Market, RawMessage, Tick
 from schemas.times import is_ahead
 from schemas.units import PPM, US_PER_S, micros_from_iso
+from tests.payloads import present
 from tests.producers import rows
+from tests.producers.kalshi import fixtures as of_kalshi
 from tests.producers.mutations import mutated
+from tests.producers.polymarket import fixtures as of_polymarket
 
 START_US = micros_from_iso("2026-06-21T18:30:00Z")
 Answer = tuple[str, words.Errand, bytes]
@@ -106,6 +110,30 @@ def answers(venue: str) -> list[Answer]:
             ("/books", "hot", [rows.book(asset_id=f"1{n}") for n in range(3)]),
         ]
     return [(channel, errand, orjson.dumps(body)) for channel, errand, body in made]
+
+
+def recorded(venue: str) -> list[Answer]:
+    """Real rows of a venue where they are at hand, each an answer of its own; of an event the first few markets."""
+    found: list[tuple[str, words.Errand, object]] = []
+    if venue == "kalshi":
+        for path in present(venue, of_kalshi.NAMES):
+            for kind, items in of_kalshi.pages_of(path):
+                found += [(f"/{kind}", _errand(kind), {"cursor": "", kind: [_few(item)]}) for item in items]
+    else:
+        for path in present(venue, of_polymarket.NAMES):
+            kind = "events" if path.name in of_polymarket.EVENTS else "markets"
+            found += [(f"/{kind}/keyset", _errand(kind), {kind: [_few(i)]}) for i in of_polymarket.load(path)]
+        for path in present(venue, of_polymarket.BOOKS):
+            found += [("/books", "hot", [book]) for book in of_polymarket.load(path)]
+    return [(channel, errand, orjson.dumps(body)) for channel, errand, body in found]
+
+
+def _errand(kind: str) -> words.Errand:
+    return "crawl" if kind == "events" else "sweep"
+
+
+def _few(row: Any) -> Any:
+    return {**row, "markets": row["markets"][:3]} if isinstance(row, dict) and row.get("markets") else row
 
 
 def fuzz(venue: str, mutants: int, seed: int, more: Sequence[Answer] = ()) -> Result:

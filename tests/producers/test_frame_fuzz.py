@@ -1,6 +1,6 @@
 """Mutated frames: nothing escapes, no price leaves 0..1, no number is infinite, and a healthy frame is read after.
 
-`python -m tests.producers.test_frame_fuzz 100000` runs so many of each venue, and says how many a second.
+`python -m bench.fuzz` does the same with as many as one likes.
 """
 
 from __future__ import annotations
@@ -8,8 +8,6 @@ from __future__ import annotations
 import copy
 import math
 import random
-import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -101,11 +99,17 @@ VENUES = {"polymarket": polymarket, "kalshi": kalshi}
 
 
 def fuzz(venue: str, count: int, seed: int) -> Iterator[Facts]:
-    """Reads so many mutated frames of a venue, one after another, with one reader."""
-    read, real = VENUES[venue]()
+    """Reads so many mutated frames of a venue in their recorded order, half of them before the healthy one; with a new
+    reader each time that all have been read."""
     rng = random.Random(seed)
-    for _ in range(count):
-        yield read(mutated(rng.choice(real), rng))
+    _, real = VENUES[venue]()
+    for number in range(count):
+        if number % len(real) == 0:
+            read, _ = VENUES[venue]()
+        frame = real[number % len(real)]
+        yield read(mutated(frame, rng))
+        if rng.random() < 0.5:
+            yield read(frame)
 
 
 @pytest.mark.parametrize("venue", VENUES)
@@ -118,25 +122,3 @@ def test_no_mutated_frame_raises_or_tells_nonsense(venue: str) -> None:
 
     assert told > 100
     assert refused > 500
-
-
-def main() -> None:
-    """Many more, with the rate."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    for venue in VENUES:
-        began_s, slowest_s = time.monotonic(), 0.0
-        told = refused = 0
-        last_s = began_s
-        for facts in fuzz(venue, count, seed=12):
-            check(facts)
-            now_s = time.monotonic()
-            slowest_s, last_s = max(slowest_s, now_s - last_s), now_s
-            told, refused = told + len(facts.facts), refused + len(facts.bad)
-        took_s = time.monotonic() - began_s
-        print(
-            f"{venue}: {count} frames, {told} facts, {refused} refused, {count / took_s:.0f}/s, worst {slowest_s:.3f} s"
-        )
-
-
-if __name__ == "__main__":
-    main()
