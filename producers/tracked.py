@@ -245,7 +245,9 @@ class Tracked:
         """Since when nobody has seen a market that is shown now; None when it is seen all the time."""
         known = self._known.get(market_id)
         if known is None or known.shown is None:
-            return self.watched_until_us
+            ended = self._ended.get(hash(market_id))
+            told_us = known.event_us if known is not None else ended.told_us if ended is not None else 0
+            return max(self.watched_until_us, told_us)
         return max(known.event_us, known.seen_us) if known.gap else None
 
     def lease(self, market_ids: Iterable[str], until_us: int) -> None:
@@ -319,6 +321,9 @@ class Tracked:
 
     def _begin(self, market_id: str, venue_market_id: str) -> Known:
         known = self._known[market_id] = Known(market_id, venue_market_id)
+        reopened = self._ended.pop(hash(market_id), None)
+        if reopened is not None:
+            known.event_us = reopened.told_us
         self._open += 1
         return known
 
@@ -347,7 +352,6 @@ class Tracked:
         if ended is None:
             return False
         if status != "settled" and at_us > ended.told_us + SLACK_US:
-            del self._ended[key]
             return False
         if status == "settled" and ended.seen_in_crawl != self._crawl:
             self._ended[key] = _Ended(self._crawl, ended.told_us)
@@ -401,10 +405,14 @@ class _Busy:
 
     def saw(self, market_id: str, volume_usd: float | None) -> None:
         """Takes note of a market's volume; None when it is no longer open."""
-        if volume_usd is None or not self._wanted or (volume_usd < self._floor and market_id not in self._volumes):
-            if self._volumes.pop(market_id, None) is not None and len(self._volumes) < self._wanted:
-                self._floor = 0.0
+        if not self._wanted:
             return
+        if volume_usd is None or volume_usd < self._floor:
+            if self._volumes.pop(market_id, None) is None or len(self._volumes) >= self._wanted:
+                return
+            self._floor = 0.0
+            if volume_usd is None:
+                return
         self._volumes[market_id] = volume_usd
         if len(self._volumes) > 2 * self._wanted:
             self._volumes = {market_id: self._volumes[market_id] for market_id in self.first(self._wanted)}

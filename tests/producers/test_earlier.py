@@ -144,6 +144,21 @@ def test_after_a_downtime_only_what_nobody_saw_is_told_by_the_venue() -> None:
     assert (hour.move_pp, day.move_pp) == (2.0, 21.0)
 
 
+def test_a_market_that_opens_again_is_told_nothing_of_before_its_end() -> None:
+    venue = Venue("polymarket")
+    venue.show(gamma())
+    venue.show(gamma(closed=True, outcomePrices='["1", "0"]'), 60)
+    assert len(venue.tracked) == 0
+    venue.show(gamma(oneHourPriceChange=0.01), 2 * HOUR_S)
+    venue.show(gamma(closed=True, outcomePrices='["1", "0"]'), 2 * HOUR_S + 60)
+    venue.show(gamma(oneHourPriceChange=0.01), 2 * HOUR_S + 120)
+
+    stamps = [tick.ts_event_us for tick in venue.out.ticks]
+
+    assert stamps == sorted(stamps)
+    assert [source for source, _, _ in venue.told()] == ["backfill", *["sweep"] * 2, "backfill", *["sweep"] * 3]
+
+
 def test_a_short_absence_asks_nothing_of_the_venue() -> None:
     venue = Venue("polymarket")
     venue.tracked.watched_until_us = NOW_US - 60 * US_PER_S

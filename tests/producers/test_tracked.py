@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from producers.quotes import quote
 from producers.ticks import Moment, Shown
-from producers.tracked import Told, Tracked, Verdict, content_id
+from producers.tracked import Known, Told, Tracked, Verdict, content_id
 from schemas.events import Market
 from schemas.units import US_PER_S
 from schemas.words import TickSource
@@ -355,6 +356,7 @@ def test_a_closed_market_is_neither_counted_nor_polled_hot() -> None:
     st.lists(st.tuples(st.integers(0, 40), st.none() | st.integers(0, 30)), max_size=200),
     st.integers(1, 5),
 )
+@example([(0, 0), (1, 2), (2, 1), (1, 0)], 1)
 def test_the_busiest_are_those_that_a_walk_over_all_would_find(seen: list[tuple[int, int | None]], wanted: int) -> None:
     tracked, volumes = Tracked(busiest=wanted), dict[str, float]()
     sights = [*seen, *((number, volumes_of(seen)[number]) for number in range(41) if number in volumes_of(seen))]
@@ -387,3 +389,27 @@ def test_a_market_is_stale_when_its_promise_is_long_broken(now_s: int, stale: in
     tracked.admit(shown("d", market_status="closed"), moment(11))
 
     assert tracked.stale(now_s * US_PER_S) == stale
+
+
+class NeverWalked(dict[str, Known]):
+    """Markets that may be looked up and counted, but not walked over."""
+
+    def __iter__(self) -> Iterator[str]:
+        raise AssertionError("all markets were walked over")
+
+    def values(self) -> Any:
+        raise AssertionError("all markets were walked over")
+
+    items = keys = values
+
+
+def test_what_is_asked_between_two_frames_walks_over_no_list_of_all_markets() -> None:
+    tracked = Tracked(busiest=2)
+    for number in range(9):
+        tracked.admit(shown(str(number), volume_24h_usd=float(number)), moment(1_000))
+    tracked._known = NeverWalked(tracked._known)
+
+    assert [known.market_id for known in tracked.busiest(2)] == ["V:8", "V:7"]
+    assert tracked.stale(1_500 * US_PER_S) == len(tracked) == tracked.held == 9
+    with pytest.raises(AssertionError, match="walked over"):
+        tracked.gap_began(1_500 * US_PER_S)
