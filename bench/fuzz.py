@@ -1,6 +1,6 @@
 """Plays mutated answers of both venues through a collector's intake, and mutated frames through its readers.
 
-    python -m bench.fuzz 100000 --seed 1 [--venue kalshi]
+    python -m bench.fuzz 100000 --seed 1 [--venue NAME]
 
 The answers are the made ones and, where they are at hand, the rows of all recorded ones; the frames likewise. Ends with
 the first event that must not be, or the first error that escapes, and the seed to see it again.

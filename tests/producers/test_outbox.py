@@ -14,11 +14,12 @@ from kernel.clock import SystemClock
 from kernel.dead_letters import MAX_BODY_BYTES
 from kernel.errors import BadMessageError, UserError
 from kernel.schema_registry import SchemaRegistry
+from producers.base import Errand, Received
 from producers.outbox import Outbox
 from producers.shards import Shard
 from producers.spill import Spill
 from schemas import topics
-from schemas.events import DeadLetter, FeedStatus
+from schemas.events import DeadLetter, FeedStatus, RawMessage
 from tests.producers.conftest import Stack, prepared
 from tests.stack.processes import KafkaProcess, ServiceProcess, kafka_at
 from tests.stack.waiting import wait_until
@@ -182,3 +183,21 @@ def test_a_moment_is_settled_when_what_was_published_before_it_is_in_the_spill(
     wait_until(spilled, "Kafka was given up", 30)
     assert box.settled(3_000) == (3_000, 0)
     box.close(0)
+
+
+def test_the_pages_of_one_listing_have_keys_of_their_own_so_that_partitions_fill_evenly(
+    tmp_path: Path, stack: Stack, store: SchemaRegistry
+) -> None:
+    box = outbox(stack.bootstrap, store, tmp_path)
+    for number in range(50):
+        box.received(
+            Received(
+                errand=Errand("sweep", 15), channel="/pages", connection_id="one", sequence=number, body=b"{}",
+                ts_received_us=number, status=200,
+            )
+        )  # fmt: skip
+    box.close(20)
+
+    read = stack.read(topics.BY_NAME[topics.raw_topic("kalshi")])
+    keys = [key for raw, key, _ in read if isinstance(raw, RawMessage) and raw.channel == "/pages"]
+    assert len(keys) == len(set(keys)) == 50
