@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,23 +52,40 @@ def read_before(shard: Shard, kafka: KafkaSettings, store: SchemaStore, seen: Se
                     market = codec.decode(message.value())
                     if shard.owns(market.market_id, market.category):
                         markets[market.market_id] = Told.of(market)
-        status = _last_status(shard, kafka, store)
-        if status is not None and not hands_full:
-            until_us = max(until_us or 0, status.ts_event_us)
+        told_us = seen_until_us(_statuses(shard, kafka, store))
+        if told_us is not None and not hands_full:
+            until_us = max(until_us or 0, told_us)
     except (TransientError, KafkaException) as error:
         log.warning("past_unreadable", shard=shard.name, error=str(error))
     return Before(markets, until_us, hands_full)
 
 
-def _last_status(shard: Shard, kafka: KafkaSettings, store: SchemaStore) -> FeedStatus | None:
+def seen_until_us(statuses: Iterable[FeedStatus]) -> int | None:
+    """Until when the venue was surely seen, by what was said of the feed; None when it never was.
+
+    Only who had an answer says `connected` or `gap_closed`. All else can be said by a process that never had one, by
+    its own clock, and must not make the time before it seen. A gap that was not closed goes on from its begin.
+    """
+    until_us: int | None = None
+    open_since_us: int | None = None
+    for status in statuses:
+        if status.state == "gap_opened":
+            started_us = status.gap_started_us or status.ts_event_us
+            open_since_us = started_us if open_since_us is None else min(open_since_us, started_us)
+        elif status.state == "gap_closed":
+            until_us, open_since_us = status.ts_event_us, None
+        elif status.state == "connected":
+            until_us = status.ts_event_us
+    return until_us if open_since_us is None else open_since_us
+
+
+def _statuses(shard: Shard, kafka: KafkaSettings, store: SchemaStore) -> Iterator[FeedStatus]:
     key = f"{shard.venue}/{shard.label}".encode()
     codec = Codec(topics.FEED_STATUS, store, FeedStatus)
-    last: FeedStatus | None = None
     for message in read_to_end(kafka, topics.FEED_STATUS.name, READ_WITHIN_S):
         if message.key() == key:
             with contextlib.suppress(UndecodableError):
-                last = codec.decode(message.value())
-    return last
+                yield codec.decode(message.value())
 
 
 class SeenUntil:

@@ -45,6 +45,7 @@ SPEED = 60
 HALVES = 2
 _LONGEST_DOWN_S, _LONGEST_UP_S = 300.0, 400.0  # of the venue's time
 _UP_WITHIN_S = 240.0
+_LET_LIVE = 0.7
 _WHOLE_SECOND_US = US_PER_S
 
 
@@ -228,6 +229,8 @@ def restarted_at_random(
                 halves.pass_venue_seconds(rng.uniform(0, _LONGEST_DOWN_S))
                 run.downs.append(Down(half, since_us, time.time_ns() // 1_000))
                 halves.start(half)
+            if rng.random() < _LET_LIVE:  # the others may die before their first answer
+                _until_whole(halves)
             halves.pass_venue_seconds(rng.uniform(0, _LONGEST_UP_S))
         _until_whole(halves)
         run.end_us = halves.venue_us()

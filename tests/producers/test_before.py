@@ -1,0 +1,39 @@
+"""Until when somebody saw the venue, by what is left of those who did."""
+
+from __future__ import annotations
+
+import pytest
+
+from producers.before import seen_until_us
+from schemas.events import FeedStatus
+from schemas.words import FeedWord
+
+
+def status(state: FeedWord, at_us: int, since_us: int | None = None) -> FeedStatus:
+    """What was said at an instant."""
+    return FeedStatus(
+        event_id="", venue="v", shard="all", state=state, ts_event_us=at_us, ts_received_us=at_us, detail="",
+        markets_tracked=0, markets_stale=0, ticks_published=0, bad_messages=0, gap_started_us=since_us,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("statuses", "until_us"),
+    [
+        ([], None),
+        ([status("connected", 10), status("connected", 70)], 70),
+        ([status("connected", 10), status("gap_opened", 50, 20), status("gap_closed", 60, 20)], 60),
+        ([status("connected", 10), status("gap_opened", 50, 20), status("connected", 55)], 20),
+        ([status("gap_opened", 50, 20), status("gap_opened", 90, 55)], 20),
+    ],
+)
+def test_the_venue_was_seen_until_the_last_word_of_somebody_who_had_an_answer(
+    statuses: list[FeedStatus], until_us: int | None
+) -> None:
+    assert seen_until_us(statuses) == until_us
+
+
+@pytest.mark.parametrize("word", ["disconnected", "degraded"])
+def test_who_never_had_an_answer_does_not_make_the_time_before_it_seen(word: FeedWord) -> None:
+    assert seen_until_us([status("connected", 10), status(word, 3_600)]) == 10
+    assert seen_until_us([status(word, 3_600)]) is None
