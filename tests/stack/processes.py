@@ -7,8 +7,11 @@ own with `ServiceProcess.start`, `SimulatorProcess.start`, `MoversProcess.start`
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -225,6 +228,28 @@ class _Node(LocalKafka):
 
     def _java_command(self) -> list[str]:
         return self.classes.faster(super()._java_command())
+
+    def _format(self) -> None:
+        """As the product does, once for each set of jars; later folders get a copy, under a cluster id of their own.
+
+        Not where users are written into the storage.
+        """
+        if self._doors:
+            super()._format()
+            return
+        jars = "\0".join(jar.name for jar in self._jars)
+        model = self.cache_dir / f"kafka-storage-{hashlib.sha256(jars.encode()).hexdigest()[:16]}"
+        if not model.exists():
+            super()._format()
+            copy = model.with_suffix(f".{os.getpid()}")
+            shutil.copytree(self.log_dir, copy)
+            with contextlib.suppress(OSError):  # another run was first
+                copy.rename(model)
+            shutil.rmtree(copy, ignore_errors=True)
+            return
+        shutil.copytree(model, self.log_dir, dirs_exist_ok=True)
+        facts = self.log_dir / "meta.properties"
+        facts.write_text(re.sub("(?m)^cluster.id=.*$", f"cluster.id={self.cluster_id}", facts.read_text()))
 
 
 class KafkaProcess:
