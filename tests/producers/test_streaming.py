@@ -90,6 +90,7 @@ def streaming(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "KALSHI_API_KEY": "key",
         "KALSHI_PRIVATE_KEY_FILE": str(key_file(folder)),
         "KALSHI_STREAM_BOOKS": "20",
+        "COLLECTOR_PRICE_INTERVAL": "15",  # a frozen stream is found by the next sweep that contradicts it
     }
     run = Collecting(stack, simulator, folder, settings)
     started_us = time.time_ns() // 1_000
