@@ -26,7 +26,8 @@ It is **closed** as soon as one of these holds, in this order: its rule is gone 
 any more (*market_ended*); it has no price any more (*price_lost*); the episode is as old as its window (*rolled_off*);
 the move has changed its sign (*reversed*); the move has shrunk below half the threshold that was in force at detection
 (*faded*). Where no quote comes, time decides: an undecided episode is reverted after 16 minutes (the slowest sweep and
-a bit), a confirmed one closed a minute after its window, or an hour after its market's expected end.
+a bit), a confirmed one closed a minute after its window (or after the quote that confirmed it, where that came later),
+or an hour after its market's expected end.
 
 After a closing the cool-down begins, in which no episode of the same rule, market and direction opens; after a
 reversion it is two minutes at the most, because what follows a false step may be the true one.
@@ -164,7 +165,8 @@ def _by_time(state: AlertState, market_id: str, now_us: int, rules: Sequence[Rul
 def _due_us(state: AlertState, episode: Episode) -> int:
     if not episode.confirmed:
         return episode.opened_at_us + UNDECIDED_AFTER_US
-    rolled_us = episode.opened_at_us + episode.window_s * US_PER_S + CLOSED_BY_TIME_AFTER_US
+    # A quote after the window's end that did not close the episode is the one that confirmed it.
+    rolled_us = max(episode.opened_at_us + episode.window_s * US_PER_S, state.newest_us) + CLOSED_BY_TIME_AFTER_US
     if state.close_us is None or state.close_us < episode.opened_at_us:
         return rolled_us
     return min(rolled_us, max(state.close_us, state.newest_us) + ENDED_BY_TIME_AFTER_US)

@@ -121,6 +121,7 @@ class Running:
     window_s: int
     windows: tuple[int, ...]
     confirmed: bool = False
+    confirmed_at: int = 0
 
 
 @dataclass
@@ -164,6 +165,7 @@ def alerts(moves: list[dict[str, Any]], rule: Mapping[str, float]) -> Iterator[T
             if state in ("closed", "reverted"):
                 del running[sign]
             elif size is not None:
+                episode.confirmed_at = episode.confirmed_at or now
                 episode.confirmed, episode.told = True, max(size, episode.told)
         for sign in (1, -1):
             if sign in running or sign in ended or not _believable(move, rule):
@@ -199,7 +201,7 @@ def _by_time(episode: Running, close_us: int | None, newest: int) -> int:
     """When time alone ends an episode."""
     if not episode.confirmed:
         return episode.opened + 16 * MINUTE_US
-    rolled = episode.opened + episode.window_s * 1_000_000 + MINUTE_US
+    rolled = max(episode.opened + episode.window_s * 1_000_000, episode.confirmed_at) + MINUTE_US
     if close_us is None or close_us < episode.opened:
         return rolled
     return min(rolled, max(close_us, newest) + 60 * MINUTE_US)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import pytest
 from hypothesis import settings
 from hypothesis.stateful import invariant, rule
 
@@ -124,9 +123,6 @@ TestAlerts = Alerts.TestCase
 TestAlerts.settings = settings(max_examples=60, stateful_step_count=40)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="confirmed late, it is closed as of its window's end: the newest state stays open"
-)
 def test_an_episode_that_was_confirmed_late_is_not_closed_before_that() -> None:
     """A market swept each quarter of an hour: its first quote after the step comes when the window has long ended."""
     rule = Rule(threshold_pp=5, min_volume_24h_usd=0)
