@@ -4,10 +4,11 @@ A bar holds the prices of one minute of venue time: the earliest opens it, the l
 tick of a later minute comes, with a price or without, or when time has passed the minute's end by a grace, whichever
 is first; so the last bar of a market that goes quiet comes too. Minutes without a price have no bar.
 
-It is **told again**, corrected and under the same id, when a tick of the minute told last comes after it was told.
+It is **told again**, corrected and under the same id, when a tick of its minute comes after it was told, as long as it
+is one of the market's two newest.
 
 A tick that is not newer than the newest seen of its market is *late*. It may have been counted already, so it corrects
-what cannot be doubled (open, high, low of the growing bar or of the one told last) and adds no tick, trade or volume.
+what cannot be doubled (open, high, low of the two newest bars) and adds no tick, trade or volume.
 One that is *early* (`schemas.times`) changes nothing, nor does a venue's figure of an earlier price (backfill).
 
 Volume is what the venue's counter gained since the tick before, counted to the bar of the later tick; trades are those
@@ -35,8 +36,10 @@ GRACE_US = 5 * US_PER_S
 _VERSION = 2
 # version, counter kind, bars, length of venue and token, price, newest, counter, carried volume (NaN), trades (-1)
 _HEAD = struct.Struct("<BBBBHiqddq")
-# growing, ticks, received, start, first, last, open, high, low, close, volume (NaN), trades (-1)
+# which, ticks, received, start, first, last, open, high, low, close, volume (NaN), trades (-1)
 _BAR = struct.Struct("<BIqqqqiiiidq")
+_BEFORE, _UNTOLD, _TOLD = 0, 1, 2
+"""Which bar of a state: the one before the newest; the newest, before and after it was told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +63,10 @@ class OpenBar:
 class BarState:
     """What is remembered of one market.
 
-    `bar` grows; `told` is the last that was told. `counter` is where the venue's volume counter stood at its highest,
-    `price_ppm` the newest price, which values contracts. `carried_usd` and `carried_trades` wait for the next bar.
+    `bar` is the newest and grows, also when time has had it told (`is_told`): so what ticks make of a state does not
+    depend on where time was noticed. `before` is the one before it. `counter` is where the venue's volume counter stood
+    at its highest, `price_ppm` the newest price, which values contracts. `carried_usd` and `carried_trades` wait for
+    the next bar.
     """
 
     venue: str
@@ -70,16 +75,17 @@ class BarState:
     price_ppm: int
     counter_kind: int
     counter: float
+    bar: OpenBar
+    is_told: bool = False
+    before: OpenBar | None = None
     carried_usd: float | None = None
     carried_trades: int | None = None
-    bar: OpenBar | None = None
-    told: OpenBar | None = None
 
     def pack(self) -> bytes:
         """The state as bytes; the first byte is the version."""
         venue, token = self.venue.encode(), self.token_id.encode()
-        bars = [(1, self.bar)] if self.bar is not None else []
-        bars += [(0, self.told)] if self.told is not None else []
+        bars = [(_TOLD if self.is_told else _UNTOLD, self.bar)]
+        bars += [(_BEFORE, self.before)] if self.before is not None else []
         head = _HEAD.pack(
             _VERSION,
             self.counter_kind,
@@ -92,7 +98,7 @@ class BarState:
             nan if self.carried_usd is None else self.carried_usd,
             -1 if self.carried_trades is None else self.carried_trades,
         )
-        return b"".join((head, venue, token, *(_pack_bar(growing, bar) for growing, bar in bars)))
+        return b"".join((head, venue, token, *(_pack_bar(which, bar) for which, bar in bars)))
 
     @classmethod
     def unpack(cls, data: bytes) -> BarState:
@@ -109,6 +115,9 @@ class BarState:
         if len(data) != bars_at + n_bars * _BAR.size:
             raise ValueError(f"bar state cut short: {len(data)} bytes")
         bars = dict(_unpack_bar(data, bars_at + i * _BAR.size) for i in range(n_bars))
+        if not bars:
+            raise ValueError("bar state without a bar")
+        newest_of = max(bars)
         return cls(
             venue=data[_HEAD.size : token_at].decode(),
             token_id=data[token_at:bars_at].decode(),
@@ -118,14 +127,15 @@ class BarState:
             counter=counter,
             carried_usd=usd if usd == usd else None,
             carried_trades=trades if trades >= 0 else None,
-            bar=bars.get(1),
-            told=bars.get(0),
+            bar=bars.pop(newest_of),
+            is_told=newest_of != _UNTOLD,  # alone, the one before was told by time: so it was written once
+            before=bars.get(_BEFORE),
         )
 
 
-def _pack_bar(growing: int, bar: OpenBar) -> bytes:
+def _pack_bar(which: int, bar: OpenBar) -> bytes:
     return _BAR.pack(
-        growing,
+        which,
         bar.ticks,
         bar.last_received_us,
         bar.start_us,
@@ -141,7 +151,7 @@ def _pack_bar(growing: int, bar: OpenBar) -> bytes:
 
 
 def _unpack_bar(data: bytes, at: int) -> tuple[int, OpenBar]:
-    growing, ticks, received, start, first, last, open_, high, low, close, volume, trades = _BAR.unpack_from(data, at)
+    which, ticks, received, start, first, last, open_, high, low, close, volume, trades = _BAR.unpack_from(data, at)
     bar = OpenBar(
         start_us=start,
         open_ppm=open_,
@@ -155,7 +165,7 @@ def _unpack_bar(data: bytes, at: int) -> tuple[int, OpenBar]:
         trades=trades if trades >= 0 else None,
         ticks=ticks,
     )
-    return growing, bar
+    return which, bar
 
 
 def merge(earlier: OpenBar, later: OpenBar) -> OpenBar:
@@ -195,29 +205,29 @@ def update(state: BarState | None, tick: Tick) -> tuple[BarState | None, Bar | N
             price_ppm=tick.price_ppm,
             counter_kind=kind,
             counter=counter,
+            bar=_part(tick, tick.price_ppm, None, tick.trades),
         )
-        return replace(state, bar=_part(tick, tick.price_ppm, None, tick.trades)), None
+        return state, None
     if tick.ts_event_us <= state.newest_us:
         return _correct(state, tick)
     return _join(state, tick)
 
 
 def closes_us(state: BarState | None) -> int | None:
-    """When the growing bar is to be told even if no tick comes; None when none grows. Venue time."""
-    return None if state is None or state.bar is None else state.bar.start_us + _BAR_US + GRACE_US
+    """When the newest bar is to be told even if no tick comes; None when it is told. Venue time."""
+    return None if state is None or state.is_told else state.bar.start_us + _BAR_US + GRACE_US
 
 
 def close_by_time(state: BarState | None, market_id: str, now_us: int) -> tuple[BarState | None, Bar | None]:
-    """Tells the growing bar when venue time `now_us`, as other markets show it, has passed its end and the grace."""
+    """Tells the newest bar when venue time `now_us`, as other markets show it, has passed its end and the grace."""
     due_us = closes_us(state)
-    if state is None or state.bar is None or due_us is None or now_us < due_us:
+    if state is None or due_us is None or now_us < due_us:
         return state, None
-    return replace(state, bar=None, told=state.bar), _bar(state, market_id, state.bar)
+    return replace(state, is_told=True), _bar(state, market_id, state.bar)
 
 
 def _join(state: BarState, tick: Tick) -> tuple[BarState, Bar | None]:
     """A tick in order."""
-    start_us = tick.ts_event_us // _BAR_US * _BAR_US
     price_ppm = state.price_ppm if tick.price_ppm is None else tick.price_ppm
     usd, trades = state.carried_usd, _count(state.carried_trades, tick.trades)
     kind, counter = reading(tick)
@@ -225,23 +235,19 @@ def _join(state: BarState, tick: Tick) -> tuple[BarState, Bar | None]:
         kind, counter = state.counter_kind, state.counter
     elif kind == state.counter_kind:
         usd = _sum(usd, traded_usd(kind, state.counter, counter, price_ppm))
-    bar, told = state.bar, state.told
-    finished = reopened = None
-    if bar is not None and bar.start_us != start_us:
-        finished = told = bar
-        bar = None
-    elif bar is None and told is not None and told.start_us == start_us:
-        bar = reopened = told
-    if tick.price_ppm is not None:
-        part = _part(tick, tick.price_ppm, usd, trades)
-        bar = part if bar is None else merge(bar, part)
+    bar, is_told, before, tells = state.bar, state.is_told, state.before, None
+    if tick.ts_event_us // _BAR_US * _BAR_US == bar.start_us:
+        if tick.price_ppm is not None:
+            bar = merge(bar, _part(tick, tick.price_ppm, usd, trades))
+        else:
+            bar = replace(bar, volume_usd=_sum(bar.volume_usd, usd), trades=_count(bar.trades, trades))
         usd = trades = None
-    elif bar is not None:
-        bar = replace(bar, volume_usd=_sum(bar.volume_usd, usd), trades=_count(bar.trades, trades))
-        usd = trades = None
-    if reopened is not None:
-        finished = None if bar == reopened else bar
-        told, bar = bar, None
+        tells = bar if is_told and bar != state.bar else None
+    else:
+        tells, is_told = None if is_told else bar, True
+        if tick.price_ppm is not None:
+            bar, is_told, before = _part(tick, tick.price_ppm, usd, trades), False, bar
+            usd = trades = None
     after = BarState(
         venue=state.venue,
         token_id=state.token_id,
@@ -249,12 +255,13 @@ def _join(state: BarState, tick: Tick) -> tuple[BarState, Bar | None]:
         price_ppm=price_ppm,
         counter_kind=kind,
         counter=highest(state.counter_kind, state.counter, kind, counter),
+        bar=bar,
+        is_told=is_told,
+        before=before,
         carried_usd=usd,
         carried_trades=trades,
-        bar=bar,
-        told=told,
     )
-    return after, None if finished is None else _bar(state, tick.market_id, finished)
+    return after, None if tells is None else _bar(state, tick.market_id, tells)
 
 
 def _correct(state: BarState, tick: Tick) -> tuple[BarState, Bar | None]:
@@ -262,14 +269,16 @@ def _correct(state: BarState, tick: Tick) -> tuple[BarState, Bar | None]:
     if tick.price_ppm is None:
         return state, None
     start_us = tick.ts_event_us // _BAR_US * _BAR_US
-    if state.bar is not None and state.bar.start_us == start_us:
-        return replace(state, bar=_corrected(state.bar, tick, tick.price_ppm)), None
-    if state.told is None or state.told.start_us != start_us:
+    if state.bar.start_us == start_us:
+        bar = _corrected(state.bar, tick, tick.price_ppm)
+        tells = state.is_told and bar != state.bar
+        return replace(state, bar=bar), _bar(state, tick.market_id, bar) if tells else None
+    if state.before is None or state.before.start_us != start_us:
         return state, None
-    told = _corrected(state.told, tick, tick.price_ppm)
-    if told == state.told:
+    before = _corrected(state.before, tick, tick.price_ppm)
+    if before == state.before:
         return state, None
-    return replace(state, told=told), _bar(state, tick.market_id, told)
+    return replace(state, before=before), _bar(state, tick.market_id, before)
 
 
 def _corrected(bar: OpenBar, tick: Tick, price_ppm: int) -> OpenBar:

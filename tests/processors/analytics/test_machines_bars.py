@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from math import isclose
 from typing import Any
 
-import pytest
 from hypothesis import settings
 from hypothesis.stateful import invariant, precondition, rule
 
@@ -140,7 +139,6 @@ TestBars = Bars.TestCase
 TestBars.settings = settings(max_examples=80, stateful_step_count=40)
 
 
-@pytest.mark.xfail(strict=True, reason="what a late tick corrects depends on whether time has closed the minute after")
 def test_a_tick_that_is_minutes_late_corrects_the_same_bar_whether_or_not_time_had_closed_the_next() -> None:
     """A restart may notice time elsewhere than before; what is told in the end should not depend on it."""
     edge_s = 60 - START_US // US_PER_S % 60
