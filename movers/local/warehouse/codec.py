@@ -15,8 +15,7 @@ from typing import Protocol
 
 import lz4.block  # type: ignore[import-untyped]
 import lz4.frame  # type: ignore[import-untyped]
-
-from movers.local.warehouse.cityhash import cityhash128
+from clickhouse_cityhash.cityhash import CityHash128
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -28,6 +27,7 @@ PREFERRED = ("lz4", "zstd", "gzip", "deflate")
 _BLOCK_BYTES = 1 << 20
 _HEADER = Struct("<BII")
 _LZ4, _ZSTD, _PLAIN = 0x82, 0x90, 0x02
+_LOW = (1 << 64) - 1
 
 
 class BadCompressionError(Exception):
@@ -70,6 +70,12 @@ def decode(data: bytes, encoding: str) -> bytes:
         raise BadCompressionError(f"Cannot decompress {encoding}: {error}") from None
 
 
+def checksum(block: bytes) -> bytes:
+    """CityHash128 as ClickHouse froze it (1.0.2), in the order in which it writes the 16 bytes."""
+    both: int = CityHash128(block)
+    return (both >> 64).to_bytes(8, "little") + (both & _LOW).to_bytes(8, "little")
+
+
 def decode_blocks(data: bytes) -> bytes:
     """Undoes ClickHouse's own block compression, checking each block's checksum."""
     out, position = [], 0
@@ -81,7 +87,7 @@ def decode_blocks(data: bytes) -> bytes:
         end = start + packed_size
         if packed_size < _HEADER.size or end > len(data):
             raise BadCompressionError("Cannot decompress: truncated block")
-        if cityhash128(data[start:end]) != data[position:start]:
+        if checksum(data[start:end]) != data[position:start]:
             raise BadCompressionError("Checksum doesn't match: corrupted data")
         out.append(_decode_block(method, data[start + _HEADER.size : end], plain_size))
         position = end
@@ -104,7 +110,7 @@ class BlockEncoder:
     def _block(plain: bytes) -> bytes:
         packed: bytes = lz4.block.compress(plain, store_size=False)
         block = _HEADER.pack(_LZ4, len(packed) + _HEADER.size, len(plain)) + packed
-        return cityhash128(block) + block
+        return checksum(block) + block
 
 
 def _decode_block(method: int, packed: bytes, plain_size: int) -> bytes:
