@@ -122,6 +122,8 @@ class Tracked:
         self._known: dict[str, Known] = {}
         self._of_token: dict[str, str] = {}
         self._ended: dict[int, _Ended] = {}
+        self._forgotten_us = 0
+        """The newest instant of all markets that are forgotten: should one come back, its time goes on from there."""
         self._crawl = 0
         self.watched_until_us = 0
         """Until when somebody watched before this process began; 0 when nobody ever did."""
@@ -271,6 +273,8 @@ class Tracked:
         self._crawl += 1
         oldest = self._crawl - _FORGOTTEN_CRAWLS
         if self._crawl % _FORGOTTEN_CRAWLS == 0:
+            gone = (ended.told_us for ended in self._ended.values() if ended.seen_in_crawl < oldest)
+            self._forgotten_us = max(self._forgotten_us, max(gone, default=0))
             self._ended = {key: ended for key, ended in self._ended.items() if ended.seen_in_crawl >= oldest}
 
     def vanished(self, count: int) -> list[str]:
@@ -298,6 +302,7 @@ class Tracked:
         """Stops following a market that the venue no longer knows."""
         known = self._known.get(market_id)
         if known is not None:
+            self._forgotten_us = max(self._forgotten_us, known.event_us)
             self._drop(known)
 
     # ── how they are ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -322,8 +327,7 @@ class Tracked:
     def _begin(self, market_id: str, venue_market_id: str) -> Known:
         known = self._known[market_id] = Known(market_id, venue_market_id)
         reopened = self._ended.pop(hash(market_id), None)
-        if reopened is not None:
-            known.event_us = reopened.told_us
+        known.event_us = self._forgotten_us if reopened is None else reopened.told_us
         self._open += 1
         return known
 

@@ -76,9 +76,8 @@ class _Judge:
         for ppm in (tick.bid_ppm, tick.ask_ppm, tick.last_ppm, tick.price_ppm):
             assert ppm is None or 0 <= ppm <= PPM
         assert not is_ahead(tick.ts_event_us, tick.ts_received_us)
-        if tick.source != "backfill":  # of a market that was forgotten, figures may come late
-            assert tick.ts_event_us > self._newest.get(tick.market_id, 0)
-            self._newest[tick.market_id] = tick.ts_event_us
+        assert tick.ts_event_us > self._newest.get(tick.market_id, 0)
+        self._newest[tick.market_id] = tick.ts_event_us
         self._result.ticks += 1
 
     def refused(self, error: BadMessageError, channel: str) -> None:

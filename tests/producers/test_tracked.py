@@ -413,3 +413,11 @@ def test_what_is_asked_between_two_frames_walks_over_no_list_of_all_markets() ->
     assert tracked.stale(1_500 * US_PER_S) == len(tracked) == tracked.held == 9
     with pytest.raises(AssertionError, match="walked over"):
         tracked.gap_began(1_500 * US_PER_S)
+
+
+def test_a_market_that_was_forgotten_comes_back_under_a_later_instant_whatever_the_clock() -> None:
+    tracked = Tracked()
+    tracked.admit(shown("a"), moment(1_000))
+    tracked.forget("V:a")
+
+    assert tracked.admit(shown("a"), moment(400)).ts_event_us == 1_000 * US_PER_S + 1
