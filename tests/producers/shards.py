@@ -187,7 +187,7 @@ class Halves:
 
     def venue_us(self) -> int:
         """The venue's clock."""
-        told = httpx.get(f"{self.simulator}/simulator/status", trust_env=False).json()
+        told = httpx.get(f"{self.simulator}/simulator/status", trust_env=False, timeout=60).json()
         return int(told["venue_now_us"][self.run.venue])
 
     def pass_venue_seconds(self, seconds: float) -> None:
@@ -258,10 +258,10 @@ def _open(simulator: str, venue: str) -> frozenset[str]:
     """Markets that the venue lists as open, by our ids."""
     if venue == "kalshi":
         query: dict[str, str | int] = {"status": "open", "mve_filter": "exclude", "limit": 1_000}
-        body = httpx.get(f"{simulator}/kalshi/trade-api/v2/markets", params=query, trust_env=False).json()
+        body = httpx.get(f"{simulator}/kalshi/trade-api/v2/markets", params=query, trust_env=False, timeout=60).json()
         return frozenset(f"KALSHI:{row['ticker']}" for row in body["markets"])
     listing: dict[str, str | int] = {"closed": "false", "limit": 100, "order": "id", "ascending": "true"}
-    body = httpx.get(f"{simulator}/gamma/markets/keyset", params=listing, trust_env=False).json()
+    body = httpx.get(f"{simulator}/gamma/markets/keyset", params=listing, trust_env=False, timeout=60).json()
     return frozenset(f"POLY:{row['conditionId']}" for row in body["markets"] if row["acceptingOrders"])
 
 
