@@ -4,8 +4,10 @@
 
 **Batches.** Quix takes one message at a time through a chain of closures, and keeps its state in a transaction that
 is asked for each value: some 80 us a message. Here up to `BATCH` messages that have come are taken at once, states are
-kept in a `Memory`, and written when a checkpoint begins: it flushes sinks first, so ours is one. All else stays Quix's:
-groups and assignment, recovery, changelogs, the order of a checkpoint.
+kept in a `Memory`, and written when a checkpoint begins: it flushes sinks first, so ours is one. What is made goes to
+the client that Quix's producer wraps, which costs half; Quix learns of what was not delivered, and fails for it at the
+next checkpoint, before offsets are committed. All else stays Quix's: groups and assignment, recovery, changelogs, the
+order of a checkpoint.
 
 **Offsets.** Quix takes a group's committed offsets as they are. They can be wrong in three ways, and each ended badly:
 below the first message that Kafka still has (Quix refuses to start, for ever, or throws the state away), beyond the
@@ -70,14 +72,18 @@ def read_on(committed: int, low: int, high: int, recent: int, *, was_cut: bool) 
     return Position(committed)
 
 
+Place = tuple[Memory, Open]
+"""The memory of a partition, and what opens the states that are stored in it."""
+
+
 class Work(Protocol):
     """What is done with messages and states; see `processors.quix.Worker`."""
 
     stage: Stage
     on_time: OnTime | None
 
-    def take(self, message: Message, memory: Memory, open_state: Open, publish: Publish) -> None:
-        """Does everything with one message but storing its offset."""
+    def take(self, messages: Sequence[Message], place: Callable[[int], Place], publish: Publish) -> None:
+        """Does everything with a batch of messages but storing their offsets."""
 
 
 class _AtCheckpoint(BaseSink):  # type: ignore[misc]  # Quix ships no types
@@ -127,18 +133,22 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
             # Some were given out before partitions changed hands and some after; all are read again.
             self._rewind(batch)
             return
-        for message in batch:
-            self._take(message)
+        self._take(batch)
         self._run_tracker.set_message_consumed(True)
         self._producer._broker_available()
         self._consumer._broker_available()
 
-    def _take(self, message: Message) -> None:
-        if message.error() is not None:
-            raise KafkaConsumerException(error=message.error())
-        topic, partition, offset = message.topic(), message.partition(), message.offset()
-        self._work.take(message, self._memory(partition), self._opener(partition), self._publish)
-        self._processing_context.store_offset(topic, partition, offset)
+    def _take(self, batch: Sequence[Message]) -> None:
+        """Nothing of a batch counts that fails in the middle: then no checkpoint is made of it."""
+        lasts: dict[int, Message] = {}
+        for message in batch:
+            if message.error() is not None:
+                raise KafkaConsumerException(error=message.error())
+            lasts[message.partition()] = message
+        places = {partition: (self._memory(partition), self._opener(partition)) for partition in lasts}
+        self._work.take(batch, places.__getitem__, self._publish)
+        for partition, message in lasts.items():
+            self._processing_context.store_offset(message.topic(), partition, message.offset())
 
     def _memory(self, partition: int) -> Memory:
         """The memory of a partition as it is assigned now: whoever gets it again begins with an empty one."""
@@ -157,8 +167,16 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
         return lambda key, published_ms: transaction.as_state(prefix=key, timestamp=published_ms)
 
     def _publish(self, key: bytes, outputs: Sequence[Output], headers: Headers, published_ms: int) -> None:
+        produce, undelivered = self._producer._producer._producer.produce, self._undelivered
         for topic, value in outputs:
-            self._producer.produce(topic, value, key, headers=list(headers), timestamp=published_ms)
+            try:
+                produce(topic, value, key, headers=headers, timestamp=published_ms, on_delivery=undelivered)
+            except BufferError:  # Quix waits for room
+                self._producer.produce(topic, value, key, headers=headers, timestamp=published_ms)
+
+    def _undelivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._producer._on_delivery(error, message)
 
     def _hand_over(self) -> None:
         """At the checkpoint: lets time pass, and gives all that changed to Quix's transactions."""

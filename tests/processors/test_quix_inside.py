@@ -3,8 +3,12 @@ from __future__ import annotations
 import inspect
 from importlib.metadata import version
 
+import confluent_kafka
 import pytest
 from quixstreams import Application
+from quixstreams.internal_producer import InternalProducer
+from quixstreams.kafka.exceptions import KafkaProducerDeliveryError
+from quixstreams.kafka.producer import Producer
 
 from processors.quix_inside import QUIX_VERSION, Position, read_on
 
@@ -16,6 +20,23 @@ def test_the_library_is_the_one_that_was_read() -> None:
 
 def test_the_private_methods_that_are_overridden_exist_as_they_were() -> None:
     assert list(inspect.signature(Application._on_assign).parameters) == ["self", "_", "topic_partitions"]
+    assert list(inspect.signature(Application._process_message).parameters) == ["self", "dataframe_composed"]
+
+
+def test_the_producer_that_is_gone_around_wraps_the_clients_as_it_did() -> None:
+    inner = InternalProducer("127.0.0.1:1")
+
+    assert isinstance(inner._producer, Producer)
+    assert isinstance(inner._producer._producer, confluent_kafka.Producer)
+
+
+def test_what_was_not_delivered_fails_the_next_flush() -> None:
+    inner = InternalProducer("127.0.0.1:1")
+
+    inner._on_delivery(confluent_kafka.KafkaError(confluent_kafka.KafkaError._MSG_TIMED_OUT), None)
+
+    with pytest.raises(KafkaProducerDeliveryError):
+        inner.flush(0.0)
 
 
 @pytest.mark.parametrize(
