@@ -67,7 +67,8 @@ class _Alive:
 def test_a_bad_message_in_the_middle_of_a_batch_is_filed_and_the_others_count() -> None:
     ticks = [TICK_CODEC.encode(make_tick(at_s, 400_000)) for at_s in (0, 10, 10, 20)]
     batch = [_Message(i, value) for i, value in enumerate([ticks[0], b"nonsense", *ticks[1:]])]
-    letters, store, published = _Letters(), Store(), []
+    letters, store = _Letters(), Store()
+    published: list[str] = []
     memory = Memory(STAGE, iter(()))
     worker = Worker(
         STAGE,
