@@ -24,6 +24,7 @@ import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, cast
 
@@ -88,7 +89,7 @@ def read_labels(path: Path) -> list[Label]:
         for number, row in enumerate(rows, start=1):
             try:
                 label = _label(row)
-            except (KeyError, ValueError, TypeError) as error:
+            except (KeyError, ValueError, TypeError, OverflowError) as error:
                 what = f"no {error}" if isinstance(error, KeyError) else str(error)
                 raise UserError(f"labels {path}, row {number}: {what}") from error
             if label is not None:
@@ -98,7 +99,7 @@ def read_labels(path: Path) -> list[Label]:
     return labels
 
 
-def _rows(text: str) -> list[dict[str, Any]]:
+def _rows(text: str) -> list[Any]:
     start = text.lstrip()[:1]
     if start == "[":
         return list(json.loads(text))
@@ -107,8 +108,13 @@ def _rows(text: str) -> list[dict[str, Any]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def _label(row: Mapping[str, Any]) -> Label | None:
+def _label(row: Any) -> Label | None:
     """None for a line of truth that has no price on one side: nobody could see it."""
+    if not isinstance(row, Mapping):
+        raise TypeError(f"no label: {row!r:.40}")
+    market = row["market"]
+    if market in (None, ""):
+        raise ValueError("no market")
     ts_us = int(row["ts_us"]) if row.get("ts_us") not in (None, "") else instant_us(str(row["ts"]))
     word = row.get("direction") or None
     if word not in (None, "up", "down"):
@@ -119,8 +125,10 @@ def _label(row: Mapping[str, Any]) -> Label | None:
         if row["price_before"] in (None, "") or row["price_after"] in (None, ""):
             return None
         change_pp = (float(row["price_after"]) - float(row["price_before"])) * 100
+        if not isfinite(change_pp):
+            raise ValueError(f"prices {row['price_before']} and {row['price_after']}: numbers")
         size_pp, direction = abs(change_pp), direction or ("up" if change_pp > 0 else "down")
-    return Label(str(row["market"]), ts_us, direction, size_pp)
+    return Label(str(market), ts_us, direction, size_pp)
 
 
 def is_visible(label: Label, mids: Mids, threshold_pp: float, shortest_window_s: int) -> bool:

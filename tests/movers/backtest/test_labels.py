@@ -136,6 +136,13 @@ def test_a_truth_without_a_price_on_one_side_is_no_label(tmp_path: Path, empty: 
         ("market,ts,direction\nM,1,sideways\n", "row 1: direction 'sideways'"),
         ("market,ts,price_before,price_after\nM,1,x,0.5\n", "row 1: could not convert"),
         ('{"market": "M"', "Expecting"),
+        ("[1]", "row 1: "),
+        ('{"market": "M", "ts": 1}\n7\n', "row 2: "),
+        ('[{"market": null, "ts": 1}]', "row 1: "),
+        ("ts,market\n1\n", "row 1: "),
+        ('[{"market": "M", "ts_us": 1e999}]', "row 1: "),
+        ("market,ts,price_before,price_after\nM,1,nan,0.5\n", "row 1: "),
+        ("market,ts,price_before,price_after\nM,1,0.5,inf\n", "row 1: "),
     ],
 )
 def test_a_wrong_file_is_one_line_that_names_the_row(tmp_path: Path, text: str, says: str) -> None:
