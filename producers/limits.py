@@ -15,6 +15,9 @@ MAX_AGE_S = 86_400
 """No cache of a venue keeps an answer for longer; an Age that says so is not believed."""
 
 _FIRST_BACKOFF_S = 0.5
+_MOST_DOUBLINGS = 20
+"""Far beyond the longest wait. A venue that is away for two days has failed over a thousand times, and two to the power
+of that is no float."""
 _LONGEST_HEADER = 64
 
 
@@ -49,7 +52,8 @@ def backoff_s(failures: int, retry_after: str | None, now_us: int) -> float:
     asked = _retry_after_s(retry_after, now_us)
     if asked is not None:
         return min(max(asked, 0.0), MAX_WAIT_S)
-    return min(_FIRST_BACKOFF_S * 2.0 ** (failures - 1), MAX_WAIT_S) * random.uniform(0.5, 1.0)
+    doublings = min(failures - 1, _MOST_DOUBLINGS)
+    return min(_FIRST_BACKOFF_S * 2.0**doublings, MAX_WAIT_S) * random.uniform(0.5, 1.0)
 
 
 def http_date_us(text: str | None) -> int | None:
