@@ -90,6 +90,8 @@ def amount(row: Row, key: str) -> float | None:
     if value is None or value == "":
         return None
     try:
+        if isinstance(value, bool):  # which Python counts as 0 or 1
+            raise TypeError("a boolean")
         number = float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise bad_row("bad_field", f"{key} is no number: {value!r}"[:200], row) from error
