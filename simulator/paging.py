@@ -50,7 +50,7 @@ class Cursor:
         try:
             made_for, key, moment_us = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
             cursor = cls(made_for, (key[0], key[1]), moment_us)
-        except (binascii.Error, ValueError, TypeError, IndexError) as error:
+        except (binascii.Error, ValueError, TypeError, LookupError) as error:
             raise CursorError("invalid cursor") from error
         if cursor.query != query:
             raise CursorError("cursor does not belong to this query")
