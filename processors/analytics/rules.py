@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from math import inf
 
 from schemas.events import Move
 from schemas.units import event_id
@@ -49,7 +50,8 @@ class Rule:
             raise ValueError(f"threshold_pp {self.threshold_pp!r}: over 0, at most 100")
         if not 0 < self.max_spread_pp <= 100:
             raise ValueError(f"max_spread_pp {self.max_spread_pp!r}: over 0, at most 100")
-        if min(self.min_volume_24h_usd, self.min_window_usd, self.cooldown_s) < 0:
+        # nan and inf are numbers to TOML. Nothing is at least nan, so such a rule would never tell anything.
+        if not all(0 <= least < inf for least in (self.min_volume_24h_usd, self.min_window_usd, self.cooldown_s)):
             raise ValueError("min_volume_24h_usd, min_window_usd and cooldown_s: 0 or more")
         if self.direction not in ("up", "down", "both"):
             raise ValueError(f"direction {self.direction!r}: up, down or both")
