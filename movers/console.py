@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -36,7 +37,7 @@ def print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
     """Prints rows on stdout: an aligned table, or one JSON object a line."""
     if as_json:
         for row in rows:
-            sys.stdout.write(json.dumps(row, default=_plain) + "\n")
+            sys.stdout.write(json.dumps(_finite(row), default=_plain) + "\n")
         return
     if not rows:
         sys.stderr.write("no rows\n")
@@ -47,7 +48,9 @@ def print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     # Piped output is for programs: never cut to a terminal's width.
-    Console(width=None if sys.stdout.isatty() else 10_000, highlight=False).print(table)
+    width = None if sys.stdout.isatty() else 10_000
+    # A venue's titles hold brackets and colons: they are text, not rich's markup.
+    Console(width=width, highlight=False, markup=False, emoji=False).print(table)
 
 
 def query(settings: Settings, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
@@ -141,7 +144,7 @@ def _alert_line(alert: Alert, *, as_json: bool) -> str:
     price = "–" if alert.price_ppm is None else f"{alert.price_ppm / PPM_PER_PP:.1f} %"
     move = alert.peak_move_pp if alert.move_pp is None else alert.move_pp
     label = "" if alert.kind == "move" else f" ({alert.kind.replace('_', ' ')})"
-    title = alert.title or alert.market_id
+    title = _printable(alert.title or alert.market_id)
     return f"{at}  {alert.state:<9} {move:+6.1f} pp in {window_label(alert.window_s):<4} to {price:>7}  {title}{label}"
 
 
@@ -152,7 +155,21 @@ def _cell(value: object) -> str:
         return value.strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}".rstrip("0").rstrip(".")
-    return str(value)
+    return "\n".join(map(_printable, str(value).split("\n")))
+
+
+def _printable(text: str) -> str:
+    """Without what a terminal would obey."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _finite(value: object) -> object:
+    """NaN and infinity as null: JSON knows neither."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _plain(value: object) -> object:
