@@ -11,6 +11,7 @@ import pandas as pd
 from schemas.words import Category
 
 DASH = "–"
+_UNITS = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 _BEGINS_A_FORMULA = "=+-@\t\r\n"
 
 CATEGORY_NAMES: dict[Category, str] = {"science_tech": "Science & tech"}
@@ -58,12 +59,10 @@ def money(usd: SupportsFloat | None) -> str:
     """US dollars in three digits: $950, $56.0k, $1.23M."""
     if usd is None or is_missing(usd):
         return DASH
-    value = float(usd)
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            short = value / size
-            return f"${short:.0f}{letter}" if short >= 100 else f"${short:.1f}{letter}"
-    return f"${value:.0f}"
+    # The limits are those of rounding, so that 999,960 is $1.0M and not $1000k.
+    size, letter = next((unit for unit in _UNITS if abs(float(usd)) >= 0.9995 * unit[0]), (1.0, ""))
+    short = float(usd) / size
+    return f"${short:.1f}{letter}" if letter and abs(short) < 99.95 else f"${short:.0f}{letter}"
 
 
 def span(seconds: SupportsFloat) -> str:

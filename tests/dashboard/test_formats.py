@@ -8,6 +8,8 @@ from typing import Any, cast
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dashboard import formats
 
@@ -69,3 +71,68 @@ def test_moments() -> None:
 
 def test_titles_cannot_become_markup() -> None:
     assert formats.escape("$5 [a](b) *x*") == "\\$5 \\[a\\]\\(b\\) \\*x\\*"
+
+
+_UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "B": 1e9}
+
+
+def _dollars(text: str) -> tuple[str, float]:
+    """The digits of an amount as shown, and the dollars of its unit."""
+    unit = text[-1] if text[-1] in _UNITS else ""
+    return text[1:].removesuffix(unit), _UNITS[unit]
+
+
+@given(st.floats(0, 9e11))
+def test_money_has_three_digits_at_the_most_and_is_true_to_half_of_the_last(usd: float) -> None:
+    number, size = _dollars(formats.money(usd))
+
+    assert len(number.replace(".", "")) <= 3
+    assert abs(float(number) * size - usd) <= (0.1 if "." in number else 1.0) * size / 2 * 1.000001
+
+
+@pytest.mark.parametrize(
+    ("usd", "text"),
+    [(999.6, "$1.0k"), (99_960, "$100k"), (999_600, "$1.0M"), (999_999_999, "$1.0B"), (-999.6, "$-1.0k")],
+)
+def test_money_that_rounds_up_to_the_next_unit_is_told_in_it(usd: float, text: str) -> None:
+    assert formats.money(usd) == text
+
+
+@given(st.floats(0, 1e12), st.floats(0, 1e12))
+def test_more_money_never_reads_as_less(first: float, second: float) -> None:
+    less, more = (_dollars(formats.money(usd)) for usd in sorted((first, second)))
+
+    assert float(less[0]) * less[1] <= float(more[0]) * more[1]
+
+
+@given(st.floats(0, 1))
+def test_a_price_is_true_to_half_of_the_digit_shown_and_within_0_and_100(price: float) -> None:
+    number = formats.percent(price).removesuffix(" %")
+
+    assert 0.0 <= float(number) <= 100.0
+    assert abs(float(number) - price * 100) <= 0.5 / 10 ** len(number.partition(".")[2]) + 1e-9
+
+
+@given(st.integers(-1_000_000, 1_000_000))
+def test_the_arrow_and_the_sign_agree(move_ppm: int) -> None:
+    text = formats.arrow(move_ppm / 10_000)
+
+    assert {"▲": "+", "▼": "−", "■": "+"}[text[0]] == text[2]
+
+
+@given(st.text(max_size=40))
+def test_no_text_of_a_venue_begins_a_formula_and_none_is_changed_but_for_that(text: str) -> None:
+    cell = formats.cell(text)
+
+    assert cell[:1] not in ("=", "+", "-", "@", "\t", "\r", "\n")
+    assert cell in (text, "\u2060" + text)
+
+
+@given(st.integers(0, 10**9))
+def test_a_length_of_time_is_off_by_less_than_the_last_unit_it_names(seconds: int) -> None:
+    words = formats.span(seconds).split()
+    units = {"s": 1, "min": 60, "h": 3600, "m": 60, "d": 86_400, "y": 365 * 86_400}
+
+    said = sum(float(number) * units[unit] for number, unit in zip(words[::2], words[1::2], strict=True))
+
+    assert abs(seconds - said) < units[words[-1]]
