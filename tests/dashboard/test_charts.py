@@ -95,3 +95,96 @@ def test_axis_holds_every_price_and_stays_within_certainty(low: float, high: flo
 
     assert 0 <= bottom <= low * 100 <= high * 100 <= top <= 100
     assert top - bottom >= 3
+
+
+def _gap(started_min: int, ended_min: int | None) -> pd.DataFrame:
+    started = [_T0 + timedelta(minutes=started_min)]
+    ended = [None if ended_min is None else _T0 + timedelta(minutes=ended_min)]
+    moments = "datetime64[us, UTC]"
+    return pd.DataFrame({"started_at": pd.Series(started, dtype=moments), "ended_at": pd.Series(ended, dtype=moments)})
+
+
+def test_an_open_gap_is_shaded_up_to_the_newest_bar() -> None:
+    figure = charts.price(replace(_series(_bars([0, 1, 2, 9])), gaps=_gap(3, None)), candles=False)
+
+    (shade,) = figure.layout.shapes
+    assert [pd.Timestamp(end) - _T0 for end in (shade.x0, shade.x1)] == [timedelta(minutes=3), timedelta(minutes=9)]
+
+
+@pytest.mark.parametrize("candles", [True, False])
+@pytest.mark.parametrize("gaps", [_gap(3, 5), _gap(3, None)], ids=["closed", "open"])
+def test_a_market_without_any_price_is_drawn_too(candles: bool, gaps: pd.DataFrame) -> None:
+    series = _series(_bars([]).assign(ts=pd.to_datetime([], utc=True)))
+
+    figure = charts.price(replace(series, gaps=gaps), candles=candles)
+
+    assert tuple(figure.layout.yaxis.range) == (0.0, 100.0)
+
+
+def test_alerts_from_before_the_first_bar_are_not_drawn() -> None:
+    opened = pd.Timestamp(_T0)
+    alerts = pd.DataFrame(
+        {
+            "opened_at": [opened, opened + pd.Timedelta(minutes=6)],
+            "window": ["5m", "5m"],
+            "direction": ["up", "down"],
+            "peak_move_pp": [9.0, 7.0],
+        }
+    )
+
+    figure = charts.price(_series(_bars([5, 6, 7]), alerts), candles=False)
+
+    assert [trace.name for trace in figure.data if trace.name and trace.name.startswith("Alert")] == ["Alert down"]
+
+
+@pytest.mark.parametrize(("minutes", "form"), [([0, 36 * 60], "%H:%M"), ([0, 36 * 60 + 1], "%d %b")])
+def test_an_axis_of_more_than_a_day_and_a_half_names_days(minutes: list[int], form: str) -> None:
+    assert charts.price(_series(_bars(minutes)), candles=True).layout.xaxis.tickformat == form
+
+
+def test_a_category_is_coloured_by_its_net_and_grey_when_it_went_nowhere() -> None:
+    frame = pd.DataFrame(
+        {
+            "category": ["sports", "crypto", "world"],
+            "mean_abs_pp": [3.0, 1.0, 2.0],
+            "net_pp": [0.051, -0.051, 0.05],
+            "movers_up": 1,
+            "movers_down": 0,
+            "markets": 9,
+        }
+    )
+
+    (bars,) = charts.category_bars(frame).data
+
+    assert list(bars.y) == ["Crypto", "World", "Sports"]
+    assert list(bars.marker.color) == [charts.DOWN, charts.FLAT, charts.UP]
+
+
+def test_the_heat_map_has_the_windows_in_their_own_order_and_no_number_where_there_is_none() -> None:
+    frame = pd.DataFrame(
+        {
+            "category": ["sports", "sports", "crypto"],
+            "window": ["24h", "5m", "5m"],
+            "mean_abs_pp": [4.0, 1.0, 2.0],
+        }
+    )
+
+    heat, texts = charts.category_heat(frame, ["5m", "15m", "24h"]).data
+
+    assert list(heat.x) == ["in 5m", "in 24h"]
+    assert list(heat.y) == ["Sports", "Crypto"]
+    assert list(texts.text) == ["1.0", "4.0", "2.0", ""]
+
+
+def test_the_busiest_categories_are_drawn_and_the_others_wait_in_the_legend() -> None:
+    moments = pd.to_datetime([_T0, _T0 + timedelta(minutes=1)] * 3)
+    names = ["sports"] * 2 + ["crypto"] * 2 + ["world"] * 2
+    frame = pd.DataFrame({"ts": moments, "category": names, "mean_abs_pp": [1.0, 1.0, 5.0, 3.0, 2.0, 2.0]})
+
+    figure = charts.category_lines(frame, shown=2)
+
+    assert [(trace.name, trace.visible) for trace in figure.data] == [
+        ("Crypto", True),
+        ("World", True),
+        ("Sports", "legendonly"),
+    ]

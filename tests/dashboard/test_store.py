@@ -1,0 +1,145 @@
+"""The pure parts of the store: how parameters travel, how an answer is typed, and what a refusal is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pandas as pd
+import pytest
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+
+from dashboard import store as store_module
+from dashboard.columns import COLUMNS
+from dashboard.store import Store, StoreUnavailableError, query_text
+from kernel.errors import TransientError, UserError
+from kernel.settings import ClickHouseSettings
+
+MOMENT = datetime(2026, 11, 23, 18, 42, 30, 123456, tzinfo=UTC)
+
+
+@dataclass
+class Answer:
+    """What the client library gives back."""
+
+    column_names: Sequence[str]
+    result_rows: list[tuple[Any, ...]]
+
+
+@dataclass
+class Client:
+    """Answers one thing, or fails with one, and remembers what it was asked."""
+
+    answer: Answer | Exception
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    closed: bool = False
+
+    def query(self, text: str, parameters: dict[str, Any]) -> Answer:
+        self.asked.append(parameters)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Client]:
+    """The clients that a store opens, one after the other; a test puts them there before."""
+    waiting: list[Client] = []
+    monkeypatch.setattr(store_module, "connect", lambda *_, **__: waiting.pop(0))
+    return waiting
+
+
+SPAN = COLUMNS["cache_span"]
+
+
+def store() -> Store:
+    return Store(ClickHouseSettings(clickhouse_host="db", clickhouse_port=8123, clickhouse_database="movers"))
+
+
+def test_an_answer_is_typed_and_an_empty_one_has_the_same_types(opened: list[Client]) -> None:
+    full = Client(Answer(list(SPAN), [(MOMENT.replace(tzinfo=None), MOMENT)]))
+    opened += [full]
+    reads = store()
+
+    frame = reads.rows("cache_span", SPAN)
+    full.answer = Answer([], [])
+    nothing = reads.rows("cache_span", SPAN)
+
+    assert dict(frame.dtypes.astype(str)) == dict(nothing.dtypes.astype(str)) == dict(SPAN)
+    assert list(frame["first_ts"]) == list(frame["last_ts"]) == [pd.Timestamp(MOMENT)]
+    assert len(nothing) == 0
+
+
+@pytest.mark.parametrize("names", [["last_ts", "first_ts"], ["first_ts"], ["first_ts", "last_ts", "more"]])
+def test_an_answer_of_other_columns_is_refused_and_not_shown_under_wrong_names(
+    opened: list[Client], names: list[str]
+) -> None:
+    opened += [Client(Answer(names, [(MOMENT,) * len(names)]))]
+
+    with pytest.raises(ValueError, match="expected"):
+        store().rows("cache_span", SPAN)
+
+
+def test_instants_travel_as_utc_text_wherever_they_were_made(opened: list[Client]) -> None:
+    client = Client(Answer([], []))
+    opened += [client]
+
+    store().rows("cache_span", SPAN, at=MOMENT.astimezone(timezone(timedelta(hours=9))), window="1h", limit=3)
+
+    assert client.asked == [{"at": "2026-11-23 18:42:30.123456", "window": "1h", "limit": 3}]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (DatabaseError("Code: 60. UNKNOWN_TABLE", code=60), "no tables yet"),
+        (DatabaseError("Code: 81. UNKNOWN_DATABASE", code=81), "no tables yet"),
+        (DatabaseError("Code: 241. MEMORY_LIMIT", code=241), "could not answer this question"),
+        (ClickHouseError("broken"), "does not answer"),
+        (OSError("reset"), "does not answer"),
+        (TransientError("away"), "does not answer yet"),
+        (UserError("wrong password"), "refuses us: wrong password"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_a_failure_is_one_calm_line_and_its_client_is_not_used_again(
+    opened: list[Client], error: Exception, said: str
+) -> None:
+    broken, fresh = Client(error), Client(Answer([], []))
+    opened += [broken, fresh]
+    reads = store()
+
+    with pytest.raises(StoreUnavailableError, match=said) as caught:
+        reads.rows("cache_span", SPAN)
+    reads.rows("cache_span", SPAN)
+
+    assert "\n" not in str(caught.value)
+    assert (len(broken.asked), len(fresh.asked)) == (1, 1)
+
+
+def test_a_client_that_answered_is_used_again(opened: list[Client]) -> None:
+    client = Client(Answer([], []))
+    opened += [client]
+    reads = store()
+
+    for _ in range(3):
+        reads.rows("cache_span", SPAN)
+
+    assert (len(client.asked), client.closed) == (3, False)
+
+
+def test_two_stores_share_cached_answers_only_when_they_are_the_same_database() -> None:
+    other = Store(ClickHouseSettings(clickhouse_host="db", clickhouse_port=8123, clickhouse_database="other"))
+
+    assert store().address == store().address == "db:8123/movers"
+    assert other.address != store().address
+
+
+@pytest.mark.parametrize("query", COLUMNS)
+def test_every_query_that_has_columns_has_a_text(query: str) -> None:
+    assert "SELECT" in query_text(query)

@@ -1,0 +1,256 @@
+"""What a reader sees in the cells: words, signs and colours for values; sorting stays by value."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, get_args
+
+import pandas as pd
+import pytest
+import streamlit as st
+from hypothesis import given
+from hypothesis import strategies as hyp
+
+from dashboard import charts, formats
+from dashboard.columns import COLUMNS
+from dashboard.views import tables
+from schemas.words import EpisodeState
+
+NOW = datetime(2026, 11, 23, 18, 42, 30, tzinfo=UTC)
+NAN = float("nan")
+MOVER: dict[str, Any] = {
+    "market_id": "KALSHI:A",
+    "token_id": "KALSHI:A:YES",
+    "title": "Will it?",
+    "venue": "kalshi",
+    "category": "science_tech",
+    "price_now": 0.625,
+    "price_then": 0.7,
+    "move_pp": -7.5,
+    "score": 81.6,
+    "volume_24h_usd": 56_000.0,
+    "window_volume_usd": NAN,
+    "spread_pp": 1.0,
+    "seconds_to_close": 7500.0,
+    "is_settling": False,
+    "across_gap": False,
+    "ts": NOW,
+}
+EPISODE: dict[str, Any] = {
+    "state": "confirmed",
+    "peak_move_pp": 9.0,
+    "title": "Will it?",
+    "market_id": "KALSHI:A",
+    "windows": ["5m", "1h"],
+    "severity": "high",
+    "price_now": 0.5,
+    "move_pp": NAN,
+    "opened_at": NOW - timedelta(hours=2),
+    "ts": NOW - timedelta(minutes=4),
+    "close_reason": None,
+    "kind": "move",
+    "across_gap": False,
+    "story": "",
+    "story_markets": 1,
+    "is_acked": False,
+    "acked_by": "",
+    "note": "",
+    "venue": "kalshi",
+    "category": "",
+}
+
+
+def shown(styler: Any) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Text and style of each cell, by column, as the page would have them."""
+    made = styler._compute()._translate(False, False)
+    styles = {
+        selector: ";".join(f"{name}:{value}" for name, value in entry["props"])
+        for entry in made["cellstyle"]
+        for selector in entry["selectors"]
+    }
+    names = list(styler.data.columns)
+    texts, looks = [], []
+    for row in made["body"]:
+        cells = [cell for cell in row if cell["type"] == "td"]
+        texts.append({name: str(cell["display_value"]) for name, cell in zip(names, cells, strict=True)})
+        looks.append({name: styles.get(cell["id"], "") for name, cell in zip(names, cells, strict=True)})
+    return texts, looks
+
+
+def columns(styler: Any) -> set[str]:
+    """Names of the columns of a table."""
+    return set(styler.data.columns)
+
+
+def board(*rows: dict[str, Any], lines: dict[str, list[float]] | None = None) -> Any:
+    return tables.board(pd.DataFrame([MOVER | row for row in rows]), lines or {})
+
+
+def episodes(**change: Any) -> tuple[dict[str, str], dict[str, str]]:
+    texts, looks = shown(tables.episodes(pd.DataFrame([EPISODE | change]), NOW))
+    return texts[0], looks[0]
+
+
+def test_a_mover_reads_as_words_with_dashes_for_what_is_not_known() -> None:
+    (text,), _ = shown(board({}, lines={"KALSHI:A:YES": [0.7, 0.625]}))
+
+    assert text | {"Market": "", "Trend": ""} == {
+        "#": "1",
+        "Move": "▼ −7.5 pp",
+        "Now": "62.5 %",
+        "Market": "",
+        "Trend": "",
+        "From": "70.0 %",
+        "24h volume": "$56.0k",
+        "In window": "–",
+        "Spread": "1.0 pp",
+        "Ends": "in 2 h 05 m",
+        "Venue": "Kalshi",
+        "Category": "Science & tech",
+        "Score": "82",
+        "Notes": "",
+    }
+
+
+def test_cells_are_words_but_the_column_is_sorted_by_value() -> None:
+    data = board({"move_pp": -7.5}, {"move_pp": 12.0}, {"move_pp": 9.0}).data
+
+    assert data["Move"].dtype == "float64"
+    assert list(data.sort_values("Move")["#"]) == [1, 3, 2]
+
+
+def test_only_moves_are_coloured_up_and_down_and_never_a_zero() -> None:
+    _, looks = shown(board({"move_pp": 3.0}, {"move_pp": -3.0}, {"move_pp": 0.0}, {"move_pp": NAN}))
+
+    assert [look["Move"].removeprefix("color:") for look in looks] == [charts.UP, charts.DOWN, "", ""]
+    assert {style for look in looks for name, style in look.items() if name != "Move"} == {""}
+
+
+@pytest.mark.parametrize(
+    ("gap", "settling", "notes"),
+    [(True, True, "across a gap, settling"), (False, True, "settling"), (True, False, "across a gap")],
+)
+def test_notes_say_what_is_odd_about_a_move(gap: bool, settling: bool, notes: str) -> None:
+    (text,), _ = shown(board({"across_gap": gap, "is_settling": settling}))
+
+    assert text["Notes"] == notes
+
+
+def test_a_market_without_a_title_goes_by_its_id_and_no_title_is_a_formula() -> None:
+    data = board({"title": ""}, {"title": "=HYPERLINK(1)"}, {"title": "a=b"}).data
+
+    assert list(data["Market"]) == ["KALSHI:A", "\u2060=HYPERLINK(1)", "a=b"]
+
+
+@pytest.mark.parametrize("query", ["board", "episodes", "siblings", "market_ticks", "categories"])
+def test_a_table_of_nothing_is_drawn_too(query: str) -> None:
+    frame = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in COLUMNS[query].items()})
+    drawn = {
+        "board": lambda: tables.board(frame, {}),
+        "episodes": lambda: tables.episodes(frame, NOW),
+        "siblings": lambda: tables.siblings(frame, "1h"),
+        "market_ticks": lambda: tables.ticks(frame),
+        "categories": lambda: tables.categories(frame, 6.0),
+    }[query]()
+
+    assert shown(drawn) == ([], [])
+
+
+@pytest.mark.parametrize("state", get_args(EpisodeState))
+def test_every_state_of_an_episode_has_a_word_and_the_open_ones_a_dot(state: str) -> None:
+    text, look = episodes(state=state)
+
+    is_open = state in ("detected", "confirmed", "escalated")
+    assert text["State"].startswith("● ") is is_open
+    assert bool(look["State"]) is is_open
+    assert len(text["State"]) > 5
+
+
+def test_an_episode_of_another_day_is_dated_and_a_young_one_has_its_minute_only() -> None:
+    assert episodes()[0]["Opened"] == "16:42"
+    assert episodes(opened_at=NOW - timedelta(hours=21))[0]["Opened"] == "22 Nov 21:42"
+    assert episodes()[0]["Last change"] == "4 min ago"
+
+
+@pytest.mark.parametrize(
+    ("change", "column", "text"),
+    [
+        ({"close_reason": "market_ended"}, "Why closed", "market ended"),
+        ({"close_reason": None}, "Why closed", ""),
+        ({"kind": "settlement", "across_gap": True}, "Notes", "settlement, across a gap"),
+        ({"story": "Fed", "story_markets": 4}, "Notes", "1 of 4 markets of Fed"),
+        ({"story": "Fed", "story_markets": 1}, "Notes", ""),
+        ({"is_acked": True, "acked_by": "Ada"}, "Seen by", "Ada"),
+        ({"is_acked": True, "acked_by": "Ada", "note": "known"}, "Seen by", "Ada: known"),
+        ({"is_acked": False, "acked_by": "Ada", "note": "old"}, "Seen by", ""),
+        ({"windows": []}, "Windows", ""),
+        ({}, "Windows", "5m, 1h"),
+        ({}, "Category", "Not known yet"),
+        ({}, "Move now", "–"),
+    ],
+)
+def test_a_cell_of_an_episode_says(change: dict[str, Any], column: str, text: str) -> None:
+    assert episodes(**change)[0][column] == text
+
+
+def test_a_tick_shows_how_long_it_was_on_its_way() -> None:
+    tick = {
+        "ts": pd.Timestamp(NOW),
+        "ts_received": pd.Timestamp(NOW) + pd.Timedelta(milliseconds=1250),
+        "price": 0.5,
+        "bid": NAN,
+        "ask": 0.51,
+        "last": 0.0035,
+        "price_basis": "mid",
+        "source": "hot",
+        "flags": ["wide", "stale"],
+    }
+
+    (text,), _ = shown(tables.ticks(pd.DataFrame([tick])))
+
+    assert (text["Time (UTC)"], text["Delay"], text["Flags"]) == ("18:42:30", "1.2 s", "wide, stale")
+    assert (text["Bid"], text["Ask"], text["Last"]) == ("–", "51.0 %", "0.35 %")
+
+
+def test_columns_that_are_configured_are_columns_that_there_are() -> None:
+    """A column that was renamed in one place only would lose its width and its explanation in silence."""
+    empty = {name: pd.DataFrame({c: pd.Series(dtype=d) for c, d in COLUMNS[name].items()}) for name in COLUMNS}
+
+    assert set(tables.board_columns("1h", 3600)) == columns(tables.board(empty["board"], {}))
+    assert set(tables.episode_columns()) == columns(tables.episodes(empty["episodes"], NOW))
+    assert set(tables.tick_columns()) == columns(tables.ticks(empty["market_ticks"]))
+
+
+@given(hyp.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1)), hyp.integers(-14, 14))  # noqa: DTZ001
+def test_moments_of_a_minute_share_its_end_wherever_the_reader_is(moment: datetime, hours: int) -> None:
+    utc = moment.replace(tzinfo=UTC)
+
+    end = tables.end_of_minute(utc.astimezone(timezone(timedelta(hours=hours))))
+
+    assert timedelta(0) < end - utc <= timedelta(minutes=1)
+    assert (end.second, end.microsecond, end.tzinfo) == (0, 0, UTC)
+    assert tables.end_of_minute(end - timedelta(microseconds=1)) == end
+
+
+@pytest.mark.parametrize(
+    ("state", "row"),
+    [
+        (None, None),
+        ({"selection": {"cells": []}}, None),
+        ({"selection": {"cells": [(3, "Market")]}}, 3),
+        ({"selection": {"cells": [(0, "#")]}}, 0),
+    ],
+)
+def test_the_first_row_can_be_clicked_as_well_as_none(
+    monkeypatch: pytest.MonkeyPatch, state: Any, row: int | None
+) -> None:
+    monkeypatch.setattr(st, "session_state", {} if state is None else {"board": state})
+
+    assert tables.clicked_row("board") == row
+
+
+def test_the_lists_that_name_columns_leave_no_dash_where_there_is_a_value() -> None:
+    (text,), _ = shown(board({"window_volume_usd": 0.0, "seconds_to_close": -5.0}))
+
+    assert (text["In window"], text["Ends"]) == ("$0", "past")
+    assert formats.DASH not in text.values()
