@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -80,6 +81,9 @@ class Intake:
         self._out = out
         self.beside_streams: Callable[[Shown, Moment], Shown] = lambda shown, _: shown
         """What of a polled state is worth admitting while a stream shows its market too."""
+        self.in_order = asyncio.Lock()
+        """Held by whoever hands in a page that came while others may: pages go in in their order of arrival, also where
+        one of them waits for its markets' histories."""
 
     def take(self, page: Page, tally: Tally) -> Moment:
         """One page. Returns when its content was true."""

@@ -199,7 +199,7 @@ class Jobs:
         first_us: int | None = None
         try:
             async for page in self._feed.sweep(Errand("sweep", self._rhythm.heartbeat_s)):
-                as_of_us = self._take(page, tally)
+                as_of_us = await self._take(page, tally)
                 first_us = as_of_us if first_us is None else first_us
                 await asyncio.sleep(0)
             self._judge(tally, SWEEP)
@@ -217,7 +217,7 @@ class Jobs:
         ids = [self._reader.hot_id(known.market_id, known.token_id) for known in busiest]
         tally = Tally()
         async for page in self._feed.hot(ids, Errand("hot", self._rhythm.heartbeat_s)):
-            self._take(page, tally)
+            await self._take(page, tally)
             await asyncio.sleep(0)
         self._judge(tally, HOT)
 
@@ -226,14 +226,14 @@ class Jobs:
         errand = Errand("hot", self._rhythm.heartbeat_s)
         traded, newest_us = await traded_since(self._traded_us or self._now_us(), errand)
         async for page in self._feed.hot(traded, errand):
-            self.intake.take(page, Tally())
+            await self._take(page, Tally())
             await asyncio.sleep(0)
         self._traded_us = newest_us
 
     async def _look_up(self, ids: Sequence[str], tally: Tally) -> None:
         """Markets that a whole crawl did not meet: mostly closed since. Their last state goes out."""
         async for page in self._feed.lookup(ids, Errand("lookup")):
-            self._take(page, tally)
+            await self._take(page, tally)
         unmet = [i for i in ids if not self.tracked.met(self._reader.market_id(i))]
         self._unfound = Counter({i: self._unfound[i] + 1 for i in unmet})
         gone = [i for i, tries in self._unfound.items() if tries >= _LOOKUP_TRIES]
@@ -250,7 +250,7 @@ class Jobs:
         ids = [self._reader.hot_id(known.market_id, known.token_id) for known in unseen if known.token_id]
         try:
             async for page in self._feed.hot(ids, Errand("hot", self._rhythm.heartbeat_s)):
-                self._take(page, tally)
+                await self._take(page, tally)
                 await asyncio.sleep(0)
         except (TransientError, PermanentError) as error:
             log.info("rescue_failed", venue=self._venue, error=str(error))
@@ -268,7 +268,7 @@ class Jobs:
         if whole.is_short(listed):
             sample = missing(_SAMPLE)
             async for page in self._feed.lookup(sample, Errand("lookup")):
-                self._take(page, tally)
+                await self._take(page, tally)
             still_open = sum(self.tracked.is_open(self._reader.market_id(each)) for each in sample)
             if not sample or still_open * 2 > len(sample):
                 raise TransientError(f"{job}: the listing ended after {listed} markets, {whole.expected} before")
@@ -288,22 +288,22 @@ class Jobs:
 
     async def _introduce(self, page: Page, tally: Tally) -> None:
         """A page of a crawl to the intake. Markets that matter wait for their history: after their first tick it is
-        late."""
-        self._look_back(page)
-        read = self.intake.read(page, tally)
-        waiting = self._backfill.wanted(read)
-        if not waiting:
-            self.intake.admit(read, read.states, tally)
-            return
-        first = {shown.market_id for shown, _ in waiting}
-        self.intake.admit(read, [state for state in read.states if state[0].market_id not in first], tally)
-        histories = await self._backfill.ask(waiting, read.moment.as_of_us)
-        self.intake.admit(read, waiting, tally, histories)
+        late. Whatever arrives meanwhile waits behind them."""
+        async with self.intake.in_order:
+            self._look_back(page)
+            read = self.intake.read(page, tally)
+            waiting = self._backfill.wanted(read)
+            first = {shown.market_id for shown, _ in waiting}
+            self.intake.admit(read, [state for state in read.states if state[0].market_id not in first], tally)
+            if waiting:
+                histories = await self._backfill.ask(waiting, read.moment.as_of_us)
+                self.intake.admit(read, waiting, tally, histories)
 
-    def _take(self, page: Page, tally: Tally) -> int:
-        """A page to the intake; as of when it was."""
-        self._look_back(page)
-        return self.intake.take(page, tally).as_of_us
+    async def _take(self, page: Page, tally: Tally) -> int:
+        """A page to the intake, behind those that arrived before it; as of when it was."""
+        async with self.intake.in_order:
+            self._look_back(page)
+            return self.intake.take(page, tally).as_of_us
 
     def _look_back(self, page: Page) -> None:
         if self._absent_since_us is not None:
@@ -381,8 +381,9 @@ class Jobs:
 
     @property
     def seen_until_us(self) -> int | None:
-        """Until when the venue has been watched without a gap; None before the first answer."""
-        known = self._state.state is not None and not self._state.gap_open
+        """Until when the venue has been watched without a gap; None before the first whole sweep: who ends before it
+        leaves the time before him as unseen as he found it."""
+        known = self._state.has_swept and not self._state.gap_open
         return self._now_us() if known else None
 
     def health(self) -> Mapping[str, Any]:

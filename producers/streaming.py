@@ -144,7 +144,8 @@ class StreamJobs:
         ids = [self._reader.hot_id(shown.market_id, shown.token_id) for shown in known if shown is not None]
         tally = Tally()
         async for page in self._feed.hot(ids, Errand("hot", self._promise_s())):
-            self._intake.take(page, tally)
+            async with self._intake.in_order:
+                self._intake.take(page, tally)
             await asyncio.sleep(0)
 
     def _heard_news(self, venue_market_id: str) -> None:
@@ -167,7 +168,8 @@ class StreamJobs:
             return
         tally = Tally()
         async for page in self._feed.lookup(due, Errand("lookup")):
-            self._intake.take(page, tally)
+            async with self._intake.in_order:
+                self._intake.take(page, tally)
 
 
 def _slices(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:

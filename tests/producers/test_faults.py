@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,13 @@ import orjson
 import pytest
 
 from kernel.errors import TransientError
+from kernel.settings import CollectorSettings
+from producers.base import Collector, Errand
 from producers.before import Before
+from producers.jobs import Jobs
+from producers.kalshi.feed import KalshiFeed
+from producers.kalshi.reader import KalshiReader
+from producers.ticks import Earlier, Shown
 from producers.tracked import Told
 from schemas import topics
 from schemas.events import FeedStatus, Market, Tick
@@ -263,6 +270,24 @@ def test_a_quick_restart_is_no_gap(bench: Bench) -> None:
 
 
 @KALSHI
+def test_who_ends_before_his_first_whole_sweep_has_not_seen_the_venue(bench: Bench) -> None:
+    venue, sweeps_work = kalshi_venue([kalshi_row("KXE-CRASH")], {}), False
+
+    def answer(request: httpx.Request) -> Any:
+        return 500 if request.url.path == "/markets" and not sweeps_work else venue(request)
+
+    bench.answer = answer
+    jobs = bench.jobs("kalshi")
+    bench.live(jobs, lambda: jobs.health()["feed"] != "starting")
+    assert jobs.seen_until_us is None, "whoever comes next counts from where this one began"
+
+    sweeps_work = True
+    perform(jobs, jobs.sweep)
+
+    assert jobs.seen_until_us is not None
+
+
+@KALSHI
 def test_however_short_the_time_a_collector_that_was_killed_with_full_hands_leaves_a_gap(bench: Bench) -> None:
     bench.answer = kalshi_venue([kalshi_row("KXE-HANDS")], {})
     jobs = bench.jobs("kalshi")
@@ -423,3 +448,48 @@ def test_health_can_be_asked_from_another_thread_while_markets_are_learnt(bench:
 
     assert failures == []
     assert jobs.health()["markets_tracked"] == 2_000
+
+
+class Slow:
+    """Histories that come when the test lets them."""
+
+    batch = 10
+
+    def __init__(self) -> None:
+        self.asked, self.answered = asyncio.Event(), asyncio.Event()
+
+    async def ask(
+        self, ids: Sequence[str], since_us: int, until_us: int, errand: Errand
+    ) -> AsyncIterator[dict[str, list[Any]]]:
+        self.asked.set()
+        await self.answered.wait()
+        yield {}
+
+    def read(self, point: Any, shown: Shown) -> Earlier | None:
+        return None
+
+
+@KALSHI
+def test_what_arrives_while_a_market_waits_for_its_history_is_told_behind_it(bench: Bench) -> None:
+    histories, row = Slow(), kalshi_row("KXE-WAITS")
+    collector = Collector("kalshi", KalshiFeed(bench.http(), bench.outbox), KalshiReader(), histories=histories)
+    jobs = Jobs(collector, CollectorSettings(), 0.5, bench.outbox, bench.clock)
+    bench.answer = lambda request: kalshi_venue([row], {})(request)
+
+    async def overtake() -> None:
+        nonlocal row
+        crawl = asyncio.create_task(jobs.crawl())
+        await histories.asked.wait()
+        bench.clock.advance(30)
+        row = kalshi_row("KXE-WAITS", yes_bid_dollars="0.5000", yes_ask_dollars="0.5200")
+        sweep = asyncio.create_task(jobs.sweep())
+        for _ in range(100):
+            await asyncio.sleep(0)  # as far as it gets
+        histories.answered.set()
+        await asyncio.gather(crawl, sweep)
+
+    asyncio.run(overtake())
+
+    ticks: list[Tick] = bench.published(topics.TICKS, "KALSHI:KXE-WAITS")
+    live = [(t.ts_event_us - START_US, t.bid_ppm) for t in ticks if t.source != "backfill"]
+    assert live == [(0, 400_000), (30 * US_PER_S, 500_000)]
