@@ -27,9 +27,12 @@ _HANDS_FULL = "full"
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """Markets by id as they were last told, and until when (venue's clock, microseconds) something was said of the
-    feed; None when nothing ever was, so that this is a first start. `hands_full`: the process before was seen with
-    messages that neither Kafka nor the spill had, and did not live to tell."""
+    """What is left of the process before.
+
+    `markets` by id as they were last told. `until_us` (venue's clock): until when the venue was seen, by the mark on
+    this machine's disk or, without one, by what was said of the feed; None when it never was, on a first start.
+    `hands_full`: it was seen with messages that neither Kafka nor the spill had, and did not live to tell.
+    """
 
     markets: dict[str, Told] = field(default_factory=dict)
     until_us: int | None = None
@@ -52,9 +55,8 @@ def read_before(shard: Shard, kafka: KafkaSettings, store: SchemaStore, seen: Se
                     market = codec.decode(message.value())
                     if shard.owns(market.market_id, market.category):
                         markets[market.market_id] = Told.of(market)
-        told_us = seen_until_us(_statuses(shard, kafka, store))
-        if told_us is not None and not hands_full:
-            until_us = max(until_us or 0, told_us)
+        if until_us is None:  # the mark knows better: what was said of the feed may be said before a whole sweep
+            until_us = seen_until_us(_statuses(shard, kafka, store))
     except (TransientError, KafkaException) as error:
         log.warning("past_unreadable", shard=shard.name, error=str(error))
     return Before(markets, until_us, hands_full)

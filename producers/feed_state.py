@@ -37,6 +37,8 @@ class FeedState:
     _failures: dict[str, int] = field(default_factory=dict)
     _last_sweep_us: int | None = None
     _gap_open: bool = False
+    has_swept: bool = False
+    """Whether this process has done a whole sweep: until then it cannot say that it has seen the venue."""
 
     @property
     def gap_open(self) -> bool:
@@ -74,7 +76,7 @@ class FeedState:
 
     def swept(self, began_us: int, promise_s: float) -> list[Change]:
         """A whole sweep that began at `began_us`; the one before had promised it within `promise_s`."""
-        since_us, self._last_sweep_us = self._last_sweep_us, began_us
+        since_us, self._last_sweep_us, self.has_swept = self._last_sweep_us, began_us, True
         changes: list[Change] = []
         if since_us is not None:
             changes = self._watch(since_us, began_us, promise_s)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from producers.before import seen_until_us
+from producers.before import SeenUntil, seen_until_us
 from schemas.events import FeedStatus
 from schemas.words import FeedWord
 
@@ -37,3 +39,13 @@ def test_the_venue_was_seen_until_the_last_word_of_somebody_who_had_an_answer(
 def test_who_never_had_an_answer_does_not_make_the_time_before_it_seen(word: FeedWord) -> None:
     assert seen_until_us([status("connected", 10), status(word, 3_600)]) == 10
     assert seen_until_us([status(word, 3_600)]) is None
+
+
+def test_the_mark_outlives_its_process_and_says_whether_hands_were_full(tmp_path: Path) -> None:
+    assert SeenUntil(tmp_path).read() == (None, False)
+
+    SeenUntil(tmp_path).write(1_000)
+    assert SeenUntil(tmp_path).read() == (1_000, False)
+
+    SeenUntil(tmp_path).write(2_000, hands_full=True)
+    assert SeenUntil(tmp_path).read() == (2_000, True)
