@@ -61,14 +61,14 @@ def suggested(settings: Settings, file: Path, least: float) -> list[Row]:
 
 
 def say(file: Path, verdict: Verdict, a: str, b: str, note: str) -> None:
-    """Notes a verdict in the file.
+    """Notes a verdict in the file, the note as one line: a carriage return in it would be the end of a row.
 
     Raises:
         UserError: it is one market, or the file cannot be read or written.
     """
     if a == b:
         raise UserError("a pair is two markets")
-    verdicts.write(file, verdicts.read(file) | {key_of(a, b): Said(verdict, note)})
+    verdicts.write(file, verdicts.read(file) | {key_of(a, b): Said(verdict, " ".join(note.split()))})
 
 
 def shown(settings: Settings, file: Path, hours: float) -> list[Row]:

@@ -43,12 +43,10 @@ def read(path: Path) -> dict[Key, Said]:
     found: dict[Key, Said] = {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
+            for number, row in enumerate(csv.DictReader(file), start=1):
                 verdict, a, b = row.get("verdict"), row.get("market_a"), row.get("market_b")
                 if verdict not in VERDICTS or not a or not b or a == b:
-                    raise ValueError(
-                        f"row {len(found) + 1}: wants {', '.join(_COLUMNS)}; a verdict is {' or '.join(VERDICTS)}"
-                    )
+                    raise ValueError(f"row {number}: wants {', '.join(_COLUMNS)}; a verdict is {' or '.join(VERDICTS)}")
                 found[key_of(a, b)] = Said("confirmed" if verdict == "confirmed" else "refused", row.get("note") or "")
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"pairs {path}: {error}") from error
