@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from movers.pairs.together import Quote, Series, Step, Together, divergence, half_us, steps, together
 from schemas.units import US_PER_S
@@ -51,3 +53,33 @@ def test_divergence_compares_bid_with_ask_and_says_how_old_the_older_quote_is(
     told = divergence(Quote(10 * US_PER_S, *a), Quote(40 * US_PER_S, *b), 50 * US_PER_S)
 
     assert (told.apart_pp, told.crossed_pp, told.older_s) == (apart_pp, crossed_pp, 40.0)
+
+
+walks = st.lists(st.tuples(st.integers(0, 20_000), st.integers(1, 99)), max_size=15, unique_by=lambda point: point[0])
+
+
+@given(walks, walks)
+def test_turning_a_pair_round_turns_the_lag_round(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> None:
+    a, b = series(*sorted(one)), series(*sorted(other))
+    there, back = together(a, b), together(b, a)
+
+    assert 0 <= there.answered <= there.steps
+    assert (there.lag_s is None) is (there.answered == 0)
+    if len(steps(a)) + len(steps(b)) == 1:  # of several, which of two neighbours counts is a matter of order
+        assert (there.steps, there.answered) == (back.steps, back.answered)
+        assert there.lag_s is None or there.lag_s == -(back.lag_s or 0.0)
+
+
+@given(walks)
+def test_steps_up_and_down_are_mirror_images(points: list[tuple[int, int]]) -> None:
+    told = steps(series(*sorted(points)))
+    mirrored = steps(series(*((s, 100 - pp) for s, pp in sorted(points))))
+
+    assert [(step.ts_us, -step.change_ppm) for step in told] == [(step.ts_us, step.change_ppm) for step in mirrored]
+
+
+@given(walks)
+def test_a_market_goes_along_with_itself_without_delay(points: list[tuple[int, int]]) -> None:
+    told = together(series(*sorted(points)), series(*sorted(points)))
+
+    assert told.lag_s in (None, 0.0)
