@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from typing import TypeVar
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
@@ -118,6 +118,4 @@ def _of(messages: set[tuple[str, bytes]], topic: Topic, event: type[EventT]) -> 
 
 
 TestPartitions = Partitions.TestCase
-TestPartitions.settings = settings(
-    max_examples=60, stateful_step_count=40, phases=[__import__("hypothesis").Phase.generate]
-)
+TestPartitions.settings = settings(max_examples=60, stateful_step_count=40, phases=[Phase.generate])

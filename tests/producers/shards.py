@@ -46,7 +46,6 @@ HALVES = 2
 _LONGEST_DOWN_S, _LONGEST_UP_S = 300.0, 400.0  # of the venue's time
 _UP_WITHIN_S = 240.0
 _LET_LIVE = 0.7
-_WHOLE_SECOND_US = US_PER_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -126,6 +126,4 @@ def _ends(span: tuple[int, int] | None) -> tuple[int, int]:
 
 
 TestPartition = Partition.TestCase
-TestPartition.settings = settings(
-    max_examples=200, stateful_step_count=40, phases=[__import__("hypothesis").Phase.generate]
-)
+TestPartition.settings = settings(max_examples=200, stateful_step_count=40, phases=[Phase.generate])
