@@ -50,8 +50,13 @@ class VenueClock:
         self.disbelieved = 0
 
     def now_us(self, ours_us: int) -> int:
-        """The venue's time when our clock shows `ours_us`."""
-        return self._venue_us if self.lockstep else self._venue_us + int((ours_us - self._ours_us) * self.pace)
+        """The venue's time when our clock shows `ours_us`. A tape that catches up does not pass the present: there it
+        runs as we do, which we may hear seconds later."""
+        if self.lockstep:
+            return self._venue_us
+        spent_us = ours_us - self._ours_us
+        told_us = self._venue_us + int(spent_us * self.pace)
+        return told_us if self.pace == 1.0 else min(told_us, max(ours_us, self._venue_us + spent_us))
 
     @property
     def runs_as_ours(self) -> bool:

@@ -99,6 +99,14 @@ def test_a_tape_runs_at_the_pace_it_says_until_it_says_another(clock: VenueClock
     assert clock.now_us((START_S + 70) * US_PER_S) == (START_S + 10) * US_PER_S
 
 
+def test_a_tape_that_catches_up_is_not_taken_to_have_passed_the_present(clock: VenueClock) -> None:
+    """It runs at our pace from then on; that is heard with its next answer, which may be late."""
+    read(clock, 0, -60, pace="120")
+
+    assert clock.now_us((START_S + 3) * US_PER_S) == (START_S + 3) * US_PER_S
+    assert at_s(read(clock, 3, 3, pace="1")) == 3
+
+
 def test_in_lockstep_time_stands_still_between_answers(clock: VenueClock) -> None:
     read(clock, 0, -500, pace="lockstep")
 
