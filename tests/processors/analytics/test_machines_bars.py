@@ -7,7 +7,7 @@ from math import isclose
 from typing import Any
 
 from hypothesis import settings
-from hypothesis.stateful import invariant, precondition, rule
+from hypothesis.stateful import invariant, rule
 
 from processors.analytics.bars import BarState, close_by_time, update
 from schemas.events import Bar, Tick
@@ -71,14 +71,13 @@ def same(bar: Bar, drawn: dict[str, Any]) -> bool:
 
 
 class Bars(Course[Bar]):
-    """`growing` is the minute that has not been told yet, `last` the one told last: late ticks correct these two."""
+    """`minutes` are those with a bar; `growing` is the newest until it is told. Late ticks correct the two newest."""
 
     def __init__(self) -> None:
         super().__init__()
         self.growing: int | None = None
-        self.last: int | None = None
+        self.minutes: list[int] = []
         self.corrections: list[Tick] = []
-        self.overtaken = 0
 
     def nothing(self) -> Parts:
         return (None,)
@@ -98,18 +97,18 @@ class Bars(Course[Bar]):
         if not self.true:
             return
         if self.true[-1] is not tick or tick in self.log:
-            if tick.price_ppm is not None and minute in (self.growing, self.last) and tick not in self.log:
+            if tick.price_ppm is not None and minute in self.minutes[-2:] and tick not in self.log:
                 self.corrections.append(tick)
-                self.overtaken = len(self.log)
             return
-        if self.growing not in (None, minute):
-            self.last, self.growing = self.growing, None
-        if tick.price_ppm is not None and minute != self.last:
+        if self.growing != minute:
+            self.growing = None
+        if tick.price_ppm is not None and minute not in self.minutes:
+            self.minutes.append(minute)
             self.growing = minute
 
     def pass_over(self, now_us: int) -> None:
         if self.growing is not None and now_us >= self.growing + 65 * US_PER_S:
-            self.last, self.growing = self.growing, None
+            self.growing = None
 
     @invariant()
     def what_was_told_last_of_each_minute_is_its_bar(self) -> None:
@@ -124,7 +123,6 @@ class Bars(Course[Bar]):
     def a_minute_has_one_id(self) -> None:
         assert len({bar.event_id for bar in self.told}) == len({bar.bar_start_us for bar in self.told})
 
-    @precondition(lambda self: self._committed >= self.overtaken)
     @rule()
     def the_process_is_killed_and_time_is_noticed_later(self) -> None:
         """The bars are the same in the end, and so is the state."""
