@@ -43,6 +43,8 @@ _LIBRDKAFKA = logging.getLogger("librdkafka")
 Headers = Sequence[tuple[str, bytes]]
 OnUndelivered = Callable[[Message, KafkaError], None]
 OnDelivered = Callable[[Message], None]
+Place = tuple[str, int]
+"""A topic and a partition of it."""
 
 COMING_BACK: Mapping[str, Any] = {"reconnect.backoff.max.ms": 1_000}
 """By default librdkafka waits up to ten seconds before it tries a broker again, each connection for itself, so that one

@@ -11,13 +11,11 @@ from confluent_kafka import Message
 
 from kernel.dead_letters import Refused
 from kernel.errors import BadMessageError
+from kernel.kafka import Place
 from schemas.codec import Codec, SchemaStore, UndecodableError
 from schemas.events import Alert, Bar, FeedStatus, Market, Move, Tick
 from schemas.topics import ALERTS, BARS, FEED_STATUS, MARKETS, MOVES, TICKS, Topic
 from sinks.clickhouse.checks import check_storable
-
-Place = tuple[str, int]
-"""Topic and partition."""
 
 
 class Span(NamedTuple):

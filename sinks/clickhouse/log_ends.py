@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
 
 from kernel.errors import KafkaAwayError
-from kernel.kafka import client_config, consumer
+from kernel.kafka import Place, client_config, consumer
 from kernel.settings import KafkaSettings
-from sinks.clickhouse.batch import Place
 from sinks.clickhouse.fence import REREAD_US, Ends, Fence
 
 _TIMEOUT_S = 10.0
@@ -40,9 +39,6 @@ class Topics:
         self._cluster_id = ""
         self._asked: dict[str, Future[Any]] = {}
         self._asked_s = time.monotonic()
-        self._asked_ends: dict[TopicPartition, Future[Any]] = {}
-        self._asked_ends_s = float("-inf")
-        self._next_offsets: dict[Place, int] = {}
 
     def look(self) -> dict[str, TopicFacts]:
         """The topics, by name. A topic's id is the cluster's where topics have none (KIP-516; then zero is answered).
@@ -70,26 +66,6 @@ class Topics:
         if time.monotonic() - self._asked_s > LOOK_AGAIN_S:
             self._ask()
         return known
-
-    def next_offsets(self, places: Collection[Place]) -> dict[Place, int]:
-        """The next offset Kafka will give out of each place, as of the last answer; asks again, never waiting.
-
-        A place without an answer is left out, and all are while the first one is on its way.
-        """
-        if not all(future.done() for future in self._asked_ends.values()):
-            return self._next_offsets
-        if self._asked_ends:
-            self._next_offsets = {
-                (at.topic, at.partition): future.result().offset
-                for at, future in self._asked_ends.items()
-                if future.exception() is None
-            }
-        self._asked_ends = {}
-        if places and time.monotonic() - self._asked_ends_s > LOOK_AGAIN_S:
-            self._asked_ends_s = time.monotonic()
-            latest = {TopicPartition(*at): OffsetSpec.latest() for at in places}
-            self._asked_ends = self._admin.list_offsets(latest, request_timeout=_TIMEOUT_S)
-        return self._next_offsets
 
     def _ask(self) -> None:
         self._asked_s = time.monotonic()

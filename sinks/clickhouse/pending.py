@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from sinks.clickhouse.batch import Place, Span
+from kernel.kafka import Place
+from sinks.clickhouse.batch import Span
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,16 +19,17 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from kernel.clock import SystemClock
 from kernel.dead_letters import BadInputLimit, DeadLetters
 from kernel.errors import KafkaAwayError, PermanentError, TransientError
-from kernel.kafka import LinkWatch, about_the_link, consumer, require_topics
+from kernel.kafka import LinkWatch, Place, about_the_link, consumer, require_topics
 from kernel.logs import get_logger
-from kernel.metrics import LAG, MESSAGES, NEWEST_EVENT, STALLED
+from kernel.metrics import LAG, MESSAGES, NEWEST_EVENT
 from kernel.process import Process, Stopped, living
+from kernel.reader_watch import ReaderWatch
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from schemas.events import Tick
 from schemas.topics import ALERTS, BARS, FEED_STATUS, MARKETS, MOVES, TICKS
 from schemas.units import US_PER_S
-from sinks.clickhouse.batch import Batch, Place, Reader
+from sinks.clickhouse.batch import Batch, Reader
 from sinks.clickhouse.grading import Grading
 from sinks.clickhouse.insert import insert_batch
 from sinks.clickhouse.log_ends import TopicFacts, Topics
@@ -36,7 +37,6 @@ from sinks.clickhouse.pending import Pending
 from sinks.clickhouse.ranking import Ranking
 from sinks.clickhouse.room import Room
 from sinks.clickhouse.seen import SeenTicks
-from sinks.clickhouse.stall import Stall
 from sinks.clickhouse.store import Store
 from sinks.clickhouse.takeover import Takeover
 
@@ -112,7 +112,7 @@ class Sink:
         self._room = Room(self._store)
         process.add_facts(self._room.facts)
         self._topics = Topics(self._kafka, [t.name for t in TOPICS])
-        self._stall = Stall()
+        self._reader_watch = ReaderWatch(self._kafka, "store")
         self._takeover = Takeover(self._store, self._reader, self._dead_letters, self._kafka)
         self._consumer = self._new_consumer()
         self._names = [t.name for t in TOPICS]
@@ -147,7 +147,8 @@ class Sink:
     def _turn(self) -> None:
         messages = self._consumer.consume(BATCH_MESSAGES, timeout=BATCH_WAIT_S)
         self._notice(self._topics.news())
-        self._notice_stall()
+        if self._reader_watch.finds_it_stuck(self._positions):
+            self._read_with_another_client()
         if self._reassigned:
             # Whatever came in this call may belong to positions that no longer hold; it is read again.
             self._refuse_put_out(messages)
@@ -288,22 +289,6 @@ class Sink:
             self._read_with_another_client()
         elif changed:
             self._share_out_anew()
-
-    def _notice_stall(self) -> None:
-        """A partition that has more, and of which nothing comes: the client will not mend that by itself."""
-        ends = self._topics.next_offsets(self._positions)
-        if stuck := self._stall.stuck(ends, self._positions, time.monotonic()):
-            for topic, partition in stuck:
-                STALLED.labels("store", topic).inc()
-                place = (topic, partition)
-                log.error(
-                    "reader_stuck",
-                    topic=topic,
-                    partition=partition,
-                    at=self._positions[place],
-                    kafka_has_to=ends[place],
-                )
-            self._read_with_another_client()
 
     def _read_with_another_client(self) -> None:
         self._consumer.close()

@@ -16,9 +16,10 @@ from urllib3.exceptions import HTTPError
 
 from kernel.clickhouse import connect
 from kernel.errors import StoreAwayError, UserError
+from kernel.kafka import Place
 from kernel.settings import ClickHouseSettings
 from schemas.units import US_PER_S
-from sinks.clickhouse.batch import Place, Span
+from sinks.clickhouse.batch import Span
 from sinks.clickhouse.fence import Fence
 from sinks.clickhouse.pending import Pending
 from sinks.clickhouse.rows import INGEST_OFFSETS, INGEST_PENDING, TABLES, Row, Table, as_columns

@@ -9,10 +9,11 @@ from confluent_kafka import Consumer
 
 from kernel.dead_letters import DeadLetters, Refused
 from kernel.errors import BadMessageError
+from kernel.kafka import Place
 from kernel.logs import get_logger
 from kernel.metrics import LOST, SET_BACK
 from kernel.settings import KafkaSettings
-from sinks.clickhouse.batch import Place, Reader
+from sinks.clickhouse.batch import Reader
 from sinks.clickhouse.fence import Positions, in_force, positions
 from sinks.clickhouse.insert import insert_batch
 from sinks.clickhouse.log_ends import TopicFacts, ends, read_range

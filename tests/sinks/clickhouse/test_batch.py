@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernel.kafka import Place
 from schemas.codec import Codec, schema_text
 from schemas.events import Event
 from schemas.topics import ALERTS, BARS, FEED_STATUS, MARKETS, MOVES, TICKS, Topic
-from sinks.clickhouse.batch import Batch, Place, Reader, Span, insert_token
+from sinks.clickhouse.batch import Batch, Reader, Span, insert_token
 from tests.schemas.test_examples import OneSchemaStore
 from tests.sinks.events import NOON_US, a_bar, a_market, a_move, a_status, a_tick, an_alert
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.clickhouse.batch import Place, Span
+from kernel.kafka import Place
+from sinks.clickhouse.batch import Span
 from sinks.clickhouse.pending import Pending, unfinished
 
 A, B, ELSEWHERE = ("ticks", 0), ("ticks", 1), ("bars", 0)

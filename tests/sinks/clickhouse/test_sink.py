@@ -15,6 +15,7 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from kernel import stall
 from kernel.errors import StoreAwayError
 from kernel.kafka import read_to_end, watermarks
 from kernel.metrics import STALLED
@@ -25,7 +26,6 @@ from schemas.codec import Codec
 from schemas.events import DeadLetter, Tick
 from schemas.topics import ALERTS, BARS, DEAD_LETTERS, FEED_STATUS, MARKETS, MOVES, TICKS
 from sinks.clickhouse import sink as sink_module
-from sinks.clickhouse import stall
 from sinks.clickhouse.sink import GROUP
 from sinks.clickhouse.store import Store
 from tests.sinks.clickhouse.conftest import PARTITIONS, Stand, assert_stored_once, recreate_topics

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sinks.clickhouse.stall import LONGEST_BLINK_S, PATIENCE_S, Stall
+from kernel.stall import LONGEST_BLINK_S, PATIENCE_S, Stall
 
 A, B = ("ticks", 0), ("ticks", 1)
 LOOK_S = 5.0
