@@ -3,7 +3,7 @@
     python -m tests.processors.isolated NAME [POINT N]
 
 With a point it kills itself (SIGKILL) the Nth time it gets there: before or after a checkpoint's messages are flushed
-to Kafka, before or after its offsets are committed.
+to Kafka, before or after its offsets are committed. On SIGUSR1 its client stops reading.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from quixstreams.internal_consumer import InternalConsumer
 from quixstreams.internal_producer import InternalProducer
 
-from kernel import logs, settings
+from kernel import logs, settings, stall
 from processors.analytics_app import PROCESSOR, STAGE
 from processors.quix import run
 from processors.step import Processor
@@ -52,9 +53,27 @@ def kill_at(point: str, number: int) -> None:
     setattr(owner, method, watched)
 
 
+def stop_reading_on_signal() -> None:
+    """As a client that lost its partitions' leader for good: connected, a member of its group, and nothing comes."""
+    stall.PATIENCE_S = 3.0
+    asked = threading.Event()
+    signal.signal(signal.SIGUSR1, lambda *_: asked.set())
+    real: Callable[..., Any] = InternalConsumer.poll
+
+    def poll(consumer: InternalConsumer, *args: Any, **kwargs: Any) -> Any:
+        if asked.is_set():
+            asked.clear()
+            consumer.pause(consumer.assignment())
+            logs.get_logger(__name__).info("stopped_reading")
+        return real(consumer, *args, **kwargs)
+
+    InternalConsumer.poll = poll
+
+
 def main(name: str, point: str = "", number: str = "3") -> None:
     """See the module."""
     logs.configure("info", process=name)
+    stop_reading_on_signal()
     if point:
         kill_at(point, int(number))
     stage = replace(STAGE, name=name, input=replace(TICKS, name=topic_of(name)))

@@ -329,6 +329,21 @@ def test_state_of_a_market_that_fell_silent_leaves_the_store_and_its_changelog(
     wait_until(lambda: remembered() == alone, "only the living have a state", 60)
 
 
+def test_a_reader_that_stopped_reading_is_replaced_and_told(stack: Stack) -> None:
+    app = Isolated(stack, "standstill")
+    process = app.start()
+    app.publish(first := app.ticks(0, 20))
+    app.wait_for_moves_of(first)
+    process.send_signal(signal.SIGUSR1)
+    wait_until(lambda: app.said("stopped_reading"), "a client that reads nothing", 20)
+
+    app.publish(second := app.ticks(3600, 20))
+
+    app.wait_for_moves_of(second)
+    assert app.said("reader_stuck")
+    app.end()
+
+
 def test_kafka_that_lost_its_newest_data_heals_by_itself(tmp_path: Path, registry: ServiceProcess) -> None:
     node = KafkaProcess(tmp_path / "node")
     client = SchemaRegistry(registry.url)
