@@ -31,11 +31,12 @@ from kernel.kafka import COMING_BACK, PRODUCER_CONFIG, LinkSilence, LinkWatch, c
 from kernel.logs import get_logger
 from kernel.metrics import BAD_INPUT, LAG, MESSAGES, NEWEST_EVENT, PUBLISHED, STATE_DROPPED
 from kernel.process import Process, living
+from kernel.reader_watch import ReaderWatch
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import KafkaSettings, Settings
 from processors.log_watch import Log, LogWatch, grow, look
 from processors.memory import Publish
-from processors.quix_inside import Place, ProcessorApplication, says_log_was_cut
+from processors.quix_inside import Place, ProcessorApplication, ReaderStuckError, says_log_was_cut
 from processors.step import Processor, Result, Stage, Work, guarded
 from schemas.codec import schema_text
 from schemas.units import US_PER_MS, US_PER_S
@@ -185,7 +186,8 @@ def build(stage: Stage, worker: Worker, settings: Settings, process: Process, be
         producer_extra_config={**COMING_BACK, **PRODUCER_CONFIG, "linger.ms": _LINGER_MS},
         consumer_extra_config=_consumer_config(group, settings, process),
     )
-    app.prepare(worker, app.topic(stage.input.name, value_deserializer="bytes", value_serializer="bytes"))
+    source = app.topic(stage.input.name, value_deserializer="bytes", value_serializer="bytes")
+    app.prepare(worker, source, ReaderWatch(settings.kafka, stage.name))
     return app
 
 
@@ -286,6 +288,8 @@ class _Life:
         if says_log_was_cut(error):
             log.error("position_not_in_log", stage=self._stage.name, error=str(error))
             self._was_cut = True
+            return True
+        if isinstance(error, ReaderStuckError):  # told by who found it
             return True
         if isinstance(error, _KAFKA_FAILED_US) or isinstance(error.__cause__, KafkaException):
             # Nothing since the last checkpoint counts: it is read again, and what was done is recognised by its time.

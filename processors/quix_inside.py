@@ -28,8 +28,10 @@ from quixstreams.models import Topic
 from quixstreams.sinks.base import BaseSink
 from quixstreams.state.manager import DEFAULT_STATE_STORE_NAME
 
+from kernel import kafka
 from kernel.logs import get_logger
 from kernel.metrics import LOST
+from kernel.reader_watch import ReaderWatch
 from processors.memory import OFTEN, Headers, Memory, Open, Publish
 from processors.step import OnTime, Output, Stage
 
@@ -43,6 +45,10 @@ READ_AGAIN_S = 600
 """How far back a log that was cut is read again. Kafka loses what it had not yet written to disk: seconds."""
 
 _TIMEOUT_S = 30
+
+
+class ReaderStuckError(Exception):
+    """The client reads nothing of a partition that has more, and will not begin again by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +114,11 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
 
     was_cut = False
 
-    def prepare(self, work: Work, source: Topic) -> None:
-        """Wires it: what is done with the messages of a topic."""
+    def prepare(self, work: Work, source: Topic, watch: ReaderWatch) -> None:
+        """Wires it: what is done with the messages of a topic, and who looks whether they come."""
         self._work = work
+        self._reader_watch = watch
+        self._positions: dict[kafka.Place, int] = {}
         self.stage = work.stage.name
         frame = self.dataframe(source)
         frame.register_store()
@@ -123,6 +131,8 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
     def _process_message(self, _dataframes: object) -> None:
         """Takes what has come: called by Quix's loop in place of its own, between which it makes checkpoints."""
         self._producer.poll(0)
+        if self._reader_watch.finds_it_stuck(self._positions):
+            raise ReaderStuckError
         assignments = self._assignments
         first = self._consumer.poll(self._config.consumer_poll_timeout)
         if first is None:
@@ -149,6 +159,7 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
         self._work.take(batch, places.__getitem__, self._publish)
         for partition, message in lasts.items():
             self._processing_context.store_offset(message.topic(), partition, message.offset())
+            self._positions[message.topic(), partition] = message.offset() + 1
 
     def _memory(self, partition: int) -> Memory:
         """The memory of a partition as it is assigned now: whoever gets it again begins with an empty one."""
@@ -201,15 +212,19 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
                 self._consumer.seek(TopicPartition(topic, partition, offset))
 
     def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        self._assignments += 1
+        self._changes_hands()
         super()._on_revoke(consumer, partitions)
 
     def _on_lost(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        self._assignments += 1
+        self._changes_hands()
         super()._on_lost(consumer, partitions)
 
-    def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+    def _changes_hands(self) -> None:
         self._assignments += 1
+        self._positions.clear()
+
+    def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        self._changes_hands()
         data = self._topic_manager.non_changelog_topics
         self._put_right([tp for tp in partitions if tp.topic in data])
         for tp in partitions:
@@ -232,6 +247,7 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
                 found = reader.offsets_for_times([asked], timeout=_TIMEOUT_S)[0].offset
                 recent = found if found >= 0 else high
             to = read_on(tp.offset, low, high, recent, was_cut=self.was_cut)
+            self._positions[tp.topic, tp.partition] = to.offset
             if to.offset != tp.offset:
                 moved.append(TopicPartition(tp.topic, tp.partition, to.offset))
                 self._tell(tp, to)

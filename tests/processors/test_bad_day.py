@@ -335,7 +335,7 @@ def test_a_reader_that_stopped_reading_is_replaced_and_told(stack: Stack) -> Non
     app.publish(first := app.ticks(0, 20))
     app.wait_for_moves_of(first)
     process.send_signal(signal.SIGUSR1)
-    wait_until(lambda: app.said("stopped_reading"), "a client that reads nothing", 20)
+    wait_until(lambda: bool(app.said("stopped_reading")), "a client that reads nothing", 20)
 
     app.publish(second := app.ticks(3600, 20))
 
