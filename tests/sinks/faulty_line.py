@@ -120,6 +120,13 @@ class FaultyLine:
         self._released.set()
         assert self.delivered_late.wait(30)
 
+    def begin_again(self) -> None:
+        """Forgets what was held back and what was delivered: the next fault is to come."""
+        self.forget_held()
+        self._deliver = False
+        self.held.clear()
+        self.delivered_late.clear()
+
     def close(self) -> None:
         """Ends the line."""
         self.forget_held()
