@@ -43,7 +43,7 @@ _MIN_ROWS_TO_JUDGE = 20
 _LEAST_PAUSE_S = 0.05
 _STANDSTILL_PAUSE_S = 0.1
 _IDLE_S = 0.2
-_LOOKUPS_A_CRAWL = 2_000
+_LOOKUPS_A_CRAWL = _LOOKUPS_A_SWEEP = 2_000
 _LOOKUP_TRIES = 3
 _NAMED_IN_A_STATUS = 500
 _TRADES_EVERY_S = 2.0
@@ -193,7 +193,7 @@ class Jobs:
         )
 
     async def sweep(self) -> None:
-        """One sweep of all prices. Markets behind a page that fails are asked for by name."""
+        """One sweep of all prices. Markets that it does not come to, or no longer lists, are asked for by name."""
         began_s, began_us = self._clock.monotonic_s(), self._now_us() - US_PER_S  # Dates are cut to seconds
         tally = Tally()
         first_us: int | None = None
@@ -207,6 +207,7 @@ class Jobs:
         except (TransientError, PermanentError):
             await self._rescue(began_us, tally)
             raise
+        await self._ask_after_unlisted(began_us, tally)
         if first_us is not None:
             self._swept(first_us, self._clock.monotonic_s() - began_s)
         log.info("sweep_done", **self._summary(tally, began_s), pace=self.venue_clock.pace)
@@ -241,6 +242,20 @@ class Jobs:
             self.tracked.forget(self._reader.market_id(venue_market_id))
         if gone:
             log.warning("markets_unknown_to_venue", venue=self._venue, count=len(gone), example=gone[0])
+
+    async def _ask_after_unlisted(self, began_us: int, tally: Tally) -> None:
+        """Open markets that a whole listing left out and nothing else showed meanwhile: mostly their trading is over.
+        Their last tick promises a sweep, and the next crawl may be a quarter of an hour away."""
+        unseen = self.tracked.unseen_since(began_us, _LOOKUPS_A_SWEEP)
+        ids = [known.venue_market_id for known in unseen if known.market_id not in tally.markets]
+        if not ids:
+            return
+        try:
+            async for page in self._feed.lookup(ids, Errand("lookup", self._rhythm.heartbeat_s)):
+                await self._take(page, tally)
+                await asyncio.sleep(0)
+        except (TransientError, PermanentError) as error:  # the next sweep asks again
+            log.info("unlisted_unanswered", venue=self._venue, count=len(ids), error=str(error))
 
     async def _rescue(self, began_us: int, tally: Tally) -> None:
         """After a listing broke off: the markets that it did not come to, those unseen the longest first."""

@@ -68,6 +68,12 @@ class Earlier:
     quote: Quote
 
 
+def promised_s(shown: Shown, moment: Moment) -> int:
+    """What a tick promises. Only markets that trade are listed by every venue's sweep: one that is still to open, rests,
+    or waits for its result is met by the crawls."""
+    return moment.heartbeat_s if shown.market_status == "open" else 0
+
+
 def earlier_tick(venue: str, shown: Shown, earlier: Earlier, moment: Moment) -> Tick:
     """The tick of a venue's figure: a price without volumes or promise, at the instant it is told for."""
     then = Shown(
@@ -108,6 +114,6 @@ def tick_of(venue: str, shown: Shown, moment: Moment, ts_event_us: int, *, after
         trades=shown.trades,
         market_status=shown.market_status,
         close_ts_us=shown.close_ts_us,
-        heartbeat_s=moment.heartbeat_s,
+        heartbeat_s=promised_s(shown, moment),
         flags=(*flags, "after_gap") if after_gap else flags,
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
 from producers.feed_state import GAP_PROMISES
-from producers.ticks import Moment, Shown
+from producers.ticks import Moment, Shown, promised_s
 from schemas.events import Market
 from schemas.units import US_PER_S, event_id
 from schemas.words import OPEN_STATUSES, MarketStatus, TickSource
@@ -237,7 +237,7 @@ class Tracked:
             known.leader = moment.source
         after_gap, known.gap = known.gap, False
         self._set_status(known, shown.market_status)
-        self._promise(known, known.event_us, moment.heartbeat_s)
+        self._promise(known, known.event_us, promised_s(shown, moment))
         self._busy.saw(known.market_id, (shown.volume_24h_usd or 0.0) if shown.market_status == "open" else None)
         if shown.market_status == known.told == "settled":
             self._end(known)
@@ -294,8 +294,8 @@ class Tracked:
         return known is None or known.seen_in_crawl == self._crawl
 
     def unseen_since(self, moment_us: int, count: int) -> list[Known]:
-        """Open markets that nothing has shown since then, the longest unseen first."""
-        unseen = (k for k in self._known.values() if k.status in OPEN_STATUSES and k.seen_us < moment_us)
+        """Markets that trade and that nothing has shown since then, the longest unseen first."""
+        unseen = (k for k in self._known.values() if k.status == "open" and k.seen_us < moment_us)
         return heapq.nsmallest(count, unseen, key=lambda known: known.seen_us)
 
     def forget(self, market_id: str) -> None:
@@ -312,7 +312,7 @@ class Tracked:
         return [self._known[market_id] for market_id in self._busy.first(count) if market_id in self._known]
 
     def stale(self, now_us: int) -> int:
-        """Open markets whose last tick is older than `GAP_PROMISES` times what it promised; to ten seconds."""
+        """Markets that trade and whose last tick is older than `GAP_PROMISES` times what it promised; to ten seconds."""
         now_bucket = now_us // _DUE_BUCKET_US
         return sum(count for bucket, count in self._due.items() if bucket < now_bucket)
 
@@ -339,13 +339,13 @@ class Tracked:
             self._busy.saw(known.market_id, None)
 
     def _promise(self, known: Known, at_us: int, heartbeat_s: int) -> None:
-        """Counts an open market under the ten seconds in which it becomes stale."""
+        """Counts a market that trades under the ten seconds in which it becomes stale."""
         if known.due_bucket:
             self._due[known.due_bucket] -= 1
             if not self._due[known.due_bucket]:
                 del self._due[known.due_bucket]
         known.due_bucket = 0
-        if heartbeat_s and known.status in OPEN_STATUSES:
+        if heartbeat_s:
             known.due_bucket = (at_us + int(heartbeat_s * GAP_PROMISES * US_PER_S)) // _DUE_BUCKET_US
             self._due[known.due_bucket] += 1
 

@@ -46,6 +46,55 @@ def test_a_market_that_left_the_list_is_asked_for_and_its_result_told(bench: Ben
 
 
 @pytest.mark.parametrize("bench", ["kalshi"], indirect=True)
+@pytest.mark.parametrize(("status", "told"), [("closed", "closed"), ("inactive", "paused")])
+def test_a_market_that_a_sweep_no_longer_lists_is_asked_for_once_by_that_sweep(
+    bench: Bench, status: str, told: str
+) -> None:
+    listed, over, asked = [kalshi_row("KXE-STAYS")], f"KXE-{told.upper()}", list[str]()
+    lists = kalshi_venue(listed, {over: kalshi_row(over, status=status)})
+
+    def answer(request: httpx.Request) -> Any:
+        asked.extend(request.url.params.get_list("tickers"))
+        return lists(request)
+
+    bench.answer = kalshi_venue([*listed, kalshi_row(over)], {})
+    jobs = bench.jobs("kalshi")
+    for _ in range(2):
+        perform(jobs, jobs.sweep)
+        bench.clock.advance(15)
+    bench.answer = answer
+
+    for _ in range(2):
+        perform(jobs, jobs.sweep)
+        bench.clock.advance(15)
+
+    ticks: list[Tick] = bench.published(topics.TICKS, f"KALSHI:{over}")
+    assert [(t.ts_event_us - START_US, t.market_status, t.heartbeat_s) for t in ticks] == [
+        (0, "open", 0),
+        (15 * US_PER_S, "open", 15),
+        (30 * US_PER_S, told, 0),
+    ], "within what was promised; what does not trade promises nothing"
+    markets: list[Market] = bench.published(topics.MARKETS, f"KALSHI:{over}")
+    assert [market.status for market in markets] == ["open", told]
+    assert asked == [over]
+
+
+@pytest.mark.parametrize("bench", ["kalshi"], indirect=True)
+def test_a_sweep_is_whole_though_nobody_answers_for_what_it_no_longer_lists(bench: Bench) -> None:
+    rows = [kalshi_row("KXE-HERE"), kalshi_row("KXE-MUTE")]
+    bench.answer = kalshi_venue(rows, {})
+    jobs = bench.jobs("kalshi")
+    perform(jobs, jobs.sweep)
+    bench.clock.advance(15)
+    lists = kalshi_venue(rows[:1], {})
+    bench.answer = lambda request: 404 if "tickers" in request.url.params else lists(request)
+
+    perform(jobs, jobs.sweep)
+
+    assert jobs.health()["last_sweep_age_s"] == 0.0
+
+
+@pytest.mark.parametrize("bench", ["kalshi"], indirect=True)
 def test_a_market_that_the_venue_no_longer_knows_is_let_go_after_three_crawls(bench: Bench) -> None:
     jobs = bench.jobs("kalshi")
     bench.answer = kalshi_venue([kalshi_row("KXE-GONE")], {})
