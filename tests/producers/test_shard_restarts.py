@@ -13,8 +13,19 @@ import pytest
 from producers.shards import Shard
 from schemas.events import FeedStatus, Tick
 from schemas.units import US_PER_S, event_id
+from schemas.words import MarketStatus
 from tests.producers.conftest import Stack
-from tests.producers.shards import SPEED, Down, Published, Run, covered, problems, restarted_at_random, told_gaps
+from tests.producers.shards import (
+    LEAST_PROMISE_S,
+    SPEED,
+    Down,
+    Published,
+    Run,
+    covered,
+    problems,
+    restarted_at_random,
+    told_gaps,
+)
 from tests.producers.test_collect import settings_for, simulate
 
 START_US = 1_764_851_280_000_000
@@ -22,13 +33,13 @@ OURS, THEIRS = "KALSHI:KX-D", "KALSHI:KX-A"
 HALF = Shard("kalshi", number=1, of=2)
 
 
-def tick(market: str, at_s: float) -> Published:
-    """A tick that promises 15 s, made when it says."""
+def tick(market: str, at_s: float, promise_s: int = 15, market_status: MarketStatus = "open") -> Published:
+    """A tick, made when it says."""
     at_us = START_US + round(at_s * US_PER_S)
     made = Tick(
         event_id=event_id(market, at_us), venue="kalshi", market_id=market, token_id=f"{market}:YES",
         ts_event_us=at_us, ts_received_us=at_us, ts_event_basis="http_date", source="sweep", price_basis="none",
-        market_status="open", heartbeat_s=15, flags=(),
+        market_status=market_status, heartbeat_s=promise_s, flags=(),
     )  # fmt: skip
     return Published(made, at_us)
 
@@ -61,6 +72,22 @@ def test_a_run_that_kept_its_promises_has_no_problem() -> None:
     assert problems(good()) == []
 
 
+def test_a_market_that_does_not_trade_promises_nothing() -> None:
+    run, over = good(), tick(OURS, 120, promise_s=0, market_status="closed")
+
+    ended = replace(run, ticks=[*run.ticks, over, tick(OURS, 900, 0, "settled")], open_at_end=frozenset((THEIRS,)))
+
+    assert problems(ended) == []
+
+
+def test_a_slow_sweep_of_another_day_excuses_no_silence() -> None:
+    run = good()
+
+    slow_once = replace(run, ticks=[tick(OURS, -400, promise_s=400), *run.ticks], statuses=[])
+
+    assert problems(slow_once) == [f"{OURS}: nothing for 60 s before {START_US + 90 * US_PER_S}, and no gap told"]
+
+
 @pytest.mark.parametrize(
     ("said", "spoilt"),
     [
@@ -68,6 +95,7 @@ def test_a_run_that_kept_its_promises_has_no_problem() -> None:
         ("was never described", replace(good(), described=set())),
         ("no gap told", replace(good(), statuses=[])),
         ("no gap told", replace(good(), end_us=START_US + 1_000 * US_PER_S)),
+        ("no gap told", replace(good(), ticks=[*good().ticks, tick(OURS, 800, 0, "settled")])),
         ("moments twice", replace(good(), ticks=[*good().ticks, good().ticks[-1]])),
         ("back from", replace(good(), ticks=[*good().ticks, tick(OURS, 100)])),
         ("while its half was down", replace(good(), ticks=[*good().ticks[:3], tick(OURS, 60), *good().ticks[3:]])),
@@ -89,7 +117,7 @@ def test_a_gap_that_was_told_twice_is_open_until_it_is_closed() -> None:
 @pytest.mark.stack
 def test_halves_that_are_killed_at_random_lose_nothing_untold_and_share_no_market(stack: Stack, tmp_path: Path) -> None:
     process, simulator = simulate(tmp_path, "--markets", "40", "--since", "12h", "--speed", str(SPEED))
-    settings = settings_for(stack, simulator, tmp_path) | {"COLLECTOR_PRICE_INTERVAL": "15"}
+    settings = settings_for(stack, simulator, tmp_path) | {"COLLECTOR_PRICE_INTERVAL": str(LEAST_PROMISE_S)}
     try:
         run, halves = restarted_at_random(
             stack, simulator, tmp_path, settings, venue="kalshi", seed=3, enough=lambda halves: halves.kills >= 2
