@@ -37,6 +37,10 @@ def configure(level: str = "info", *, process: str = "movers") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    for name in list(root.manager.loggerDict):  # servers and frameworks set up an output of their own
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
     for chatty in ("httpx", "httpcore", "uvicorn.access", "watchdog"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(process=process)

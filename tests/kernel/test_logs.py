@@ -58,6 +58,22 @@ def test_a_library_writes_the_same_kind_of_line(monkeypatch: pytest.MonkeyPatch)
     assert (line["event"], line["level"], line["process"]) == ("gone: peer", "error", "sink")
 
 
+def test_a_library_that_set_up_its_own_output_before_writes_the_same_kind_of_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As uvicorn and Streamlit do when they are started or imported."""
+    stderr = listen(monkeypatch)
+    library = logging.getLogger("some.server")
+    library.addHandler(logging.StreamHandler(stderr))
+    library.propagate = False
+
+    configure(process="sink")
+    library.error("gone")
+
+    (line,) = lines(stderr)
+    assert line["event"] == "gone"
+
+
 def test_the_output_of_a_command_is_never_mixed_with_its_logs(capsys: pytest.CaptureFixture[str]) -> None:
     configure()
 
