@@ -66,10 +66,11 @@ def recorded(kalshi_moments: int = 1500, polymarket_moments: int = 120) -> Sourc
     return Source(lines, quotes.assign(price=reference.kalshi_price(quotes)), points, kalshi_moments)
 
 
+# Not what a collector that was away asked its venue for: those are its minutes, not the moments it showed.
 SNAPSHOTS = (
     "SELECT venue, market_id, token_id, toUnixTimestamp(ts) AS moment, toUnixTimestamp64Micro(ts) AS ts_us, "
     "toFloat64(price) AS price, price_basis, toFloat64(bid) AS bid, toFloat64(ask) AS ask "
-    "FROM snapshots"
+    "FROM snapshots WHERE source != 'backfill'"
 )
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,11 @@ import pandas as pd
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from kernel.kafka import read_to_end
+from kernel.kafka import read_to_end, watermarks
 from kernel.schema_registry import SchemaRegistry
 from schemas.codec import Codec
 from schemas.events import Alert, Move
-from schemas.topics import ALERTS, MOVES
+from schemas.topics import ALERTS, MOVES, TICKS
 from simulator.tape import write_tape
 from tests.e2e import reference
 from tests.e2e.demo import Demo
@@ -85,6 +86,7 @@ def _kill_in_the_middle(demo: Demo, moments: int) -> None:
     demo.until(lambda: _served(demo)["kalshi"] > moments // 4, 120, "a quarter of the tape")
     demo.simulator("/simulator/hold", {"hold": True})
     demo.until(lambda: min(_status(demo)["sweeps_of_moment"].values()) >= 2, 60, "the held moment to be swept twice")
+    demo.until(_stands_still(demo, TICKS.name), 60, "Kafka to have all that was shown")
     for name in ("produce-kalshi", "produce-polymarket", "process-analytics", "sink-clickhouse"):
         demo.kill(name)
     demo.simulator("/simulator/hold", {"hold": False})
@@ -92,6 +94,21 @@ def _kill_in_the_middle(demo: Demo, moments: int) -> None:
     demo.until(lambda: _served(demo)["kalshi"] > moments // 2, 120, "half of the tape")
     for name in ("process-analytics", "sink-clickhouse"):
         demo.kill(name)
+
+
+def _stands_still(demo: Demo, topic: str, for_s: float = 3.0) -> Callable[[], bool]:
+    """Whether nothing has come for a while: a killed collector takes with it what Kafka has not acknowledged."""
+    kafka = kafka_at(demo.env["KAFKA_BOOTSTRAP_SERVERS"])
+    seen = (watermarks(kafka, topic), time.monotonic())
+
+    def stands_still() -> bool:
+        nonlocal seen
+        ends = watermarks(kafka, topic)
+        if ends != seen[0]:
+            seen = (ends, time.monotonic())
+        return time.monotonic() - seen[1] > for_s
+
+    return stands_still
 
 
 def _status(demo: Demo) -> dict[str, Any]:
