@@ -41,7 +41,7 @@ from producers.quotes import quote
 from producers.shards import Shard
 from producers.spill import Spill
 from producers.streamed import Streamed
-from producers.streams import Connection, Streams
+from producers.streams import Connection, Source, Streams
 from producers.ticks import Moment, Shown
 from producers.tracked import Tracked
 from producers.venue_clock import VenueClock
@@ -174,12 +174,12 @@ class Counting(Streamed):
     seen = 0
     ways_ms: list[float]
 
-    def told(self, connection: Connection, body: bytes, facts: Facts) -> None:
+    def told(self, source: Source, body: bytes, facts: Facts) -> None:
         self.seen += 1
         for fact in facts.facts:
             if isinstance(fact, Top) and not fact.opening:
-                self.ways_ms.append((connection.data_us - fact.ts_us) / 1_000)
-        super().told(connection, body, facts)
+                self.ways_ms.append((source.data_us - fact.ts_us) / 1_000)
+        super().told(source, body, facts)
 
 
 async def collect(
@@ -196,7 +196,7 @@ async def collect(
     )
     listener.ways_ms = []
     connections = -(-markets // TOKENS_A_SOCKET)
-    streams = listener.streams = Streams(sockets, listener, clock, connections=connections, places=0)
+    streams = Streams(sockets, listener, clock, connections=connections, places=0, continuity=listener.continuity)
     outbox.warm_up()
     started_s = time.monotonic()
     streams.follow([token(number) for number in range(markets)])
@@ -318,9 +318,9 @@ def _whole(place: Place, reader: PolymarketFrames, frames: Sequence[bytes], mark
         Shard(VENUE), sockets, tracked_markets(markets), VenueClock(5.0, clock.now_us()), Nowhere(place), clock,
         lambda: 60, lambda *_: None, lambda _: None,
     )  # fmt: skip
-    streams = listener.streams = Streams(sockets, listener, clock, connections=1, places=0)
+    streams = Streams(sockets, listener, clock, connections=1, places=0, continuity=listener.continuity)
     line = Line(1, sockets.url, dict, None, 10.0, streams, RateLimit(1.0, clock), clock)
-    streams.connections[1] = Connection(line, reader=reader, connection_id="bench")
+    streams.connections[1] = Connection(1, reader, "bench", line=line)
     began = time.process_time()
     for frame in frames:
         streams.frame(line, frame)

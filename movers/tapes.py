@@ -15,8 +15,9 @@ from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from producers.intake import Out
 from producers.outbox import Outbox
-from producers.recording import Replay, read_range, read_tape, write_tape
+from producers.recording import is_noted, read_range, read_tape, write_tape
 from producers.registry import VENUES
+from producers.replaying import Replay
 from producers.shards import Shard
 from producers.spill import Spill
 from schemas.events import Market, RawMessage, Tick
@@ -56,30 +57,32 @@ def replay(settings: Settings, tape: Path, speed: float, *, publish: bool, write
     venue, messages = read_tape(tape)
     if venue not in VENUES:
         raise UserError(f"{tape} is of {venue}, which is no venue here; known: {', '.join(VENUES)}")
+    noted = is_noted(read_tape(tape)[1])
     if not publish:
-        return _play(settings, Shard(venue), messages, speed, _Lines(write))
+        return _play(settings, venue, messages, speed, _Lines(write), noted=noted)
     shard = Shard(venue)
     registry = SchemaRegistry.of(settings.kafka)
     spill = Spill(settings.collector.spill_dir / f"replay-{venue}")
     outbox = Outbox(shard, settings.kafka, registry, spill, SystemClock())
     try:
         outbox.warm_up()
-        return _play(settings, shard, messages, speed, outbox)
+        return _play(settings, venue, messages, speed, outbox, noted=noted)
     finally:
         outbox.close(_FLUSH_S)
         registry.close()
 
 
-def _play(settings: Settings, shard: Shard, messages: Iterator[RawMessage], speed: float, out: Out) -> str:
+def _play(
+    settings: Settings, venue: str, messages: Iterator[RawMessage], speed: float, out: Out, *, noted: bool
+) -> str:
     clock: Clock = SystemClock()
     replaying: Replay | None = None
     began_s, first_us, played = clock.monotonic_s(), 0, 0
     for raw in messages:
         if replaying is None:
             first_us = raw.ts_received_us
-            reader = VENUES[shard.venue].reader()
             skew_s = settings.collector.collector_max_skew_s
-            replaying = Replay(shard, reader, out, max_skew_s=skew_s, start_us=first_us)
+            replaying = Replay(VENUES[venue], venue, out, max_skew_s=skew_s, start_us=first_us, noted=noted)
         if speed > 0:
             due_s = (raw.ts_received_us - first_us) / US_PER_S / speed
             time.sleep(max(0.0, due_s - (clock.monotonic_s() - began_s)))
@@ -87,8 +90,13 @@ def _play(settings: Settings, shard: Shard, messages: Iterator[RawMessage], spee
         played += 1
     if replaying is None:
         return "the tape is empty"
+    replaying.end()
     tally = replaying.tally
-    return f"{played} messages played: {tally.published} ticks, {tally.bad} bad rows, {replaying.unread} without a page"
+    missed = f", {replaying.missed} steps not on the tape" if replaying.missed else ""
+    return (
+        f"{played} messages with {replaying.frames} frames played: {tally.published} ticks, {tally.bad} bad rows, "
+        f"{replaying.unread} without a page{missed}"
+    )
 
 
 class _Lines:

@@ -195,15 +195,28 @@ class Frames(Protocol):
         """Not subscribed any more."""
 
 
-class Sockets(Protocol):
+class Speech(Protocol):
+    """How a venue's frames are understood, live or from a tape. `mirrored`: all its connections tell the same."""
+
+    mirrored: bool
+
+    def reader(self) -> Frames:
+        """Reads the frames of one life of a connection."""
+
+    def token_of(self, token_id: str) -> str:
+        """The venue's name of a token of ours."""
+
+    def token_id(self, token: str) -> str:
+        """Our name of the venue's token."""
+
+
+class Sockets(Speech, Protocol):
     """How a venue's WebSocket is spoken to: `<venue>/sockets.py`.
 
-    `mirrored`: all its connections tell the same. `capacity`: tokens on one of them. Keepalive is a text `ping` every
-    so often, or None where the venue pings.
+    `capacity`: tokens on one connection. Keepalive is a text `ping` every so often, or None where the venue pings.
     """
 
     url: str
-    mirrored: bool
     capacity: int
     ping_every_s: float
 
@@ -213,9 +226,6 @@ class Sockets(Protocol):
 
     def headers(self) -> Mapping[str, str]:
         """Of the handshake, made anew for each."""
-
-    def reader(self) -> Frames:
-        """Reads the frames of one life of a connection."""
 
     def is_control(self, body: bytes) -> bool:
         """Whether a message is no data."""
@@ -232,12 +242,6 @@ class Sockets(Protocol):
     def renew(self, tokens: Sequence[str]) -> list[str]:
         """Messages that ask for the same tokens from the start."""
 
-    def token_of(self, token_id: str) -> str:
-        """The venue's name of a token of ours."""
-
-    def token_id(self, token: str) -> str:
-        """Our name of the venue's token."""
-
 
 @dataclass(frozen=True, slots=True)
 class Streaming:
@@ -253,8 +257,20 @@ class Streaming:
     audited: int
 
 
+class PastReader(Protocol):
+    """Reads what a venue tells of the time before now, live or from a tape: `<venue>/histories.py`. Pure."""
+
+    def points(self, body: Any) -> Mapping[str, list[Any]] | None:
+        """The points in an answer, by market as `Reader.hot_id` names it; None when it holds none."""
+
+    def read(self, point: Any, shown: Shown) -> Earlier | None:
+        """A point of a market that shows this now; None when it has no price. Raises BadMessageError."""
+
+
 class Histories(Protocol):
-    """What a venue tells of the time before now: `<venue>/histories.py`."""
+    """Asks for the time before now."""
+
+    reader: PastReader
 
     @property
     def batch(self) -> int:
@@ -262,11 +278,8 @@ class Histories(Protocol):
 
     def ask(
         self, ids: Sequence[str], since_us: int, until_us: int, errand: Errand
-    ) -> AsyncIterator[Mapping[str, list[Any]]]:
-        """Points of markets, both named as `Reader.hot_id` names them. Raises as `Feed` does."""
-
-    def read(self, point: Any, shown: Shown) -> Earlier | None:
-        """A point of a market that shows this now; None when it has no price. Raises BadMessageError."""
+    ) -> AsyncIterator[tuple[Received, Mapping[str, list[Any]]]]:
+        """Answers, and the points in them, of markets named as `Reader.hot_id` names them. Raises as `Feed` does."""
 
 
 TradedSince = Callable[[int, Errand], Awaitable[tuple[list[str], int]]]
@@ -290,7 +303,8 @@ class Collector:
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """What a venue brings: its group of settings, how its rows are read, and how it is put together.
+    """What a venue brings: its group of settings, how its rows, frames and histories are read, and how it is put
+    together.
 
     The parts of one division share the venue's pace; so must those who divide it by category.
     """
@@ -298,3 +312,5 @@ class Venue:
     settings: type[Group]
     reader: Callable[[], Reader]
     collector: Callable[[Settings, Shard, Witness, Clock], Collector]
+    speech: Callable[[], Speech] | None = None
+    past: Callable[[], PastReader] | None = None

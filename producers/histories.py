@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-from kernel.errors import PermanentError, TransientError
+from kernel.errors import BadMessageError, PermanentError, TransientError
 from kernel.logs import get_logger
-from producers.base import Errand, Histories, Reader, Witness
+from producers.base import Errand, Histories, PastReader, Reader, Received, Witness
 from producers.fields import refusal
-from producers.intake import Read, State
+from producers.intake import Past, Read, State
 from producers.ticks import Earlier, Shown
 from producers.tracked import Tracked
 from schemas.units import US_PER_S
@@ -26,6 +27,9 @@ WORTH_ASKING_US = 600 * US_PER_S
 RECENT_US, RECENT_STEP_US, STEP_US = 2 * 3_600 * US_PER_S, 300 * US_PER_S, 1_800 * US_PER_S
 """A history is told in steps of five minutes for the last two hours, of half an hour before: a window of w compares
 with a price at most this much older than w."""
+
+CHANNEL = "history"
+"""Where points that cannot be read are said to come from."""
 
 _ANSWER_WITHIN_S = 10.0
 _A_PAGE = 200
@@ -66,29 +70,30 @@ class Backfill:
         unseen.sort(key=lambda state: state[0].volume_24h_usd or 0.0, reverse=True)
         return [state for state in unseen[:_A_PAGE] if self._is_busy(state[0].volume_24h_usd or 0.0)]
 
-    async def ask(self, states: Sequence[State], now_us: int) -> dict[str, list[Earlier]]:
-        """The histories of these markets, by id; of none where the venue does not say in time."""
+    async def ask(self, states: Sequence[State], now_us: int) -> Past:
+        """The histories of these markets; of none where the venue does not say in time."""
         histories, since_us = self._histories, max(self._tracked.watched_until_us, now_us - REACH_US)
         if not states or histories is None:
-            return {}
-        named = {self._reader.hot_id(shown.market_id, shown.token_id): shown for shown, _ in states}
-        found: dict[str, list[Earlier]] = {name: [] for name in named}
+            return Past()
+        named = named_as_asked(self._reader, states)
+        answers: list[tuple[Received, Mapping[str, list[Any]]]] = []
         names, errand = list(named), Errand("history")
         for start in range(0, len(names), histories.batch):
             try:
                 async with asyncio.timeout(_ANSWER_WITHIN_S):
                     batch = names[start : start + histories.batch]
-                    async for rows in histories.ask(batch, since_us, now_us, errand):
-                        for name, points in rows.items():
-                            if name in named:
-                                found[name] += self._read(points, named[name])
+                    async for answer in histories.ask(batch, since_us, now_us, errand):
+                        answers.append(answer)
             except (TransientError, PermanentError, TimeoutError) as error:
                 log.warning("histories_given_up", error=str(error) or "no answer in time", told=self.told)
                 self._over = True
                 break
-        told = {named[name].market_id: thinned(points, now_us) for name, points in found.items() if points}
+        told = read_past(
+            histories.reader, named, [rows for _, rows in answers], now_us,
+            lambda error: self._witness.refused(error, CHANNEL),
+        )  # fmt: skip
         self.told += len(told)
-        return told
+        return Past(told, tuple((received.connection_id, received.sequence) for received, _ in answers))
 
     def _matters(self, shown: Shown) -> bool:
         """Whether a market trades, has a price, and nobody has seen it for a while."""
@@ -101,18 +106,42 @@ class Backfill:
             return True
         return heapq.heappushpop(self._busiest, volume_usd) < volume_usd
 
-    def _read(self, points: Iterable[object], shown: Shown) -> list[Earlier]:
-        """A market's points, up to the first that cannot be read: that one is a dead letter for all after it."""
-        told: list[Earlier] = []
-        for point in points:
-            try:
-                earlier = None if self._histories is None else self._histories.read(point, shown)
-            except Exception as error:
-                self._witness.refused(refusal(error, point), "history")
-                break
-            if earlier is not None and earlier.quote.price_ppm is not None:
-                told.append(earlier)
-        return told
+
+def named_as_asked(reader: Reader, states: Iterable[State]) -> dict[str, Shown]:
+    """What markets show, by the names under which their histories are asked for."""
+    return {reader.hot_id(shown.market_id, shown.token_id): shown for shown, _ in states}
+
+
+def read_past(
+    reader: PastReader,
+    named: Mapping[str, Shown],
+    answers: Iterable[Mapping[str, list[Any]]],
+    now_us: int,
+    refuse: Callable[[BadMessageError], None],
+) -> dict[str, list[Earlier]]:
+    """The histories in answers, by market id, in steps."""
+    found: dict[str, list[Earlier]] = {}
+    for rows in answers:
+        for name, points in rows.items():
+            if name in named:
+                found.setdefault(name, []).extend(_read(reader, points, named[name], refuse))
+    return {named[name].market_id: thinned(points, now_us) for name, points in found.items() if points}
+
+
+def _read(
+    reader: PastReader, points: Iterable[object], shown: Shown, refuse: Callable[[BadMessageError], None]
+) -> list[Earlier]:
+    """A market's points, up to the first that cannot be read: that one is a dead letter for all after it."""
+    told: list[Earlier] = []
+    for point in points:
+        try:
+            earlier = reader.read(point, shown)
+        except Exception as error:
+            refuse(refusal(error, point))
+            break
+        if earlier is not None and earlier.quote.price_ppm is not None:
+            told.append(earlier)
+    return told
 
 
 def thinned(points: Iterable[Earlier], now_us: int) -> list[Earlier]:

@@ -14,6 +14,7 @@ from kernel.errors import BadMessageError
 from producers import catalog
 from producers.base import Mapped, Page, Reader
 from producers.fields import Row, refusal
+from producers.journal import Journal
 from producers.shards import Shard
 from producers.ticks import Earlier, Moment, Shown, earlier_tick, tick_of
 from producers.tracked import Tracked
@@ -66,6 +67,17 @@ class Read:
     states: Sequence[State]
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a venue was asked and said of the time before: by market, the oldest first; and in which answers."""
+
+    told: Mapping[str, Sequence[Earlier]] = field(default_factory=dict)
+    answers: tuple[tuple[str, int], ...] = ()
+
+
+NO_PAST = Past()
+
+
 class Intake:
     """Takes in one collector's pages, whatever they were asked for, in their order of arrival.
 
@@ -73,12 +85,21 @@ class Intake:
     it publishes the same messages, so a recording can be played through it.
     """
 
-    def __init__(self, shard: Shard, reader: Reader, tracked: Tracked, clock: VenueClock, out: Out) -> None:
+    def __init__(
+        self,
+        shard: Shard,
+        reader: Reader,
+        tracked: Tracked,
+        clock: VenueClock,
+        out: Out,
+        journal: Journal | None = None,
+    ) -> None:
         self._shard = shard
         self._reader = reader
         self._tracked = tracked
         self._clock = clock
         self._out = out
+        self._journal = journal or Journal()
         self.beside_streams: Callable[[Shown, Moment], Shown] = lambda shown, _: shown
         """What of a polled state is worth admitting while a stream shows its market too."""
         self.in_order = asyncio.Lock()
@@ -87,12 +108,17 @@ class Intake:
 
     def take(self, page: Page, tally: Tally) -> Moment:
         """One page. Returns when its content was true."""
-        read = self.read(page, tally)
-        self.admit(read, read.states, tally)
+        self._journal.note("take", of=_name(page), pace=page.received.pace)
+        read = self._read(page, tally)
+        self._admit_all(read, read.states, tally, NO_PAST)
         return read.moment
 
     def read(self, page: Page, tally: Tally) -> Read:
         """The first half of `take`: all that a page says of metadata. Its states wait for `admit`."""
+        self._journal.note("read", of=_name(page), pace=page.received.pace)
+        return self._read(page, tally)
+
+    def _read(self, page: Page, tally: Tally) -> Read:
         if page.received.errand.word == "crawl" and self._reader.begins_crawl(page):
             self._tracked.begin_crawl()
         moment = self._moment(page)
@@ -104,20 +130,17 @@ class Intake:
                 self._out.market(market)
         return Read(page, moment, shown.events)
 
-    def admit(
-        self,
-        read: Read,
-        states: Sequence[State],
-        tally: Tally,
-        histories: Mapping[str, Sequence[Earlier]] | None = None,
-    ) -> None:
-        """States of a page that was read, in their order.
+    def admit(self, read: Read, states: Sequence[State], tally: Tally, past: Past = NO_PAST) -> None:
+        """States of a page that was read, in the order given."""
+        places = {id(state): place for place, state in enumerate(read.states)}
+        at = [places[id(state)] for state in states]
+        self._journal.note("admit", of=_name(read.page), at=at, past=past.answers)
+        self._admit_all(read, states, tally, past)
 
-        `histories`: what the venue was asked and said of the time before, by market, the oldest first.
-        """
+    def _admit_all(self, read: Read, states: Sequence[State], tally: Tally, past: Past) -> None:
         bare = read.page.kind in catalog.BARE_KINDS
         for state, row in states:
-            self._admit(state, None if bare else row, read, tally, histories or {})
+            self._admit(state, None if bare else row, read, tally, past)
 
     def _moment(self, page: Page) -> Moment:
         received = page.received
@@ -144,9 +167,7 @@ class Intake:
             return Mapped()
         return catalog.learn(self._reader, replace(page, rows=untold), moment)
 
-    def _admit(
-        self, shown: Shown, row: Row | None, read: Read, tally: Tally, histories: Mapping[str, Sequence[Earlier]]
-    ) -> None:
+    def _admit(self, shown: Shown, row: Row | None, read: Read, tally: Tally, past: Past) -> None:
         market_id, moment = shown.market_id, read.moment
         tally.markets.add(market_id)
         category = self._tracked.category(market_id)
@@ -160,7 +181,7 @@ class Intake:
             self._leave_out(verdict.left_out, 1, tally)
             return
         if row is not None and blind_since_us is not None:
-            earlier = histories.get(market_id) or self._figures(shown, row, read)
+            earlier = past.told.get(market_id) or self._figures(shown, row, read)
             self._tell_earlier(shown, earlier, moment, blind_since_us)
         tick = tick_of(self._shard.venue, shown, moment, verdict.ts_event_us, after_gap=verdict.after_gap)
         self._out.tick(tick, self._tracked.category(market_id) or category)
@@ -196,3 +217,8 @@ class Intake:
     def _leave_out(self, reason: str, count: int, tally: Tally) -> None:
         LEFT_OUT.labels(self._shard.venue, reason).inc(count)
         tally.left_out[reason] += count
+
+
+def _name(page: Page) -> tuple[str, int]:
+    """What a page's answer can be found by."""
+    return page.received.connection_id, page.received.sequence

@@ -17,6 +17,7 @@ from producers.before import Before
 from producers.feed_state import GAP_PROMISES, SWEEP, Change, FeedState
 from producers.histories import Backfill
 from producers.intake import Intake, Tally
+from producers.journal import Journal
 from producers.limits import backoff_s
 from producers.outbox import Outbox
 from producers.rhythm import Rhythm
@@ -77,8 +78,14 @@ class Jobs:
         self._clock = clock
         wanted = max(settings.collector_hot_markets, most_followed(collector.streaming))
         self.tracked = Tracked(busiest=wanted)
-        self.venue_clock = VenueClock(settings.collector_max_skew_s, clock.now_us())
-        self.intake = Intake(self._shard, collector.reader, self.tracked, self.venue_clock, outbox)
+        began_us = clock.now_us()
+        self.venue_clock = VenueClock(settings.collector_max_skew_s, began_us)
+        self._journal = journal = Journal(outbox.received, clock.now_us)
+        own = self._shard
+        journal.note(
+            "began", shard=[own.category, own.number, own.of], skew_s=settings.collector_max_skew_s, at_us=began_us
+        )
+        self.intake = Intake(own, collector.reader, self.tracked, self.venue_clock, outbox, journal)
         most = settings.collector_history_markets
         self._backfill = Backfill(collector.histories, collector.reader, self.tracked, outbox, most)
         self._state = FeedState()
@@ -97,11 +104,12 @@ class Jobs:
         if collector.streaming is not None:
             self.streaming = StreamJobs(
                 collector, collector.streaming, self._shard, self.tracked, self.venue_clock, self.intake, outbox, clock,
-                lambda: self._rhythm.heartbeat_s, self._tell_of_stream,
+                lambda: self._rhythm.heartbeat_s, self._tell_of_stream, journal,
             )  # fmt: skip
 
     async def remember(self, before: Before) -> None:
         """Begins where the process before ended: what it told is not told again, and the time between is a gap."""
+        self._journal.note("remember", markets=len(before.markets), watched_until_us=before.until_us or 0)
         for number, told in enumerate(before.markets.values()):
             self.tracked.restore(told)
             if number % 1_000 == 0:
@@ -170,6 +178,9 @@ class Jobs:
 
     async def close(self) -> None:
         """Says good-bye and closes the connections."""
+        if self.streaming is not None:
+            self.streaming.flush()
+        self._journal.flush()
         self._tell([Change("disconnected", STOPPED)])
         await self._feed.close()
 
@@ -239,7 +250,9 @@ class Jobs:
         self._unfound = Counter({i: self._unfound[i] + 1 for i in unmet})
         gone = [i for i, tries in self._unfound.items() if tries >= _LOOKUP_TRIES]
         for venue_market_id in gone:
-            self.tracked.forget(self._reader.market_id(venue_market_id))
+            market_id = self._reader.market_id(venue_market_id)
+            self._journal.note("forget", market=market_id)
+            self.tracked.forget(market_id)
         if gone:
             log.warning("markets_unknown_to_venue", venue=self._venue, count=len(gone), example=gone[0])
 
@@ -311,8 +324,8 @@ class Jobs:
             first = {shown.market_id for shown, _ in waiting}
             self.intake.admit(read, [state for state in read.states if state[0].market_id not in first], tally)
             if waiting:
-                histories = await self._backfill.ask(waiting, read.moment.as_of_us)
-                self.intake.admit(read, waiting, tally, histories)
+                past = await self._backfill.ask(waiting, read.moment.as_of_us)
+                self.intake.admit(read, waiting, tally, past)
 
     async def _take(self, page: Page, tally: Tally) -> int:
         """A page to the intake, behind those that arrived before it; as of when it was."""
@@ -342,8 +355,10 @@ class Jobs:
     def _swept(self, began_us: int, spent_s: float) -> None:
         """Takes note of a whole sweep."""
         self._tell(self._state.swept(began_us, self._rhythm.promise_s))
-        disturbed = self._state.failures(SWEEP) > 0
+        disturbed, promised_s = self._state.failures(SWEEP) > 0, self._rhythm.heartbeat_s
         self._rhythm.came_round(began_us, spent_s * self.venue_clock.pace, disturbed=disturbed)
+        if self._rhythm.heartbeat_s != promised_s:
+            self._journal.note("promise", s=self._rhythm.heartbeat_s)
         self._last_sweep_s = self._clock.monotonic_s()
         if self._rhythm.changed():
             event = "price_interval_kept" if self._rhythm.kept else "price_interval_not_kept"
@@ -390,6 +405,7 @@ class Jobs:
 
     def watch(self) -> None:
         """Notices a gap while a sweep is late; says now and then how things stand, changed or not."""
+        self._journal.flush()
         self._tell(self._state.watch(self._now_us(), self._rhythm.promise_s))
         if self._state.state is not None and self._clock.monotonic_s() - self._said_s >= SAY_EVERY_S:
             self._tell([Change(self._state.state, "as before")])
@@ -452,6 +468,7 @@ class Jobs:
         skewed = skew_us is not None and abs(skew_us) > self._settings.collector_max_skew_s * US_PER_S
         for number, change in enumerate(changes):
             if change.state == "gap_opened":
+                self._journal.note("gap", at_us=now_us)
                 self.tracked.gap_began(now_us)
             detail = f"{change.detail}; clock skew {skew_us} us" if skewed else change.detail
             log.info("feed_status", venue=self._venue, shard=self._shard.label, state=change.state, detail=detail)

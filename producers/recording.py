@@ -1,4 +1,4 @@
-"""Records what a venue said, and plays it again: a tape of raw messages, and the same code that made events of them.
+"""Records what a venue said: a tape of raw messages. What plays them: `replaying.py`.
 
 A tape is gzipped JSON lines. The first is the header `{"format": "movers-raw/1", "venue": …}`, each other one a
 `RawMessage` by field, `body` as base64. They stand in their order of arrival.
@@ -21,15 +21,10 @@ from confluent_kafka import TopicPartition
 from kernel.errors import UserError
 from kernel.kafka import consumer
 from kernel.settings import KafkaSettings
-from producers.base import Errand, Reader, Received
-from producers.intake import Intake, Out, Tally
-from producers.shards import Shard
-from producers.tracked import Tracked
-from producers.venue_clock import VenueClock
 from schemas import topics
 from schemas.codec import Codec, SchemaStore
 from schemas.events import RawMessage
-from schemas.units import US_PER_MS, US_PER_S
+from schemas.units import US_PER_MS
 
 FORMAT = "movers-raw/1"
 _FIELDS = {f.name for f in fields(RawMessage)}
@@ -114,6 +109,11 @@ def read_tape(path: Path) -> tuple[str, Iterator[RawMessage]]:
     return header["venue"], (_raw(path, number, line) for number, line in enumerate(lines, start=2))
 
 
+def is_noted(messages: Iterator[RawMessage]) -> bool:
+    """Whether collectors' notes are among the messages."""
+    return any(raw.kind == "notes" for raw in messages)
+
+
 def _lines(path: Path) -> Iterator[Any]:
     try:
         with gzip.open(path, "rb") as file:
@@ -132,54 +132,3 @@ def _raw(path: Path, number: int, line: Any) -> RawMessage:
         return RawMessage(**{**known, "body": base64.b64decode(line["body"])})
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise UserError(f"{path} line {number}: no raw message: {error}") from error
-
-
-# ── played again ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def received_of(raw: RawMessage) -> Received:
-    """A raw message as it was when it came."""
-    date_us = None if raw.ts_event_us is None else raw.ts_event_us + (raw.age_s or 0) * US_PER_S
-    return Received(
-        kind=raw.kind,
-        errand=Errand(raw.errand or "sweep", raw.promise_s),
-        channel=raw.channel,
-        connection_id=raw.connection_id,
-        sequence=raw.sequence,
-        body=raw.body,
-        ts_received_us=raw.ts_received_us,
-        status=raw.http_status,
-        content_type=raw.content_type,
-        date_us=date_us,
-        age_s=raw.age_s,
-    )
-
-
-class Replay:
-    """Plays raw messages through the intake that a collector has. It begins knowing nothing, as on a first start.
-
-    Told the same messages it tells the same markets and ticks, bit for bit. It does not know what a collector learns
-    beside its answers: that a process was down, or that a stream was healthy.
-    """
-
-    def __init__(self, shard: Shard, reader: Reader, out: Out, *, max_skew_s: float, start_us: int) -> None:
-        self.tracked = Tracked()
-        self.tally = Tally()
-        self.unread = 0
-        """Messages that hold no page: errors, and kinds that are not read here."""
-        self._reader = reader
-        self._intake = Intake(shard, reader, self.tracked, VenueClock(max_skew_s, start_us), out)
-
-    def play(self, raw: RawMessage) -> None:
-        """One message."""
-        received = received_of(raw)
-        page = None
-        if received.status is not None and 200 <= received.status < 300:
-            try:
-                page = self._reader.page(received, orjson.loads(received.body))
-            except orjson.JSONDecodeError:
-                page = None
-        if page is None:
-            self.unread += 1
-        else:
-            self._intake.take(page, self.tally)

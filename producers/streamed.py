@@ -7,7 +7,7 @@ stream; and everything else they show is left to the stream, and counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -16,14 +16,16 @@ from prometheus_client import Counter as Metric
 from kernel.clock import Clock
 from kernel.errors import BadMessageError
 from kernel.logs import get_logger
-from producers.base import Errand, Received, Sockets
+from producers.base import Errand, Received, Speech
 from producers.batch import CONTENT_TYPE, Batch
+from producers.continuity import Continuity
 from producers.facts import Fact, Facts, News, Top, Traded
 from producers.intake import LEFT_OUT
+from producers.journal import Journal
 from producers.merge import Merge
 from producers.quotes import quote
 from producers.shards import Shard
-from producers.streams import Connection, Gap, Streams
+from producers.streams import Connection, Gap, Source
 from producers.ticks import Moment, Shown, tick_of
 from producers.tracked import Tracked
 from producers.venue_clock import VenueClock
@@ -71,7 +73,7 @@ class Streamed:
     def __init__(
         self,
         shard: Shard,
-        sockets: Sockets,
+        speech: Speech,
         tracked: Tracked,
         venue_clock: VenueClock,
         out: Out,
@@ -79,27 +81,29 @@ class Streamed:
         promise_s: Callable[[], int],
         tell: Tell,
         news: Callable[[str], None],
+        journal: Journal | None = None,
     ) -> None:
-        self._shard, self._sockets, self._tracked = shard, sockets, tracked
+        self.continuity = Continuity()
+        self._shard, self._speech, self._tracked = shard, speech, tracked
+        self._journal = journal or Journal()
         self._venue_clock, self._out, self._clock = venue_clock, out, clock
         self._promise_s, self._tell, self._news = promise_s, tell, news
-        self._merge = Merge() if sockets.mirrored else None
+        self._merge = Merge() if speech.mirrored else None
         self._newest_us: dict[str, int] = {}
         self._batches: dict[int, tuple[str, Batch]] = {}
         self._batch_numbers: dict[str, int] = {}
         self._begun: set[int] = set()
         self._counted = 0
         self._left_out: dict[str, int] = {}
-        self.streams: Streams
         self.ticks = 0
 
     # ── what the streams tell ────────────────────────────────────────────────────────────────────────────────────────
 
-    def told(self, connection: Connection, body: bytes, facts: Facts) -> None:
+    def told(self, source: Source, body: bytes, facts: Facts) -> None:
         """A message of data: kept as it is, and published as far as it changes anything."""
         self._counted += 1
-        received_us = connection.data_us
-        self._keep(connection, received_us, body)
+        received_us = source.data_us
+        self._keep(source, received_us, body)
         for error in facts.bad:
             self._out.refused(error, "stream")
         for channel, count in facts.missed.items():
@@ -108,20 +112,20 @@ class Streamed:
             if ack.code:
                 log.warning("stream_command_refused", venue=self._shard.venue, code=ack.code, text=ack.text)
         for fact in facts.facts:
-            reason = self._take(connection, fact, received_us)
+            reason = self._take(source, fact, received_us)
             if reason:
                 facts.left_out[reason] += 1
         for reason, count in facts.left_out.items():
             self._left_out[reason] = self._left_out.get(reason, 0) + count
 
-    def _take(self, connection: Connection, fact: Fact, received_us: int) -> str:
+    def _take(self, source: Source, fact: Fact, received_us: int) -> str:
         """Publishes a fact; or says why not."""
         if isinstance(fact, News):
             self._news(fact.market)
             return ""
-        if self._merge is not None and not self._first(connection, fact):
+        if self._merge is not None and not self._first(source, fact):
             return "told_by_twin"
-        last = self._tracked.last_shown(self._sockets.token_id(fact.token))
+        last = self._tracked.last_shown(self._speech.token_id(fact.token))
         if last is None:
             return "unknown_token"
         if last.market_status not in OPEN_STATUSES:
@@ -132,7 +136,7 @@ class Streamed:
         opening = fact.opening or not fact.ts_us
         changed = not _same_prices(shown, last)
         if opening:
-            self.streams.continuity.reopened(fact.token, connection.data_s, changed=changed)
+            self.continuity.reopened(fact.token, source.data_s, changed=changed)
         if not changed:
             return "top_unchanged"
         if fact.ts_us < self._newest_us.get(fact.token, 0) and not opening:
@@ -142,13 +146,13 @@ class Streamed:
         self._newest_us[fact.token] = max(fact.ts_us, self._newest_us.get(fact.token, 0))
         return self._publish(shown, 0 if opening else fact.ts_us, received_us)
 
-    def _first(self, connection: Connection, fact: Top | Traded) -> bool:
+    def _first(self, source: Source, fact: Top | Traded) -> bool:
         if self._merge is None:
             return True
         if isinstance(fact, Traded):
-            return self._merge.is_new(connection.connection_id, fact.token + "/trade", fact.ts_us, fact.trade_id)
+            return self._merge.is_new(source.connection_id, fact.token + "/trade", fact.ts_us, fact.trade_id)
         state = (*fact[1:5], fact.last_ppm, fact.volume_contracts)
-        return self._merge.is_new(connection.connection_id, f"{fact.token}/{fact.channel}", fact.order, state)
+        return self._merge.is_new(source.connection_id, f"{fact.token}/{fact.channel}", fact.order, state)
 
     def _publish(self, shown: Shown, stamp_us: int, received_us: int) -> str:
         """`stamp_us` 0: an opening state, true as of now; its stamp is of its last change, which may be long ago."""
@@ -181,8 +185,8 @@ class Streamed:
 
         Only hot polls, which read the live book, bear witness: listings lag behind by their own caches.
         """
-        token = self._sockets.token_of(shown.token_id)
-        if not self.streams.shows(token) and token not in self.streams.continuity.tokens:
+        token = self._speech.token_of(shown.token_id)
+        if token not in self.continuity.tokens:
             return shown
         known = self._tracked.get(shown.market_id)
         last = known.shown if known is not None else None
@@ -193,7 +197,7 @@ class Streamed:
             shown = replace(shown, quote=last.quote)
         if moment.source == "hot" and (agrees or moment.as_of_us >= known.as_of_us):
             WITNESS.labels(self._shard.venue, "agreed" if agrees else "contradicted").inc()
-            self.streams.continuity.witnessed(token, self._clock.monotonic_s(), agrees=agrees)
+            self.continuity.witnessed(token, self._clock.monotonic_s(), agrees=agrees)
         return shown
 
     # ── gaps ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -201,8 +205,8 @@ class Streamed:
     def gap_opened(self, connection: Connection, gap: Gap, reason: str) -> None:
         """Polls are believed again for these markets, and the next tick of each says that it comes after a gap."""
         GAPS.labels(self._shard.venue).inc()
-        markets = self._markets(gap.tokens)
-        self._tracked.unlease(markets)
+        self._journal.note_of("unlease", gap.tokens)
+        markets = self.unlease(gap.tokens)
         detail = f"{reason}: {len(markets)} markets not streamed"
         self._tell(f"stream-{connection.number}", "gap_opened", detail, gap.since_us, markets)
 
@@ -228,7 +232,18 @@ class Streamed:
     def renew_leases(self, tokens: Sequence[str]) -> None:
         """Polls leave these tokens' markets to the streams that show them, for the next while."""
         until_us = self._venue_clock.now_us(self._clock.now_us()) + LEASE_S * US_PER_S
+        self._journal.note_of("lease", tokens, until_us=until_us)
+        self.lease(tokens, until_us)
+
+    def lease(self, tokens: Iterable[str], until_us: int) -> None:
+        """So long by the venue's clock."""
         self._tracked.lease(self._markets(tokens), until_us)
+
+    def unlease(self, tokens: Iterable[str]) -> list[str]:
+        """Their streams are gone. Returns their markets."""
+        markets = self._markets(tokens)
+        self._tracked.unlease(markets)
+        return markets
 
     def flush(self) -> None:
         """Sends raw frames that wait, and hands on what was counted: a metric costs more than a frame's reading."""
@@ -240,14 +255,14 @@ class Streamed:
         self._counted = 0
         self._left_out.clear()
 
-    def _keep(self, connection: Connection, received_us: int, body: bytes) -> None:
-        kept = self._batches.get(connection.number)
-        if kept is None or kept[0] != connection.connection_id:
+    def _keep(self, source: Source, received_us: int, body: bytes) -> None:
+        kept = self._batches.get(source.number)
+        if kept is None or kept[0] != source.connection_id:
             if kept is not None:
                 self._send(*kept)
                 self._batch_numbers.pop(kept[0], None)
-            kept = self._batches[connection.number] = (connection.connection_id, Batch())
-        kept[1].add(received_us, body)
+            kept = self._batches[source.number] = (source.connection_id, Batch())
+        kept[1].add(received_us, body, self._journal.step())
         if kept[1].full:
             self._send(*kept)
 
@@ -269,8 +284,8 @@ class Streamed:
             )
         )
 
-    def _markets(self, tokens: Sequence[str] | dict[str, None]) -> list[str]:
-        found = (self._tracked.last_shown(self._sockets.token_id(token)) for token in tokens)
+    def _markets(self, tokens: Iterable[str]) -> list[str]:
+        found = (self._tracked.last_shown(self._speech.token_id(token)) for token in tokens)
         return [shown.market_id for shown in found if shown is not None]
 
 

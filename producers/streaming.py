@@ -11,6 +11,7 @@ from kernel.errors import PermanentError, TransientError
 from kernel.logs import get_logger
 from producers.base import Collector, Errand, Streaming
 from producers.intake import Intake, Tally
+from producers.journal import Journal
 from producers.shards import Shard
 from producers.streamed import Out, Streamed, Tell
 from producers.streams import KEPT_RANK, Streams
@@ -61,16 +62,18 @@ class StreamJobs:
         clock: Clock,
         promise_s: Callable[[], int],
         tell: Tell,
+        journal: Journal | None = None,
     ) -> None:
         self._venue, self._feed, self._reader = collector.venue, collector.feed, collector.reader
         self._streaming, self._tracked, self._venue_clock = streaming, tracked, venue_clock
         self._intake, self._clock, self._promise_s = intake, clock, promise_s
         self._listener = Streamed(
-            shard, streaming.sockets, tracked, venue_clock, out, clock, promise_s, tell, self._heard_news
+            shard, streaming.sockets, tracked, venue_clock, out, clock, promise_s, tell, self._heard_news, journal
         )
-        self.streams = self._listener.streams = Streams(
-            streaming.sockets, self._listener, clock, connections=streaming.connections, places=streaming.places
-        )
+        self.streams = Streams(
+            streaming.sockets, self._listener, clock, connections=streaming.connections, places=streaming.places,
+            continuity=self._listener.continuity, journal=journal,
+        )  # fmt: skip
         intake.beside_streams = self._listener.witnessed
         self._audited = 0
         self._news: dict[str, tuple[float, int]] = {}
@@ -88,6 +91,10 @@ class StreamJobs:
             group.create_task(self._every(_HOT_AUDIT_S, self._audit_hottest))
             group.create_task(self._every(_AUDIT_S, self._audit))
             group.create_task(self._every(_LOOKUP_AFTER_S[0], self._look_up))
+
+    def flush(self) -> None:
+        """Raw frames that wait go out."""
+        self._listener.flush()
 
     def health(self) -> Mapping[str, Any]:
         """What /health shows of the streams."""
@@ -124,7 +131,7 @@ class StreamJobs:
             await asyncio.sleep(0)
 
     async def _flush(self) -> None:
-        self._listener.flush()
+        self.flush()
 
     async def _audit_hottest(self) -> None:
         """The markets that matter most are held against the live book every few seconds."""

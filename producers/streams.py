@@ -10,13 +10,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
-from uuid import uuid4
 
 from kernel.clock import Clock
 from kernel.logs import get_logger
 from producers.base import Frames, Sockets
 from producers.continuity import ALL_LINES, Continuity, Redrive
 from producers.facts import Facts
+from producers.journal import Journal
 from producers.limits import RateLimit
 from producers.line import Line
 from schemas.units import US_PER_S
@@ -42,31 +42,51 @@ class Gap:
 
 
 @dataclass(slots=True, eq=False)
-class Connection:
-    """One place in the pool: its line, what it shows, and the reader of its present life."""
+class Source:
+    """What messages come on: a connection, or a tape of one. `number` names it for people."""
 
-    line: Line
-    tokens: dict[str, None] = field(default_factory=dict)
+    number: int
     reader: Frames | None = None
+    """Of its present life."""
     connection_id: str = ""
-    sequence: int = 0
     data_s: float = 0.0
     """Our monotonic clock at the last message of data, and at the opening."""
     data_us: int = 0
     """The same by our wall clock; 0 before the first."""
+
+
+@dataclass(slots=True, eq=False)
+class Connection(Source):
+    """One place in the pool: its line, and what it shows."""
+
+    line: Line = field(kw_only=True)
+    tokens: dict[str, None] = field(default_factory=dict)
     gap: Gap | None = None
 
-    @property
-    def number(self) -> int:
-        """Names it for people."""
-        return self.line.number
 
+class Hearer(Protocol):
+    """Who uses what a stream tells."""
 
-class Listener(Protocol):
-    """Who uses what the streams tell."""
-
-    def told(self, connection: Connection, body: bytes, facts: Facts) -> None:
+    def told(self, source: Source, body: bytes, facts: Facts) -> None:
         """A message of data."""
+
+
+def read_frame(
+    source: Source, reader: Frames, body: bytes, continuity: Continuity, hearer: Hearer, *, mirrored: bool
+) -> Facts:
+    """A message of data, live or from a tape: read, accounted for, and handed on."""
+    facts = reader.read(body)
+    mark = continuity.met if mirrored else continuity.heard
+    for token in facts.heard:
+        mark(token, source.data_s)
+    for token in facts.opened:
+        continuity.heard(token, source.data_s, opening=True)
+    hearer.told(source, body, facts)
+    return facts
+
+
+class Listener(Hearer, Protocol):
+    """Who uses what the streams tell, and hears how they are."""
 
     def gap_opened(self, connection: Connection, gap: Gap, reason: str) -> None:
         """Tokens are not shown any more (of mirrored connections: none at all is)."""
@@ -86,8 +106,19 @@ class Streams:
         places: of mirrored connections, so many tokens are subscribed singly.
     """
 
-    def __init__(self, sockets: Sockets, listener: Listener, clock: Clock, *, connections: int, places: int) -> None:
-        self.continuity = Continuity()
+    def __init__(
+        self,
+        sockets: Sockets,
+        listener: Listener,
+        clock: Clock,
+        *,
+        connections: int,
+        places: int,
+        continuity: Continuity | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        self.continuity = continuity or Continuity()
+        self._journal = journal or Journal()
         self.connections: dict[int, Connection] = {}
         self._sockets, self._listener, self._clock = sockets, listener, clock
         self._most, self._books = connections, places
@@ -155,7 +186,7 @@ class Streams:
     def _add(self) -> Connection:
         number, own = len(self.connections) + 1, self._sockets
         line = Line(number, own.url, own.headers, own.ping, own.ping_every_s, self, self._handshakes, self._clock)
-        connection = self.connections[number] = Connection(line)
+        connection = self.connections[number] = Connection(number, line=line)
         self._lines.create_task(line.run())
         return connection
 
@@ -166,14 +197,20 @@ class Streams:
             connection.line.send(self._sockets.subscribe(tokens))
 
     def _asked(self, connection: Connection, tokens: Sequence[str]) -> None:
-        if connection.reader is not None:
-            connection.reader.follow(tokens)
+        self._expect(connection, tokens)
         if not self._sockets.mirrored:
             self.continuity.subscribed(connection.number, tokens, self._clock.monotonic_s())
+
+    def _expect(self, connection: Connection, tokens: Sequence[str]) -> None:
+        """Opening books of these are to come."""
+        if connection.reader is not None and tokens:
+            connection.reader.follow(tokens)
+            self._journal.note_of("follow", tokens, line=connection.number)
 
     def _leave(self, tokens: Sequence[str]) -> None:
         if not tokens:
             return
+        self._journal.note_of("leave", tokens)
         for token in tokens:
             del self._of_token[token]
         for connection in self.connections.values():
@@ -190,7 +227,8 @@ class Streams:
         """The handshake is done: what is sent first."""
         connection = self.connections[line.number]
         connection.reader = self._sockets.reader()
-        connection.connection_id, connection.sequence = uuid4().hex, 0
+        connection.connection_id = self._journal.connection()
+        self._journal.note("opened", line=connection.number, connection=connection.connection_id)
         connection.data_s = self._clock.monotonic_s()
         tokens = list(connection.tokens)
         self._asked(connection, tokens)
@@ -203,16 +241,10 @@ class Streams:
         if connection.reader is None or self._sockets.is_control(body):
             return
         connection.data_us, connection.data_s = self._clock.now_us(), line.heard_s
-        facts = connection.reader.read(body)
-        mark = self.continuity.met if self._sockets.mirrored else self.continuity.heard
-        for token in facts.heard:
-            mark(token, line.heard_s)
-        for token in facts.opened:
-            self.continuity.heard(token, line.heard_s, opening=True)
+        mirrored = self._sockets.mirrored
+        facts = read_frame(connection, connection.reader, body, self.continuity, self._listener, mirrored=mirrored)
         if facts.doubts:
             self._doubt(connection, facts.doubts)
-        self._listener.told(connection, body, facts)
-        connection.sequence += 1
 
     def _doubt(self, connection: Connection, tokens: Sequence[str]) -> None:
         if self._sockets.mirrored:  # a doubt of this connection; the other tells on
@@ -272,7 +304,7 @@ class Streams:
             connection.line.redrive(redrive.reason)
         elif connection.reader is not None:
             asked_again = all(token.asked_again for token in known)
-            connection.reader.follow(redrive.tokens)
+            self._expect(connection, redrive.tokens)
             if not asked_again:
                 self.continuity.subscribed(redrive.line, redrive.tokens, now_s, redriven=True)
             connection.line.send(self._sockets.renew(redrive.tokens))

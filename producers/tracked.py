@@ -159,6 +159,15 @@ class Tracked:
         known = self._known.get(self._of_token.get(token_id, ""))
         return None if known is None else known.shown
 
+    @property
+    def tokens(self) -> int:
+        """How many tokens are known."""
+        return len(self._of_token)
+
+    def token_ids(self) -> list[str]:
+        """All of them."""
+        return list(self._of_token)
+
     def category(self, market_id: str) -> str:
         """Our category of a market; empty while its metadata is not known."""
         known = self._known.get(market_id)

@@ -42,8 +42,8 @@ Category = Literal[
 UnknownCategory = Literal[""]
 """The category of a market whose metadata has not come yet."""
 
-RawKind = Literal["rest", "ws"]
-"""An HTTP answer or a WebSocket frame."""
+RawKind = Literal["rest", "ws", "notes"]
+"""An HTTP answer, WebSocket frames, or what the collector did beside them."""
 
 Errand = Literal["crawl", "sweep", "hot", "lookup", "history", "stream"]
 """What an answer was asked for, or a frame subscribed to."""

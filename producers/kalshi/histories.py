@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
-from producers.base import Errand, Witness
+from producers.base import Errand, PastReader, Received, Witness
 from producers.catalog import as_object
 from producers.client import Query, VenueHttp
 from producers.fields import Row, bad_row, price_ppm
@@ -30,40 +30,19 @@ RECENT_S: Final = 65 * 60
 Before it, hour by hour."""
 
 
-class KalshiHistories:
-    """Asks the one host there is."""
+class KalshiPast:
+    """Reads answers: candles."""
 
-    batch = TICKERS_BATCH
-
-    def __init__(self, api: VenueHttp, witness: Witness) -> None:
-        self._api = api
-        self._witness = witness
-
-    async def ask(
-        self, ids: Sequence[str], since_us: int, until_us: int, errand: Errand
-    ) -> AsyncIterator[Mapping[str, list[Any]]]:
-        """Candles of tickers: hours, then minutes."""
-        since_s, until_s = since_us // US_PER_S, until_us // US_PER_S
-        recent_s = max(since_s, until_s - RECENT_S)
-        for start_s, end_s, minutes in ((since_s, recent_s, 60), (recent_s, until_s, 1)):
-            if start_s >= end_s:
-                continue
-            query: Query = {
-                "market_tickers": ",".join(ids),
-                "start_ts": start_s,
-                "end_ts": end_s,
-                "period_interval": minutes,
-                "include_latest_before_start": "true",
-            }
-            received, body = await self._api.get(PATH, query, errand)
-            rows = body.get("markets") if isinstance(body, dict) else None
-            if not isinstance(rows, list):
-                raise no_rows(self._witness, "markets", received)
-            yield {
-                str(row.get("market_ticker")): candles
-                for row in rows
-                if isinstance(row, dict) and isinstance(candles := row.get("candlesticks"), list)
-            }
+    def points(self, body: Any) -> Mapping[str, list[Any]] | None:
+        """Candles by ticker."""
+        rows = body.get("markets") if isinstance(body, dict) else None
+        if not isinstance(rows, list):
+            return None
+        return {
+            str(row.get("market_ticker")): candles
+            for row in rows
+            if isinstance(row, dict) and isinstance(candles := row.get("candlesticks"), list)
+        }
 
     def read(self, point: Any, shown: Shown) -> Earlier | None:
         """A candle, by its close. Raises BadMessageError."""
@@ -81,6 +60,39 @@ class KalshiHistories:
                 price_ppm(price, "previous_dollars") if last is None else last,
             ),
         )
+
+
+class KalshiHistories:
+    """Asks the one host there is."""
+
+    batch = TICKERS_BATCH
+    reader: PastReader = KalshiPast()
+
+    def __init__(self, api: VenueHttp, witness: Witness) -> None:
+        self._api = api
+        self._witness = witness
+
+    async def ask(
+        self, ids: Sequence[str], since_us: int, until_us: int, errand: Errand
+    ) -> AsyncIterator[tuple[Received, Mapping[str, list[Any]]]]:
+        """Candles of tickers: hours, then minutes."""
+        since_s, until_s = since_us // US_PER_S, until_us // US_PER_S
+        recent_s = max(since_s, until_s - RECENT_S)
+        for start_s, end_s, minutes in ((since_s, recent_s, 60), (recent_s, until_s, 1)):
+            if start_s >= end_s:
+                continue
+            query: Query = {
+                "market_tickers": ",".join(ids),
+                "start_ts": start_s,
+                "end_ts": end_s,
+                "period_interval": minutes,
+                "include_latest_before_start": "true",
+            }
+            received, body = await self._api.get(PATH, query, errand)
+            points = self.reader.points(body)
+            if points is None:
+                raise no_rows(self._witness, "markets", received)
+            yield received, points
 
 
 def _member(row: Row, key: str) -> Row:

@@ -82,10 +82,27 @@ def signer(key_id: str, file: Path | None) -> Signer | None:
         raise UserError(f"KALSHI_PRIVATE_KEY_FILE {file}: {error.strerror or error}") from error
 
 
-class KalshiSockets:
-    """All markets on each connection; order books of the hottest. Connections tell the same, and are merged."""
+class KalshiSpeech:
+    """How frames are understood. Connections tell the same, and are merged."""
 
     mirrored = True
+
+    def reader(self) -> KalshiFrames:
+        """For one life of one connection."""
+        return KalshiFrames()
+
+    def token_of(self, token_id: str) -> str:
+        """The ticker of a token of ours."""
+        return token_id.removeprefix(ID_PREFIX).removesuffix(":YES")
+
+    def token_id(self, token: str) -> str:
+        """Our name of a market's outcome YES."""
+        return f"{ID_PREFIX}{token}:YES"
+
+
+class KalshiSockets(KalshiSpeech):
+    """All markets on each connection; order books of the hottest."""
+
     capacity = 100_000
     ping: str | None = None  # the venue pings, and the library answers
     ping_every_s = 10.0
@@ -101,10 +118,6 @@ class KalshiSockets:
     def headers(self) -> Mapping[str, str]:
         """Signed anew for each handshake."""
         return self._signer.headers(self._path, self._now_us() // 1_000)
-
-    def reader(self) -> KalshiFrames:
-        """For one life of one connection."""
-        return KalshiFrames()
 
     def is_control(self, body: bytes) -> bool:
         """Whether a message is no data: pings are frames of their own here."""
@@ -131,14 +144,6 @@ class KalshiSockets:
     def renew(self, tokens: Sequence[str]) -> list[str]:
         """The same order books from the start."""
         return [self._update("get_snapshot", batch) for batch in _batches(tokens)]
-
-    def token_of(self, token_id: str) -> str:
-        """The ticker of a token of ours."""
-        return token_id.removeprefix(ID_PREFIX).removesuffix(":YES")
-
-    def token_id(self, token: str) -> str:
-        """Our name of a market's outcome YES."""
-        return f"{ID_PREFIX}{token}:YES"
 
     def _update(self, action: str, tickers: Sequence[str]) -> str:
         # sids count from 1 on each connection, in the order of `opening`.

@@ -7,10 +7,10 @@ from kernel.settings import Settings
 from producers.base import Collector, Streaming, Venue, Witness
 from producers.client import VenueHttp
 from producers.kalshi.feed import KalshiFeed
-from producers.kalshi.histories import KalshiHistories
+from producers.kalshi.histories import KalshiHistories, KalshiPast
 from producers.kalshi.reader import KalshiReader
 from producers.kalshi.settings import KalshiSettings
-from producers.kalshi.sockets import KalshiSockets, signer
+from producers.kalshi.sockets import KalshiSockets, KalshiSpeech, signer
 from producers.limits import RateLimit
 from producers.shards import Shard
 
@@ -30,4 +30,4 @@ def collector(settings: Settings, shard: Shard, witness: Witness, clock: Clock) 
     return Collector("kalshi", feed, KalshiReader(), streaming, traded_since, KalshiHistories(api, witness))
 
 
-VENUE = Venue(KalshiSettings, KalshiReader, collector)
+VENUE = Venue(KalshiSettings, KalshiReader, collector, KalshiSpeech, KalshiPast)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from producers.base import Errand, Witness
+from producers.base import Errand, PastReader, Received, Witness
 from producers.catalog import as_object
 from producers.client import VenueHttp
 from producers.fields import bad_row, price_ppm
@@ -22,25 +22,15 @@ PATH = "/batch-prices-history"
 _YEAR_3000_S = 32_503_680_000
 
 
-class PolymarketHistories:
-    """Asks CLOB. Points are prices without sides; whether mids or trades is not documented."""
+class PolymarketPast:
+    """Reads answers. Points are prices without sides; whether mids or trades is not documented."""
 
-    batch = HISTORY_BATCH
-
-    def __init__(self, clob: VenueHttp, witness: Witness) -> None:
-        self._clob = clob
-        self._witness = witness
-
-    async def ask(
-        self, ids: Sequence[str], since_us: int, until_us: int, errand: Errand
-    ) -> AsyncIterator[Mapping[str, list[Any]]]:
-        """Points of tokens."""
-        span = {"start_ts": since_us // US_PER_S, "end_ts": until_us // US_PER_S, "fidelity": HISTORY_STEP_MIN}
-        received, body = await self._clob.post(PATH, {"markets": list(ids), **span}, errand)
+    def points(self, body: Any) -> Mapping[str, list[Any]] | None:
+        """Points by token."""
         history = body.get("history") if isinstance(body, dict) else None
         if not isinstance(history, dict):
-            raise no_rows(self._witness, "history", received)
-        yield {token: points for token, points in history.items() if isinstance(points, list)}
+            return None
+        return {token: points for token, points in history.items() if isinstance(points, list)}
 
     def read(self, point: Any, shown: Shown) -> Earlier | None:
         """A point. Raises BadMessageError."""
@@ -51,3 +41,25 @@ class PolymarketHistories:
         if price is None or not 0 < price < PPM:
             return None
         return Earlier(at_s * US_PER_S, priced(price, shown))
+
+
+class PolymarketHistories:
+    """Asks CLOB."""
+
+    batch = HISTORY_BATCH
+    reader: PastReader = PolymarketPast()
+
+    def __init__(self, clob: VenueHttp, witness: Witness) -> None:
+        self._clob = clob
+        self._witness = witness
+
+    async def ask(
+        self, ids: Sequence[str], since_us: int, until_us: int, errand: Errand
+    ) -> AsyncIterator[tuple[Received, Mapping[str, list[Any]]]]:
+        """Points of tokens."""
+        span = {"start_ts": since_us // US_PER_S, "end_ts": until_us // US_PER_S, "fidelity": HISTORY_STEP_MIN}
+        received, body = await self._clob.post(PATH, {"markets": list(ids), **span}, errand)
+        points = self.reader.points(body)
+        if points is None:
+            raise no_rows(self._witness, "history", received)
+        yield received, points

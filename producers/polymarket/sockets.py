@@ -17,10 +17,27 @@ TOKENS_A_MESSAGE: Final = 200
 """A token id has 77 digits: so many make a frame of 16 kB."""
 
 
-class PolymarketSockets:
-    """One token of each market (outcome 0; the other is its mirror), spread over the connections."""
+class PolymarketSpeech:
+    """How frames are understood: one token of each market (outcome 0; the other is its mirror)."""
 
     mirrored = False
+
+    def reader(self) -> PolymarketFrames:
+        """For one life of one connection."""
+        return PolymarketFrames()
+
+    def token_of(self, token_id: str) -> str:
+        """The venue's name of a token of ours."""
+        return token_id.removeprefix(ID_PREFIX)
+
+    def token_id(self, token: str) -> str:
+        """Our name of the venue's token."""
+        return ID_PREFIX + token
+
+
+class PolymarketSockets(PolymarketSpeech):
+    """The tokens are spread over the connections."""
+
     capacity = TOKENS_A_SOCKET
     ping: str | None = "PING"
     ping_every_s = 10.0
@@ -31,10 +48,6 @@ class PolymarketSockets:
     def headers(self) -> Mapping[str, str]:
         """None: the channel is public."""
         return {}
-
-    def reader(self) -> PolymarketFrames:
-        """For one life of one connection."""
-        return PolymarketFrames()
 
     def is_control(self, body: bytes) -> bool:
         """Whether a message is no data: the answer to PING is text, no JSON."""
@@ -56,14 +69,6 @@ class PolymarketSockets:
     def renew(self, tokens: Sequence[str]) -> list[str]:
         """The same tokens from the start: left, then subscribed again."""
         return [*self.unsubscribe(tokens), *self.subscribe(tokens)]
-
-    def token_of(self, token_id: str) -> str:
-        """The venue's name of a token of ours."""
-        return token_id.removeprefix(ID_PREFIX)
-
-    def token_id(self, token: str) -> str:
-        """Our name of the venue's token."""
-        return ID_PREFIX + token
 
     def _operations(self, operation: str, tokens: Sequence[str]) -> list[str]:
         return [

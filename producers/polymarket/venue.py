@@ -10,10 +10,10 @@ from producers.base import Collector, Streaming, Venue, Witness
 from producers.client import VenueHttp
 from producers.limits import RateLimit
 from producers.polymarket.feed import PolymarketFeed
-from producers.polymarket.histories import PolymarketHistories
+from producers.polymarket.histories import PolymarketHistories, PolymarketPast
 from producers.polymarket.reader import PolymarketReader
 from producers.polymarket.settings import PolymarketSettings
-from producers.polymarket.sockets import TOKENS_A_SOCKET, PolymarketSockets
+from producers.polymarket.sockets import TOKENS_A_SOCKET, PolymarketSockets, PolymarketSpeech
 from producers.shards import Shard
 
 
@@ -31,4 +31,4 @@ def collector(settings: Settings, shard: Shard, witness: Witness, clock: Clock) 
     return Collector("polymarket", feed, PolymarketReader(), streaming, histories=histories)
 
 
-VENUE = Venue(PolymarketSettings, PolymarketReader, collector)
+VENUE = Venue(PolymarketSettings, PolymarketReader, collector, PolymarketSpeech, PolymarketPast)

@@ -11,9 +11,8 @@ from typing import Any
 import orjson
 
 from kernel.errors import BadMessageError
-from producers.recording import Replay
 from producers.registry import VENUES
-from producers.shards import Shard
+from producers.replaying import Replay
 from schemas import topics, words
 from schemas.codec import Codec
 from schemas.events import Market, RawMessage, Tick
@@ -143,7 +142,7 @@ def fuzz(venue: str, mutants: int, seed: int, more: Sequence[Answer] = ()) -> Re
         AssertionError: an event that must not be. Any other error: it escaped.
     """
     rng, result, good = random.Random(seed), Result(), [*answers(venue), *more]
-    replay = Replay(Shard(venue), VENUES[venue].reader(), _Judge(result), max_skew_s=5, start_us=START_US)
+    replay = Replay(VENUES[venue], venue, _Judge(result), max_skew_s=5, start_us=START_US, noted=False)
     template = RawMessage(
         event_id="0" * 24, venue=venue, kind="rest", channel="", connection_id="c", sequence=0, promise_s=60,
         ts_received_us=START_US, http_status=200, content_type="application/json", body=b"",

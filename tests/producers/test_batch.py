@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.batch import MOST_BYTES, MOST_FRAMES, Batch, frames
+from producers.batch import MOST_BYTES, MOST_FRAMES, Batch, Frame, frames
 
 
-@given(st.lists(st.tuples(st.integers(0, 2**53), st.binary(max_size=60))))
-def test_frames_come_out_as_they_went_in(given_frames: list[tuple[int, bytes]]) -> None:
+@given(st.lists(st.builds(Frame, st.integers(0, 2**53), st.binary(max_size=60), st.integers(0, 2**53))))
+def test_frames_come_out_as_they_went_in(given_frames: list[Frame]) -> None:
     batch = Batch()
-    for received_us, frame in given_frames:
-        batch.add(received_us, frame)
+    for frame in given_frames:
+        batch.add(frame.received_us, frame.body, frame.step or 0)
 
     assert len(batch) == len(given_frames)
     assert list(frames(batch.take())) == given_frames
@@ -24,10 +24,14 @@ def test_it_is_full_by_number_or_by_bytes() -> None:
     by_number, by_bytes = Batch(), Batch()
     for _ in range(MOST_FRAMES):
         assert not by_number.full
-        by_number.add(1, b"{}")
-    by_bytes.add(1, b"x" * MOST_BYTES)
+        by_number.add(1, b"{}", 0)
+    by_bytes.add(1, b"x" * MOST_BYTES, 0)
 
     assert (by_number.full, by_bytes.full) == (True, True)
+
+
+def test_batches_of_before_there_were_steps_are_read_too() -> None:
+    assert list(frames(b"7 3\nabc\n")) == [Frame(7, b"abc", None)]
 
 
 @pytest.mark.parametrize("body", [b"1 5\nabc\n", b"1 3\nabcd\n", b"no\nabc\n", b"1 3"])

@@ -14,12 +14,12 @@ import pytest
 
 from kernel.errors import TransientError
 from kernel.settings import CollectorSettings
-from producers.base import Collector, Errand
+from producers.base import Collector, Errand, PastReader, Received
 from producers.before import Before
 from producers.jobs import Jobs
 from producers.kalshi.feed import KalshiFeed
+from producers.kalshi.histories import KalshiPast
 from producers.kalshi.reader import KalshiReader
-from producers.ticks import Earlier, Shown
 from producers.tracked import Told
 from schemas import topics
 from schemas.events import FeedStatus, Market, Tick
@@ -454,19 +454,18 @@ class Slow:
     """Histories that come when the test lets them."""
 
     batch = 10
+    reader: PastReader = KalshiPast()
 
     def __init__(self) -> None:
         self.asked, self.answered = asyncio.Event(), asyncio.Event()
 
     async def ask(
         self, ids: Sequence[str], since_us: int, until_us: int, errand: Errand
-    ) -> AsyncIterator[dict[str, list[Any]]]:
+    ) -> AsyncIterator[tuple[Received, dict[str, list[Any]]]]:
         self.asked.set()
         await self.answered.wait()
-        yield {}
-
-    def read(self, point: Any, shown: Shown) -> Earlier | None:
-        return None
+        for answer in list[tuple[Received, dict[str, list[Any]]]]():
+            yield answer
 
 
 @KALSHI

@@ -14,16 +14,16 @@ import pytest
 
 from kernel.clock import ManualClock
 from kernel.errors import BadMessageError, TransientError
-from producers.base import Collector, Errand, Page, Received
+from producers.base import Collector, Errand, Page, PastReader, Received
 from producers.client import VenueHttp
 from producers.histories import RECENT_STEP_US, STEP_US, Backfill, thinned
 from producers.intake import Intake, Read, Tally
 from producers.kalshi.feed import KalshiFeed
-from producers.kalshi.histories import KalshiHistories
+from producers.kalshi.histories import KalshiHistories, KalshiPast
 from producers.kalshi.reader import KalshiReader
 from producers.limits import RateLimit
 from producers.polymarket.feed import PolymarketFeed
-from producers.polymarket.histories import PolymarketHistories
+from producers.polymarket.histories import PolymarketHistories, PolymarketPast
 from producers.polymarket.reader import PolymarketReader
 from producers.quotes import quote
 from producers.shards import Shard
@@ -43,6 +43,18 @@ def ago(seconds: int, price_ppm: int = 300_000) -> Earlier:
     return Earlier(NOW_US - seconds * US_PER_S, quote(price_ppm - 10_000, price_ppm + 10_000, None))
 
 
+class Points:
+    """Reads points that a test made up."""
+
+    def points(self, body: Any) -> None:
+        """Nobody asks."""
+
+    def read(self, point: Any, shown: Shown) -> Earlier | None:
+        if isinstance(point, str):
+            raise BadMessageError("bad_price", point, point.encode())
+        return point if isinstance(point, Earlier) else None
+
+
 @dataclass
 class Told:
     """Histories that a test made up, by ticker, and what was asked."""
@@ -51,19 +63,16 @@ class Told:
     error: Exception | None = None
     asked: list[tuple[str, ...]] = field(default_factory=list)
     batch: int = 2
+    reader: PastReader = field(default_factory=Points)
 
     async def ask(
         self, ids: Sequence[str], since_us: int, until_us: int, errand: Errand
-    ) -> AsyncIterator[Mapping[str, list[Any]]]:
+    ) -> AsyncIterator[tuple[Received, Mapping[str, list[Any]]]]:
         self.asked.append(tuple(ids))
         if self.error is not None:
             raise self.error
-        yield {ticker: points for ticker, points in self.points.items() if ticker in ids}
-
-    def read(self, point: Any, shown: Shown) -> Earlier | None:
-        if isinstance(point, str):
-            raise BadMessageError("bad_price", point, point.encode())
-        return point if isinstance(point, Earlier) else None
+        received = Received(errand=errand, channel="", connection_id="h", sequence=0, body=b"", ts_received_us=NOW_US)
+        yield received, {ticker: points for ticker, points in self.points.items() if ticker in ids}
 
 
 class Venue:
@@ -230,7 +239,7 @@ def test_a_history_is_told_in_steps() -> None:
 
 
 def test_a_point_of_polymarket_is_a_price_like_todays() -> None:
-    histories, shown = PolymarketHistories(_nowhere(), Heard(Kept())), _shown()
+    histories, shown = PolymarketPast(), _shown()
 
     earlier = histories.read({"t": 1789690532, "p": 0.305}, shown)
 
@@ -245,7 +254,7 @@ def test_a_point_of_polymarket_is_a_price_like_todays() -> None:
 @pytest.mark.parametrize("odd", [{"t": "soon", "p": 0.3}, {"t": True, "p": 0.3}, {"t": 1, "p": "x"}, [], None, {}])
 def test_an_odd_point_of_polymarket_is_refused(odd: Any) -> None:
     with pytest.raises(BadMessageError):
-        PolymarketHistories(_nowhere(), Heard(Kept())).read(odd, _shown())
+        PolymarketPast().read(odd, _shown())
 
 
 @pytest.mark.parametrize(
@@ -260,7 +269,7 @@ def test_an_odd_point_of_polymarket_is_refused(odd: Any) -> None:
 def test_a_candle_of_kalshi_is_its_close(bid: str, ask: str, price: Any, expected: tuple[int | None, str]) -> None:
     sides = {"yes_bid": {"close_dollars": bid}, "yes_ask": {"close_dollars": ask}}
 
-    earlier = KalshiHistories(_nowhere(), Heard(Kept())).read({"end_period_ts": 60, "price": price, **sides}, _shown())
+    earlier = KalshiPast().read({"end_period_ts": 60, "price": price, **sides}, _shown())
 
     assert earlier is not None
     assert (earlier.quote.price_ppm, earlier.quote.price_basis) == expected
@@ -269,7 +278,7 @@ def test_a_candle_of_kalshi_is_its_close(bid: str, ask: str, price: Any, expecte
 @pytest.mark.parametrize("odd", [{"end_period_ts": None}, {"end_period_ts": 60, "yes_bid": 33}, 7, {}])
 def test_an_odd_candle_of_kalshi_is_refused(odd: Any) -> None:
     with pytest.raises(BadMessageError):
-        KalshiHistories(_nowhere(), Heard(Kept())).read(odd, _shown())
+        KalshiPast().read(odd, _shown())
 
 
 @pytest.mark.skipif(not HAS_RECORDED, reason="no ../shared beside the checkout")
@@ -278,7 +287,7 @@ def test_recorded_histories_are_read_to_the_last_point() -> None:
     batch = orjson.loads((RECORDED / "kalshi/old_2026-01_candlesticks_batch.json").read_bytes())["response"]
     now = orjson.loads((RECORDED / "kalshi/current_candlesticks_1m.json").read_bytes())["markets"].values()
     candles = [candle for market in (*batch["markets"], *now) for candle in market["candlesticks"]]
-    polymarket, of_kalshi = PolymarketHistories(_nowhere(), Heard(Kept())), KalshiHistories(_nowhere(), Heard(Kept()))
+    polymarket, of_kalshi = PolymarketPast(), KalshiPast()
 
     points = [polymarket.read(point, _shown()) for point in of_token]
     closes = [of_kalshi.read(candle, _shown()) for candle in candles]
@@ -291,11 +300,6 @@ def test_recorded_histories_are_read_to_the_last_point() -> None:
 
 def _shown() -> Shown:
     return shown_of(KalshiReader(), kalshi())
-
-
-def _nowhere() -> VenueHttp:
-    clock = ManualClock(NOW_US)
-    return VenueHttp("http://nowhere.example", RateLimit(1e6, clock), Heard(Kept()), clock)
 
 
 # ── whole collectors against the simulated venues ────────────────────────────────────────────────────────────────────
@@ -330,7 +334,7 @@ def crawled(venue: str, fault: Mapping[str, Any] | None = None) -> Kept:
             async with httpx.AsyncClient(transport=app, base_url="http://sim") as asking:
                 order = {"path_prefix": FAULTY[venue], **fault}
                 (await asking.post("/simulator/faults", json=order)).raise_for_status()
-        collector = put_together(venue, lambda path: _http(path, heard, clock, app), heard)
+        collector = put_together(venue, lambda path: http_of(path, heard, clock, app), heard)
         tracked = Tracked()
         intake = Intake(Shard(venue), collector.reader, tracked, VenueClock(5.0, clock.now_us()), out)
         backfill = Backfill(collector.histories, collector.reader, tracked, heard, most=10)
@@ -355,7 +359,7 @@ def put_together(venue: str, http: Callable[[str], VenueHttp], heard: Heard) -> 
     return Collector(venue, feed, PolymarketReader(), histories=PolymarketHistories(clob, heard))
 
 
-def _http(path: str, heard: Heard, clock: ManualClock, app: httpx.ASGITransport) -> VenueHttp:
+def http_of(path: str, heard: Heard, clock: ManualClock, app: httpx.ASGITransport) -> VenueHttp:
     return VenueHttp(f"http://sim{path}", RateLimit(1e6, clock), heard, clock, app)
 
 

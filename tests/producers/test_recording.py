@@ -12,9 +12,9 @@ import pytest
 
 from kernel.errors import BadMessageError, UserError
 from kernel.schema_registry import SchemaRegistry
-from producers.kalshi.reader import KalshiReader
-from producers.recording import Replay, arrival, read_range, read_tape, received_of, write_tape
-from producers.shards import Shard
+from producers.recording import arrival, is_noted, read_range, read_tape, write_tape
+from producers.registry import VENUES
+from producers.replaying import Replay, received_of
 from schemas import topics
 from schemas.events import Market, RawMessage, Tick
 from schemas.units import US_PER_S
@@ -77,7 +77,7 @@ def test_a_replay_of_the_raw_topic_gives_the_same_markets_and_ticks(bench: Bench
     store.close()
     venue, messages = read_tape(tape)
     out = Kept()
-    replay = Replay(Shard(venue), KalshiReader(), out, max_skew_s=5, start_us=START_US)
+    replay = Replay(VENUES[venue], venue, out, max_skew_s=5, start_us=START_US, noted=is_noted(read_tape(tape)[1]))
     for raw in messages:
         replay.play(raw)
 
@@ -147,7 +147,7 @@ def test_a_tape_cut_short_is_one_clear_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("status", "body"), [(500, b"{}"), (200, b"<html>"), (200, b'{"error": "no"}'), (None, b"{}")])
 def test_what_holds_no_page_is_counted_and_passed_over(status: int | None, body: bytes) -> None:
     out = Kept()
-    replay = Replay(Shard("kalshi"), KalshiReader(), out, max_skew_s=5, start_us=START_US)
+    replay = Replay(VENUES["kalshi"], "kalshi", out, max_skew_s=5, start_us=START_US, noted=False)
 
     replay.play(RawMessage(**{**fields_of(RAW), "http_status": status, "body": body}))
 
@@ -156,7 +156,7 @@ def test_what_holds_no_page_is_counted_and_passed_over(status: int | None, body:
 
 def test_json_of_a_page_is_read_as_the_client_read_it() -> None:
     out = Kept()
-    replay = Replay(Shard("kalshi"), KalshiReader(), out, max_skew_s=5, start_us=START_US)
+    replay = Replay(VENUES["kalshi"], "kalshi", out, max_skew_s=5, start_us=START_US, noted=False)
     body = orjson.dumps({"cursor": "", "markets": [kalshi_row("KXE-PLAY")]})
 
     replay.play(RawMessage(**{**fields_of(RAW), "body": body}))

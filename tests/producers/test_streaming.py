@@ -208,7 +208,7 @@ def test_streamed_ticks_carry_the_venues_stamp_and_their_market_goes_forward_in_
 def test_raw_frames_are_kept_in_batches_that_give_every_frame_back(streaming: Streaming, venue: str) -> None:
     raw: list[RawMessage] = streaming.run.events(topics.BY_NAME[topics.raw_topic(venue)], venue)
     batches = [message for message in raw if message.kind == "ws"]
-    found = [frame for message in batches for _, frame in frames(message.body)]
+    found = [frame.body for message in batches for frame in frames(message.body)]
 
     assert {message.content_type for message in batches} == {CONTENT_TYPE}
     assert len(found) > len(batches)

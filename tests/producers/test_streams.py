@@ -20,7 +20,7 @@ from producers.facts import Facts, Top, Traded
 from producers.kalshi.sockets import KalshiSockets, Signer
 from producers.merge import Merge
 from producers.polymarket.sockets import PolymarketSockets
-from producers.streams import Connection, Gap, Streams
+from producers.streams import Connection, Gap, Source, Streams
 from simulator.tape import Market, Quote, write_tape
 from tests.simulator.conftest import START_US, Running
 from tests.simulator.conftest import start as start
@@ -43,12 +43,12 @@ class Heard:
     changes: list[str] = field(default_factory=list)
     merge: Merge | None = None
 
-    def told(self, connection: Connection, body: bytes, facts: Facts) -> None:
+    def told(self, source: Source, body: bytes, facts: Facts) -> None:
         assert facts.bad == []
         for fact in facts.facts:
             if isinstance(fact, Top):
                 state = fact[1:5]
-                if self.merge is None or self.merge.is_new(connection.connection_id, fact.token, fact.order, state):
+                if self.merge is None or self.merge.is_new(source.connection_id, fact.token, fact.order, state):
                     self.tops.append(fact)
             elif isinstance(fact, Traded):
                 self.trades.append(fact)

@@ -1,0 +1,304 @@
+"""A live stretch with frames and histories in it, played from its tape, gives the live run's events, bit for bit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import orjson
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from kernel.clock import ManualClock, SystemClock
+from kernel.errors import BadMessageError
+from kernel.settings import CollectorSettings, Settings
+from producers.base import Errand, Received
+from producers.before import Before
+from producers.jobs import Jobs
+from producers.outbox import Outbox, raw_message
+from producers.recording import arrival, is_noted, read_tape, write_tape
+from producers.registry import VENUES
+from producers.replaying import Replay
+from producers.shards import Shard
+from producers.tracked import Told
+from schemas.events import FeedStatus, Market, RawMessage, Tick
+from schemas.units import US_PER_S
+from simulator.server import Simulator
+from simulator.tape import RecordedTape
+from tests.producers.test_histories import LASTS_S, MARKET, TAPE, http_of, put_together
+from tests.producers.test_histories import START_US as HISTORY_START_US
+from tests.simulator.conftest import Running
+from tests.simulator.conftest import start as start
+from tests.stack.waiting import until
+
+_LIVED: dict[str, Published] = {}
+PREFIXES = {"polymarket": "/poly-ws", "kalshi": "/kalshi/trade-api/ws"}
+
+
+class Kept:
+    """Events, kept in their order."""
+
+    def __init__(self) -> None:
+        self.ticks: list[Tick] = []
+        self.markets: list[Market] = []
+        self.refusals: list[BadMessageError] = []
+
+    def market(self, market: Market) -> None:
+        self.markets.append(market)
+
+    def tick(self, tick: Tick, category: str) -> None:
+        self.ticks.append(tick)
+
+    def refused(self, error: BadMessageError, channel: str) -> None:
+        self.refusals.append(error)
+
+
+class Published(Kept):
+    """What an outbox would publish."""
+
+    kafka_away = False
+    dead_lettered = 0
+
+    def __init__(self, venue: str) -> None:
+        super().__init__()
+        self.raw: list[RawMessage] = []
+        self.statuses: list[FeedStatus] = []
+        self._venue = venue
+
+    @property
+    def ticks_published(self) -> int:
+        return len(self.ticks)
+
+    def received(self, received: Received) -> None:
+        self.raw.append(raw_message(self._venue, received))
+
+    def status(self, status: FeedStatus) -> None:
+        self.statuses.append(status)
+
+    def gaps_of_streams(self, word: str) -> int:
+        return sum("/stream-" in status.shard and status.state == word for status in self.statuses)
+
+
+@dataclass
+class Venue:
+    """A simulated venue in real time."""
+
+    name: str
+    running: Running
+    folder: Path
+
+    def settings(self) -> Settings:
+        key = self.folder / "key.pem"
+        private = Ed25519PrivateKey.generate()
+        key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        address = self.running.address
+        ws = address.replace("http", "ws")
+        return Settings(
+            {
+                "POLYMARKET_GAMMA_URL": f"{address}/gamma",
+                "POLYMARKET_CLOB_URL": f"{address}/clob",
+                "POLYMARKET_WS_URL": f"{ws}/poly-ws/ws/market",
+                "POLYMARKET_STREAM_CONNECTIONS": "2",
+                "POLYMARKET_REQUESTS_PER_S": "50",
+                "KALSHI_API_URL": f"{address}/kalshi/trade-api/v2",
+                "KALSHI_WS_URL": f"{ws}/kalshi/trade-api/ws/v2",
+                "KALSHI_API_KEY": "key",
+                "KALSHI_PRIVATE_KEY_FILE": str(key),
+                "KALSHI_STREAM_BOOKS": "20",
+                "KALSHI_REQUESTS_PER_S": "50",
+                "COLLECTOR_PRICE_INTERVAL": "3",
+                "COLLECTOR_HOT_INTERVAL": "2",
+                "COLLECTOR_HOT_MARKETS": "30",
+            }
+        )
+
+    async def fault(self, mode: str, **more: Any) -> None:
+        order = {"path_prefix": PREFIXES[self.name], "mode": mode, **more}
+        async with httpx.AsyncClient(trust_env=False) as client:
+            (await client.post(f"{self.running.address}/simulator/faults", json=order)).raise_for_status()
+
+    async def move(self, out: Published) -> None:
+        """Prices of its markets move, for ever."""
+        rng = random.Random(1)
+        async with httpx.AsyncClient(trust_env=False) as client:
+            while True:
+                known = sorted({m.venue_market_id for m in out.markets if m.status == "open"})
+                lines = []
+                for name in rng.sample(known, min(len(known), 10)):
+                    bid, ask = (cents / 100 for cents in sorted(rng.sample(range(10, 90), 2)))
+                    lines.append({"kind": "quote", "ts_us": 0, "market": name, "bid": bid, "ask": ask})
+                body = b"\n".join(orjson.dumps(line) for line in lines)
+                await client.post(f"{self.running.address}/simulator/lines", content=body)
+                await asyncio.sleep(0.05)
+
+
+@contextlib.asynccontextmanager
+async def collecting(venue: Venue, out: Published, shard: Shard, before: Before | None = None) -> Any:
+    """A whole collector, but for Kafka."""
+    settings, clock, outbox = venue.settings(), SystemClock(), cast("Outbox", out)
+    collector = VENUES[venue.name].collector(settings, shard, outbox, clock)
+    jobs = Jobs(collector, settings.collector, 0.5, outbox, clock, shard)
+    if before is not None:
+        await jobs.remember(before)
+
+    async def turn() -> None:
+        while True:
+            jobs.watch()
+            await asyncio.sleep(0.1)
+
+    running = [asyncio.create_task(job) for job in (*jobs.loops(), turn(), venue.move(out))]
+    try:
+        yield jobs
+    finally:
+        for task in running:
+            task.cancel()
+        ended = await asyncio.gather(*running, return_exceptions=True)
+        await jobs.close()
+        assert [error for error in ended if not isinstance(error, asyncio.CancelledError)] == []
+
+
+async def stretch(venue: Venue, out: Published, shard: Shard, before: Before | None = None) -> None:
+    """Streams, then a connection that dies, frames that are lost, a market that freezes; then it is stopped."""
+
+    def streamed() -> int:
+        return sum(tick.source == "stream" for tick in out.ticks)
+
+    async def so_many_more(more: int, what: str) -> None:
+        goal = streamed() + more
+        await until(lambda: streamed() >= goal, what, 180)
+
+    async with collecting(venue, out, shard, before):
+        await so_many_more(40, f"{venue.name} streams")
+        await venue.fault("close")
+        await so_many_more(20, "it streams again")
+        await venue.fault("lost", every=5)
+        await so_many_more(20, "it streams in spite of it")
+        await venue.fault("off")
+        await venue.fault("frozen_market", share=0.5, cure="subscribe")
+        await so_many_more(20, "the rest streams on")
+
+
+def replayed(venue: str, raws: list[RawMessage], folder: Path) -> tuple[Kept, Replay]:
+    """The same from a tape."""
+    tape, out = folder / "stretch.raw.gz", Kept()
+    write_tape(tape, venue, iter(sorted(raws, key=arrival)))
+    name, messages = read_tape(tape)
+    noted = is_noted(read_tape(tape)[1])
+    replay = Replay(VENUES[name], name, out, max_skew_s=5, start_us=raws[0].ts_received_us, noted=noted)
+    for raw in messages:
+        replay.play(raw)
+    replay.end()
+    return out, replay
+
+
+@pytest.fixture(params=list(PREFIXES))
+def venue(request: pytest.FixtureRequest, start: Callable[..., Running], tmp_path: Path) -> Venue:
+    """Thirty markets that move when told to."""
+    running = start("--markets", "60", "--since", "20s", "--speed", "1", "--seed", "3")
+    return Venue(request.param, running, tmp_path)
+
+
+def lived(venue: Venue) -> Published:
+    """One stretch of a venue, lived once for all tests that play it."""
+    if venue.name not in _LIVED:
+        live = Published(venue.name)
+        asyncio.run(stretch(venue, live, Shard(venue.name)))
+        _LIVED[venue.name] = live
+    return _LIVED[venue.name]
+
+
+def test_a_stretch_with_faults_in_its_frames_is_played_bit_for_bit(venue: Venue, tmp_path: Path) -> None:
+    live = lived(venue)
+
+    again, replay = replayed(venue.name, live.raw, tmp_path)
+
+    sources = {tick.source for tick in live.ticks}
+    print(f"{len(live.ticks)} ticks, {replay.frames} frames, {len(live.markets)} markets, {sorted(sources)}")
+    assert (replay.missed, replay.unread) == (0, 0)
+    assert again.ticks == live.ticks
+    assert again.markets == live.markets
+    assert {"stream", "sweep", "hot"} <= sources
+    assert live.gaps_of_streams("gap_opened") >= 1 or venue.name == "kalshi"
+    assert any("after_gap" in tick.flags for tick in again.ticks) or venue.name == "kalshi"
+
+
+@pytest.mark.parametrize("name", MARKET)
+def test_histories_are_played_out_of_their_answers(name: str, tmp_path: Path) -> None:
+    live, clock = Published(name), ManualClock(HISTORY_START_US + LASTS_S * US_PER_S)
+
+    async def run() -> None:
+        simulator = Simulator(RecordedTape(TAPE), speed=1e6, lockstep=False)
+        app, outbox = httpx.ASGITransport(app=simulator.app), cast("Outbox", live)
+        collector = put_together(name, lambda path: http_of(path, cast("Any", live), clock, app), cast("Any", live))
+        jobs = Jobs(collector, CollectorSettings(), 0.5, outbox, clock)
+        while not simulator.players[name].finished:
+            simulator.players[name].catch_up()
+        await jobs.crawl()
+        clock.advance(20)
+        await jobs.hot_poll()
+        await jobs.sweep()
+        await jobs.close()
+
+    asyncio.run(run())
+    again, replay = replayed(name, live.raw, tmp_path)
+
+    assert sum(tick.source == "backfill" for tick in live.ticks) >= 5
+    assert (again.ticks, again.markets) == (live.ticks, live.markets)
+    assert (replay.missed, replay.unread) == (0, 0)
+
+
+def test_two_halves_and_a_restart_on_one_tape_are_each_played_as_they_lived(venue: Venue, tmp_path: Path) -> None:
+    live = [Published(venue.name) for _ in range(3)]
+    halves = [Shard(venue.name, number=number, of=2) for number in (1, 2)]
+
+    async def run() -> None:
+        await asyncio.gather(*(short(out, half) for out, half in zip(live, halves, strict=False)))
+        told = {market.market_id: Told.of(market) for market in live[0].markets}
+        await short(live[2], halves[0], Before(told, SystemClock().now_us() - 700_000_000))
+
+    async def short(out: Published, half: Shard, before: Before | None = None) -> None:
+        async with collecting(venue, out, half, before):
+            await until(lambda: sum(t.source == "stream" for t in out.ticks) >= 10, f"{half.label} streams", 180)
+
+    asyncio.run(run())
+    again, replay = replayed(venue.name, [raw for out in live for raw in out.raw], tmp_path)
+
+    assert (replay.missed, replay.unread) == (0, 0)
+    for half, lives in zip(halves, ((live[0], live[2]), (live[1],)), strict=True):
+        assert [t for t in again.ticks if half.owns(t.market_id, "")] == [t for out in lives for t in out.ticks]
+        assert [m for m in again.markets if half.owns(m.market_id, "")] == [m for out in lives for m in out.markets]
+
+
+def test_a_tape_that_begins_in_the_middle_plays_what_it_can(venue: Venue, tmp_path: Path) -> None:
+    live = lived(venue)
+    frames_at = [at for at, raw in enumerate(live.raw) if raw.kind == "ws"]
+    begin = frames_at[len(frames_at) // 3]
+
+    again, replay = replayed(venue.name, live.raw[begin:], tmp_path)
+
+    later = [tick for tick in live.ticks if tick.ts_received_us >= live.raw[begin].ts_received_us]
+    same = {tick.event_id for tick in later} & {tick.event_id for tick in again.ticks}
+    print(f"{len(same)} of {len(later)} ticks are the same")
+    assert replay.missed > 0
+    assert sum(tick.source == "stream" for tick in again.ticks) > 10
+    assert len(same) > 10
+
+
+@pytest.mark.parametrize("odd", [b"no json", b'{"step": 1}', b'{"step": "x"}', b"[]", b'{"step": 0, "note": "never"}'])
+def test_notes_that_cannot_be_read_are_counted(odd: bytes, tmp_path: Path) -> None:
+    raw = raw_message("kalshi", Received(
+        kind="notes", errand=Errand("stream"), channel="notes", connection_id="life", sequence=0,
+        body=odd, ts_received_us=1,
+    ))  # fmt: skip
+
+    out, replay = replayed("kalshi", [raw], tmp_path)
+
+    assert replay.unread + replay.missed > 0
+    assert out.ticks == []
