@@ -69,7 +69,7 @@ class Earlier:
 
 
 def promised_s(shown: Shown, moment: Moment) -> int:
-    """What a tick promises. Only markets that trade are listed by every venue's sweep: one that is still to open, rests,
+    """What a tick promises. Only markets that trade are listed by each venue's sweep: one that is still to open, rests,
     or waits for its result is met by the crawls."""
     return moment.heartbeat_s if shown.market_status == "open" else 0
 

@@ -321,7 +321,7 @@ class Tracked:
         return [self._known[market_id] for market_id in self._busy.first(count) if market_id in self._known]
 
     def stale(self, now_us: int) -> int:
-        """Markets that trade and whose last tick is older than `GAP_PROMISES` times what it promised; to ten seconds."""
+        """Markets that trade and whose last tick is older than `GAP_PROMISES` times its promise; to ten seconds."""
         now_bucket = now_us // _DUE_BUCKET_US
         return sum(count for bucket, count in self._due.items() if bucket < now_bucket)
 
