@@ -62,20 +62,24 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What a venue says that the price of a market was at an instant, by its own clock."""
+    """What a venue says that the price of a market was up to an instant, by its own clock."""
 
     ts_us: int
     quote: Quote
 
 
 def promised_s(shown: Shown, moment: Moment) -> int:
-    """What a tick promises. Only markets that trade are listed by each venue's sweep: one that is still to open, rests,
-    or waits for its result is met by the crawls."""
+    """What a tick promises. Only markets that trade are listed by every venue's sweep: one that is still to open,
+    rests, or waits for its result is met by the crawls."""
     return moment.heartbeat_s if shown.market_status == "open" else 0
 
 
 def earlier_tick(venue: str, shown: Shown, earlier: Earlier, moment: Moment) -> Tick:
-    """The tick of a venue's figure: a price without volumes or promise, at the instant it is told for."""
+    """The tick of a venue's figure: a price without volumes or promise, just before the instant it is told for.
+
+    A process that was killed may have published a live tick of that very instant, which is a whole second as Dates are:
+    its successor, which cannot know, must not give its figure the same identity.
+    """
     then = Shown(
         market_id=shown.market_id,
         token_id=shown.token_id,
@@ -83,7 +87,7 @@ def earlier_tick(venue: str, shown: Shown, earlier: Earlier, moment: Moment) -> 
         market_status=shown.market_status,
         close_ts_us=shown.close_ts_us,
     )
-    return tick_of(venue, then, replace(moment, source="backfill", heartbeat_s=0), earlier.ts_us)
+    return tick_of(venue, then, replace(moment, source="backfill", heartbeat_s=0), earlier.ts_us - 1)
 
 
 def tick_of(venue: str, shown: Shown, moment: Moment, ts_event_us: int, *, after_gap: bool = False) -> Tick:

@@ -73,7 +73,7 @@ class Venue:
 
     def told(self) -> list[tuple[str, int, int | None]]:
         """Source, seconds after `NOW_US` and price of each tick."""
-        return [(t.source, (t.ts_event_us - NOW_US) // US_PER_S, t.price_ppm) for t in self.out.ticks]
+        return [(t.source, round((t.ts_event_us - NOW_US) / US_PER_S), t.price_ppm) for t in self.out.ticks]
 
 
 def moves_of(ticks: list[Tick]) -> list[Move]:

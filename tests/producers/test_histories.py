@@ -109,7 +109,7 @@ class Venue:
     def told(self, ticker: str) -> list[tuple[str, int, int | None]]:
         """Source, seconds from now and price of each tick of a market."""
         ticks = [t for t in self.out.ticks if t.market_id == f"KALSHI:{ticker}"]
-        return [(t.source, (t.ts_event_us - NOW_US) // US_PER_S, t.price_ppm) for t in ticks]
+        return [(t.source, round((t.ts_event_us - NOW_US) / US_PER_S), t.price_ppm) for t in ticks]
 
 
 @dataclass
@@ -168,6 +168,19 @@ def test_points_of_now_and_of_when_somebody_watched_are_not_told() -> None:
     venue.meet(row("KXA"))
 
     assert venue.told("KXA") == [("backfill", -HOUR_S, 300_000), ("sweep", 0, 735_000)]
+
+
+def test_a_history_has_no_identity_of_what_a_process_that_was_killed_had_published_live() -> None:
+    killed, after = Venue(Told({})), Venue(Told({"KXA": [ago(HOUR_S)]}))
+    killed.meet(row("KXA"), at_s=-HOUR_S)
+    after.tracked.watched_until_us = NOW_US - (HOUR_S + 60) * US_PER_S  # its mark is older than what it published
+    after.meet(row("KXA"))
+
+    live, history, now = killed.out.ticks + after.out.ticks
+
+    assert (live.source, history.source, now.source) == ("sweep", "backfill", "sweep")
+    assert len({live.event_id, history.event_id, now.event_id}) == 3
+    assert 0 < live.ts_event_us - history.ts_event_us < 1_000, "told for the same instant"
 
 
 def test_a_history_told_twice_has_the_same_identities() -> None:
@@ -373,7 +386,7 @@ def test_a_collector_tells_the_venues_history_before_what_is_live(venue: str) ->
     assert stamps == sorted(set(stamps))
     assert len(earlier) >= 5
     for tick in earlier:
-        minutes = (tick.ts_event_us - START_US) // (60 * US_PER_S)
+        minutes = round((tick.ts_event_us - START_US) / (60 * US_PER_S))
         assert (tick.source, tick.price_ppm, tick.price_basis) == ("backfill", 210_000 + 10_000 * minutes, "mid")
     [move] = moves_of(ticks)
     assert move.windows[0].move_pp is not None
