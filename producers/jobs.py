@@ -76,8 +76,8 @@ class Jobs:
         self._max_bad_share = max_bad_share
         self._outbox = outbox
         self._clock = clock
-        wanted = max(settings.collector_hot_markets, most_followed(collector.streaming))
-        self.tracked = Tracked(busiest=wanted)
+        self._busiest = max(settings.collector_hot_markets, most_followed(collector.streaming))
+        self.tracked = Tracked(busiest=self._busiest)
         began_us = clock.now_us()
         self.venue_clock = VenueClock(settings.collector_max_skew_s, began_us)
         self._journal = journal = Journal(outbox.received, clock.now_us)
@@ -257,10 +257,11 @@ class Jobs:
             log.warning("markets_unknown_to_venue", venue=self._venue, count=len(gone), example=gone[0])
 
     async def _ask_after_unlisted(self, began_us: int, tally: Tally) -> None:
-        """Open markets that a whole listing left out and nothing else showed meanwhile: mostly their trading is over.
-        Their last tick promises a sweep, and the next crawl may be a quarter of an hour away."""
-        unseen = self.tracked.unseen_since(began_us, _LOOKUPS_A_SWEEP)
-        ids = [known.venue_market_id for known in unseen if known.market_id not in tally.markets]
+        """Open markets that a whole listing left out: mostly their trading is over. Their last tick promises a sweep,
+        and the next crawl may be a quarter of an hour away. A busy one may have been shown by a book meanwhile, which
+        does not say that trading is over."""
+        doubtful = (*self.tracked.unseen_since(began_us, _LOOKUPS_A_SWEEP), *self.tracked.busiest(self._busiest))
+        ids = list({known.venue_market_id: None for known in doubtful if known.market_id not in tally.markets})
         if not ids:
             return
         try:

@@ -79,6 +79,30 @@ def test_a_market_that_a_sweep_no_longer_lists_is_asked_for_once_by_that_sweep(
     assert asked == [over]
 
 
+@pytest.mark.parametrize("bench", ["polymarket"], indirect=True)
+def test_a_book_does_not_hide_that_trading_is_over(bench: Bench) -> None:
+    stays, over = (gamma_row(0.40, 0.42) | {"conditionId": f"0x{each}"} for each in ("stays", "over"))
+    over["clobTokenIds"], closed = '["333", "444"]', False
+
+    def answer(request: httpx.Request) -> Any:
+        if request.url.path == "/books":
+            return [{"asset_id": item["token_id"], "bids": [], "asks": []} for item in orjson.loads(request.content)]
+        if "condition_ids" in request.url.params:
+            return {"markets": [over | {"closed": True}] if request.url.params["closed"] == "true" else []}
+        return {"markets": [stays] if closed else [stays, over]}
+
+    bench.answer = answer
+    jobs = bench.jobs("polymarket")
+    perform(jobs, jobs.sweep)
+    bench.clock.advance(15)
+    closed = True
+
+    perform(jobs, jobs.hot_poll, jobs.sweep)
+
+    ticks: list[Tick] = bench.published(topics.TICKS, "POLY:0xover")
+    assert [(t.source, t.market_status) for t in ticks] == [("sweep", "open"), ("hot", "open"), ("sweep", "closed")]
+
+
 @pytest.mark.parametrize("bench", ["kalshi"], indirect=True)
 def test_a_sweep_is_whole_though_nobody_answers_for_what_it_no_longer_lists(bench: Bench) -> None:
     rows = [kalshi_row("KXE-HERE"), kalshi_row("KXE-MUTE")]
