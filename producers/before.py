@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from confluent_kafka import KafkaException
 
@@ -32,11 +33,13 @@ class Before:
     `markets` by id as they were last told. `until_us` (venue's clock): until when the venue was seen, by the mark on
     this machine's disk or, without one, by what was said of the feed; None when it never was, on a first start.
     `hands_full`: it was seen with messages that neither Kafka nor the spill had, and did not live to tell.
+    `promise_s`: what its ticks promised at last; 0 where that is not known.
     """
 
     markets: dict[str, Told] = field(default_factory=dict)
     until_us: int | None = None
     hands_full: bool = False
+    promise_s: int = 0
 
 
 def read_before(shard: Shard, kafka: KafkaSettings, store: SchemaStore, seen: SeenUntil) -> Before:
@@ -45,7 +48,8 @@ def read_before(shard: Shard, kafka: KafkaSettings, store: SchemaStore, seen: Se
     What cannot be read is as if it had not been: everything is told anew then.
     """
     markets: dict[str, Told] = {}
-    until_us, hands_full = seen.read()
+    mark = seen.read()
+    until_us = None if mark is None else mark.until_us
     try:
         venue = ("venue", shard.venue.encode())
         codec = Codec(topics.MARKETS, store, Market)
@@ -59,7 +63,7 @@ def read_before(shard: Shard, kafka: KafkaSettings, store: SchemaStore, seen: Se
             until_us = seen_until_us(_statuses(shard, kafka, store))
     except (TransientError, KafkaException) as error:
         log.warning("past_unreadable", shard=shard.name, error=str(error))
-    return Before(markets, until_us, hands_full)
+    return Before(markets, until_us) if mark is None else Before(markets, until_us, mark.hands_full, mark.promise_s)
 
 
 def seen_until_us(statuses: Iterable[FeedStatus]) -> int | None:
@@ -90,24 +94,33 @@ def _statuses(shard: Shard, kafka: KafkaSettings, store: SchemaStore) -> Iterato
                 yield codec.decode(message.value())
 
 
+class Mark(NamedTuple):
+    """Until when, by the venue's clock, what a collector saw was in safe hands (Kafka's or the spill's); what its ticks
+    promised, 0 where that is not known; and whether it had more in its own for longer than a moment."""
+
+    until_us: int
+    promise_s: int = 0
+    hands_full: bool = False
+
+
 class SeenUntil:
-    """A mark on disk: until when, by the venue's clock, what this machine's collector saw is in safe hands (Kafka's or
-    the spill's), and whether it has had more for longer than a moment. Outlives kill -9."""
+    """The mark of this machine's collector on disk. Outlives kill -9."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "seen_until"
 
-    def read(self) -> tuple[int | None, bool]:
-        """Microseconds UTC, None when there is no mark; whether its hands were full."""
+    def read(self) -> Mark | None:
+        """The mark; None when there is none. One of an earlier version has no promise."""
         try:
-            until, _, rest = self._path.read_text("ascii").partition(" ")
-            return int(until), rest == _HANDS_FULL
+            until, *rest = self._path.read_text("ascii").split()
+            promises = [int(word) for word in rest if word != _HANDS_FULL]
+            return Mark(int(until), promises[0] if promises else 0, _HANDS_FULL in rest)
         except (OSError, ValueError):
-            return None, False
+            return None
 
-    def write(self, venue_us: int, *, hands_full: bool = False) -> None:
+    def write(self, mark: Mark) -> None:
         """Moves the mark. A disk that is full costs the mark only."""
         fresh = self._path.with_suffix(".new")
         with contextlib.suppress(OSError):
-            fresh.write_text(f"{venue_us} {_HANDS_FULL}" if hands_full else str(venue_us), "ascii")
+            fresh.write_text(f"{mark.until_us} {mark.promise_s}{' ' + _HANDS_FULL if mark.hands_full else ''}", "ascii")
             fresh.replace(self._path)

@@ -74,6 +74,10 @@ class FeedState:
         away_s = (now_us - since_us) / US_PER_S
         return [Change("gap_opened", f"nobody collected for {away_s:.0f} s", since_us)]
 
+    def took_over(self, since_us: int) -> None:
+        """The process before this one saw the venue until a moment that is not long ago, and its promise stands."""
+        self._last_sweep_us = since_us
+
     def swept(self, began_us: int, promise_s: float) -> list[Change]:
         """A whole sweep that began at `began_us`; the one before had promised it within `promise_s`."""
         since_us, self._last_sweep_us, self.has_swept = self._last_sweep_us, began_us, True

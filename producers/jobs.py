@@ -99,6 +99,7 @@ class Jobs:
         self._traded_since, self._traded_us = collector.traded_since, 0
         self._absent_since_us: int | None = None
         self._some_lost = False
+        self._promised_before_s = 0.0
         self._said_s = clock.monotonic_s()
         self.streaming: StreamJobs | None = None
         if collector.streaming is not None:
@@ -117,6 +118,7 @@ class Jobs:
         for whole in self._whole.values():
             whole.was_whole(len(self.tracked))
         self._absent_since_us, self._some_lost = before.until_us, before.hands_full
+        self._promised_before_s = before.promise_s or self._settings.collector_price_interval
         self.tracked.watched_until_us = before.until_us or 0
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
@@ -340,13 +342,15 @@ class Jobs:
 
     def _came_back(self, first: Received, since_us: int) -> None:
         """The first answer of this process: was somebody missing for longer than a sweep may take, or killed with what
-        it had seen in its hands?"""
+        it had seen in its hands? If not, the first sweep is still due by what was promised before."""
         self._absent_since_us = None
         said_us = first.ts_venue_us or first.ts_received_us
         now_us = first.ts_received_us if is_ahead(said_us, first.ts_received_us) else said_us
         missing_s = (now_us - since_us) / US_PER_S
-        if self._some_lost or missing_s > GAP_PROMISES * self._settings.collector_price_interval:
+        if self._some_lost or missing_s > GAP_PROMISES * self._promised_before_s:
             self._tell(self._state.was_away(since_us, now_us))
+        else:
+            self._state.took_over(since_us)
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -355,7 +359,7 @@ class Jobs:
 
     def _swept(self, began_us: int, spent_s: float) -> None:
         """Takes note of a whole sweep."""
-        self._tell(self._state.swept(began_us, self._rhythm.promise_s))
+        self._tell(self._state.swept(began_us, self._due_s))
         disturbed, promised_s = self._state.failures(SWEEP) > 0, self._rhythm.heartbeat_s
         self._rhythm.came_round(began_us, spent_s * self.venue_clock.pace, disturbed=disturbed)
         if self._rhythm.heartbeat_s != promised_s:
@@ -407,7 +411,7 @@ class Jobs:
     def watch(self) -> None:
         """Notices a gap while a sweep is late; says now and then how things stand, changed or not."""
         self._journal.flush()
-        self._tell(self._state.watch(self._now_us(), self._rhythm.promise_s))
+        self._tell(self._state.watch(self._now_us(), self._due_s))
         if self._state.state is not None and self._clock.monotonic_s() - self._said_s >= SAY_EVERY_S:
             self._tell([Change(self._state.state, "as before")])
 
@@ -417,6 +421,16 @@ class Jobs:
         leaves the time before him as unseen as he found it."""
         known = self._state.has_swept and not self._state.gap_open
         return self._now_us() if known else None
+
+    @property
+    def promise_s(self) -> int:
+        """What ticks promise now."""
+        return self._rhythm.heartbeat_s
+
+    @property
+    def _due_s(self) -> float:
+        """Within what time of the last sweep the next one is due: what this process, or the one before it, promised."""
+        return self._rhythm.promise_s or self._promised_before_s
 
     def health(self) -> Mapping[str, Any]:
         """What /health shows of the collector. May be asked from another thread: it walks over nothing."""

@@ -13,7 +13,7 @@ from kernel.logs import get_logger
 from kernel.process import Process, living
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
-from producers.before import Before, SeenUntil, read_before
+from producers.before import Before, Mark, SeenUntil, read_before
 from producers.jobs import Jobs
 from producers.outbox import Outbox
 from producers.registry import VENUES
@@ -59,7 +59,8 @@ def run(settings: Settings, shard: Shard) -> None:
         finally:
             outbox.close(FLUSH_S)
             if jobs.seen_until_us is not None:
-                SeenUntil(folder).write(jobs.seen_until_us)  # ended in order: nothing is in anybody's memory
+                # Ended in order: nothing is in anybody's memory.
+                SeenUntil(folder).write(Mark(jobs.seen_until_us, jobs.promise_s))
             registry.close()
 
 
@@ -98,11 +99,13 @@ async def _told(process: Process) -> None:
         await stop.wait()
 
 
-def mark(seen_until_us: int, outbox: Outbox, seen: SeenUntil) -> None:
+def mark(jobs: Jobs, outbox: Outbox, seen: SeenUntil) -> None:
     """Writes down until when all that was seen would outlive a kill -9 of this process."""
-    settled = outbox.settled(seen_until_us)
+    if jobs.seen_until_us is None:
+        return
+    settled = outbox.settled(jobs.seen_until_us)
     if settled.until_us is not None:
-        seen.write(settled.until_us, hands_full=settled.open_moments > _OPEN_MARKS)
+        seen.write(Mark(settled.until_us, jobs.promise_s, settled.open_moments > _OPEN_MARKS))
 
 
 async def _turn(jobs: Jobs, outbox: Outbox, process: Process, clock: Clock, seen: SeenUntil) -> None:
@@ -111,9 +114,9 @@ async def _turn(jobs: Jobs, outbox: Outbox, process: Process, clock: Clock, seen
     while True:
         await outbox.pump()
         jobs.watch()
-        if jobs.seen_until_us is not None and clock.monotonic_s() - marked_s >= _MARK_EVERY_S:
+        if clock.monotonic_s() - marked_s >= _MARK_EVERY_S:
             marked_s = clock.monotonic_s()
-            mark(jobs.seen_until_us, outbox, seen)
+            mark(jobs, outbox, seen)
         process.beat()
         # Delivery reports are what the lag is measured by, so they are not kept waiting.
         await clock.sleep(_BUSY_TURN_S if outbox.pending else _TURN_S)

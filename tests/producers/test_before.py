@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from producers.before import SeenUntil, seen_until_us
+from producers.before import Mark, SeenUntil, seen_until_us
 from schemas.events import FeedStatus
 from schemas.words import FeedWord
 
@@ -41,11 +41,24 @@ def test_who_never_had_an_answer_does_not_make_the_time_before_it_seen(word: Fee
     assert seen_until_us([status(word, 3_600)]) is None
 
 
-def test_the_mark_outlives_its_process_and_says_whether_hands_were_full(tmp_path: Path) -> None:
-    assert SeenUntil(tmp_path).read() == (None, False)
+def test_the_mark_outlives_its_process_and_says_what_it_promised_and_whether_hands_were_full(tmp_path: Path) -> None:
+    seen = SeenUntil(tmp_path)
+    assert seen.read() is None
 
-    SeenUntil(tmp_path).write(1_000)
-    assert SeenUntil(tmp_path).read() == (1_000, False)
+    seen.write(Mark(1_000, promise_s=15))
+    assert seen.read() == Mark(1_000, promise_s=15, hands_full=False)
 
-    SeenUntil(tmp_path).write(2_000, hands_full=True)
-    assert SeenUntil(tmp_path).read() == (2_000, True)
+    seen.write(Mark(2_000, promise_s=110, hands_full=True))
+    assert seen.read() == Mark(2_000, promise_s=110, hands_full=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "mark"),
+    [("1000", Mark(1_000)), ("1000 full", Mark(1_000, hands_full=True)), ("", None), ("1000 much", None)],
+)
+def test_a_mark_of_an_earlier_version_is_read_and_a_broken_one_is_none(
+    tmp_path: Path, text: str, mark: Mark | None
+) -> None:
+    (tmp_path / "seen_until").write_text(text)
+
+    assert SeenUntil(tmp_path).read() == mark

@@ -270,6 +270,30 @@ def test_a_quick_restart_is_no_gap(bench: Bench) -> None:
 
 
 @KALSHI
+def test_a_quick_restart_whose_first_sweep_comes_late_is_a_gap_from_the_mark_on(bench: Bench) -> None:
+    lists, sweeps_work = kalshi_venue([kalshi_row("KXE-SLOW")], {}), False
+    bench.answer = lambda request: 500 if request.url.path == "/markets" and not sweeps_work else lists(request)
+    since_us = START_US - 20 * US_PER_S
+    jobs = bench.jobs("kalshi")
+    perform(jobs, lambda: jobs.remember(Before({}, since_us, promise_s=110)), jobs.crawl)
+
+    jobs.watch()
+    bench.clock.advance(110 * 2.5 - 20)
+    jobs.watch()
+    in_time = [status.state for status in bench.statuses()]
+    bench.clock.advance(1)
+    jobs.watch()
+    sweeps_work = True
+    perform(jobs, jobs.crawl, jobs.sweep)
+
+    assert "gap_opened" not in in_time
+    told = [status for status in bench.statuses() if status.gap_started_us is not None]
+    assert [(s.state, s.gap_started_us) for s in told] == [("gap_opened", since_us), ("gap_closed", since_us)]
+    ticks: list[Tick] = bench.published(topics.TICKS, "KALSHI:KXE-SLOW")
+    assert [t.flags for t in ticks][:2] == [(), ("after_gap",)]
+
+
+@KALSHI
 def test_who_ends_before_his_first_whole_sweep_has_not_seen_the_venue(bench: Bench) -> None:
     venue, sweeps_work = kalshi_venue([kalshi_row("KXE-CRASH")], {}), False
 
