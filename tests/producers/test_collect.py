@@ -190,9 +190,11 @@ def test_every_answer_is_kept_as_it_came(collected: Collecting, venue: str) -> N
     for message in raw:
         sequences[message.connection_id].append(message.sequence)
     assert all(sorted(of_one) == list(range(len(of_one))) for of_one in sequences.values()), "none is missing"
-    assert {message.errand for message in raw} >= {"crawl", "sweep", "hot"}
-    assert {message.http_status for message in raw} == {200}
-    assert all(message.ts_event_us and message.content_type for message in raw)
+    answers = [message for message in raw if message.kind == "rest"]
+    assert {message.kind for message in raw} == {"rest", "notes"}, "and what the collector did with them"
+    assert {message.errand for message in answers} >= {"crawl", "sweep", "hot"}
+    assert {message.http_status for message in answers} == {200}
+    assert all(message.ts_event_us and message.content_type for message in answers)
 
 
 @pytest.mark.parametrize(("venue", "start"), [("polymarket", HTML), ("kalshi", b'{"cursor"')])
