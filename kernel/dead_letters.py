@@ -107,6 +107,7 @@ class DeadLetters:
     def close(self) -> None:
         """Gives open letters a last chance."""
         self._publisher.flush(5.0)
+        self._publisher.close()
 
     def _on_undelivered(self, message: Message, error: KafkaError) -> None:
         self._undelivered += 1

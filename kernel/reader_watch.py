@@ -55,6 +55,10 @@ class ReaderWatch:
             )
         return bool(stuck)
 
+    def close(self) -> None:
+        """Lets its client go, for the reason of `Publisher.close`. It is asked no more."""
+        del self._admin
+
     def _ends(self, places: Collection[Place]) -> dict[Place, int]:
         """The next offset Kafka will give out of each place, as it last answered; nothing before that."""
         if not all(future.done() for future in self._asked.values()):

@@ -154,7 +154,9 @@ class _VenueBooks:
         self.newest_us = 0
 
 
-def build(stage: Stage, worker: Worker, settings: Settings, process: Process, begun: Log) -> ProcessorApplication:
+def build(
+    stage: Stage, worker: Worker, settings: Settings, process: Process, begun: Log, watch: ReaderWatch
+) -> ProcessorApplication:
     """The Quix application of a stage over a log, wired and not yet running. Talks to the broker.
 
     Raises:
@@ -187,7 +189,7 @@ def build(stage: Stage, worker: Worker, settings: Settings, process: Process, be
         consumer_extra_config=_consumer_config(group, settings, process),
     )
     source = app.topic(stage.input.name, value_deserializer="bytes", value_serializer="bytes")
-    app.prepare(worker, source, ReaderWatch(settings.kafka, stage.name))
+    app.prepare(worker, source, watch)
     return app
 
 
@@ -214,6 +216,7 @@ def run(processor: Processor, settings: Settings) -> None:
         process.until(lambda: _require(stage, registry, settings.kafka))
         work = processor.start(registry, settings, process, until_end)
         letters = DeadLetters(settings.kafka, registry, stage.name, SystemClock())
+        until_end.callback(letters.close)
         limit = BadInputLimit(settings.process.max_bad_share)
         worker = Worker(stage, work, letters, limit, process, SystemClock())
         _Life(stage, worker, settings, process).live()
@@ -262,8 +265,15 @@ class _Life:
 
     def _live_once(self) -> None:
         begun = self._process.until(lambda: look(self._kafka, self._stage.input.name))
+        watch = ReaderWatch(self._kafka, self._stage.name)
+        try:
+            self._live_with(begun, watch)
+        finally:
+            watch.close()
+
+    def _live_with(self, begun: Log, watch: ReaderWatch) -> None:
         app = self._app = self._process.until(
-            lambda: build(self._stage, self._worker, self._settings, self._process, begun)
+            lambda: build(self._stage, self._worker, self._settings, self._process, begun, watch)
         )
         app.was_cut, self._was_cut = self._was_cut, False
         log.info("processor_started", stage=self._stage.name, input=begun.topic, partitions=begun.partitions)

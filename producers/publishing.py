@@ -111,6 +111,7 @@ class SpillingPublisher:
         if self._spill:
             log.warning("spilled_at_close", name=self._name, bytes=self._spill.waiting_bytes)
         self._spill.close()
+        self._publisher.close()
 
     # ── to the spill ─────────────────────────────────────────────────────────────────────────────────────────────────
 

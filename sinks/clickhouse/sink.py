@@ -367,6 +367,8 @@ class Sink:
 
     def _close(self) -> None:
         self._consumer.close()
+        self._reader_watch.close()
+        self._topics.close()
         self._dead_letters.close()
         self._registry.close()
         self._store.close()
