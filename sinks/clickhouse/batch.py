@@ -91,12 +91,13 @@ class Reader:
             ALERTS.name: batch.alerts,
             FEED_STATUS.name: batch.statuses,
         }
+        last: dict[Place, Message] = {}
         for message in messages:
             topic, partition, offset = message.topic(), message.partition(), message.offset()
-            batch.first.setdefault((topic, partition), offset)
-            batch.offsets[topic, partition] = offset
-            batch.leader_epochs[topic, partition] = -1 if (epoch := message.leader_epoch()) is None else epoch
-            batch.counts[topic] += 1
+            place = (topic, partition)
+            if place not in last:
+                batch.first[place] = offset
+            last[place] = message
             try:
                 # A tombstone of a compacted topic has no value: nothing to store, and no harm in it.
                 if (value := message.value()) is None:
@@ -111,6 +112,10 @@ class Reader:
                 lists[topic].append(event)
                 if topic == TICKS.name:
                     batch.tick_places.append((partition, offset))
+        batch.counts.update(message.topic() for message in messages)
+        for place, message in last.items():
+            batch.offsets[place] = message.offset()
+            batch.leader_epochs[place] = -1 if (epoch := message.leader_epoch()) is None else epoch
         return batch
 
 

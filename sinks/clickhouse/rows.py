@@ -1,19 +1,18 @@
 """Events to rows of the store's tables.
 
-Prices leave parts per million here and become exact decimals 0..1; instants stay integer microseconds, which is what
-DateTime64(6) holds. `tests/sinks/clickhouse/test_schema_drift.py` holds every column list equal to the migrated tables.
+Prices stay parts per million, which is what Decimal(9, 6) holds (`columns.py`); instants stay integer microseconds,
+which is what DateTime64(6) holds. `tests/sinks/clickhouse/test_schema_drift.py` holds every column list equal to the
+migrated tables.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 
 from schemas.events import Alert, Bar, FeedStatus, Market, Move, Tick, WindowMove
-from schemas.units import decimal_from_ppm, window_label
+from schemas.units import window_label
 
 Row = tuple[Any, ...]
 
@@ -84,12 +83,6 @@ TABLES = (
 )  # fmt: skip
 
 
-@lru_cache(maxsize=1 << 17)
-def _price(ppm: int | None) -> Decimal | None:
-    """Probability as the store's exact decimal. Cached: quotes repeat, and a Decimal costs more than a look-up."""
-    return None if ppm is None else decimal_from_ppm(ppm)
-
-
 def market_row(market: Market) -> Row:
     """Row of `markets`."""
     return (
@@ -110,8 +103,8 @@ def tick_row(tick: Tick, partition: int, offset: int) -> Row:
     bid, ask = tick.bid_ppm, tick.ask_ppm
     spread = None if bid is None or ask is None else ask - bid
     return (
-        tick.ts_event_us, tick.token_id, tick.market_id, tick.venue, _price(tick.price_ppm), tick.price_basis,
-        _price(bid), _price(ask), _price(tick.last_ppm), _price(spread), tick.bid_size_contracts,
+        tick.ts_event_us, tick.token_id, tick.market_id, tick.venue, tick.price_ppm, tick.price_basis,
+        bid, ask, tick.last_ppm, spread, tick.bid_size_contracts,
         tick.ask_size_contracts, tick.volume_24h_usd, tick.volume_total_usd, tick.volume_total_contracts,
         tick.trades, tick.market_status, tick.source, tick.ts_event_basis, tick.flags,
         tick.ts_received_us, partition, offset,
@@ -121,8 +114,8 @@ def tick_row(tick: Tick, partition: int, offset: int) -> Row:
 def bar_row(bar: Bar) -> Row:
     """Row of `ohlcv_1m`; `ts` is the bar's first microsecond."""
     return (
-        bar.bar_start_us, bar.token_id, bar.market_id, bar.venue, _price(bar.open_ppm), _price(bar.high_ppm),
-        _price(bar.low_ppm), _price(bar.close_ppm), bar.volume_usd, bar.trades, bar.ticks, bar.ts_received_us,
+        bar.bar_start_us, bar.token_id, bar.market_id, bar.venue, bar.open_ppm, bar.high_ppm,
+        bar.low_ppm, bar.close_ppm, bar.volume_usd, bar.trades, bar.ticks, bar.ts_received_us,
     )  # fmt: skip
 
 
@@ -139,11 +132,11 @@ def newest_move_rows(moves: Iterable[Move]) -> list[Row]:
 def _move_row(move: Move, window: WindowMove) -> Row:
     return (
         window_label(window.window_s), move.token_id, move.market_id, move.venue, move.ts_event_us,
-        move.ts_received_us, _price(move.price_ppm), _price(window.price_then_ppm), window.ts_then_us, window.move_pp,
+        move.ts_received_us, move.price_ppm, window.price_then_ppm, window.ts_then_us, window.move_pp,
         None if window.move_pp is None else abs(window.move_pp), window.score, window.coverage_s, move.price_basis,
-        _price(move.spread_ppm), move.volume_24h_usd, window.volume_usd, window.trades, move.market_status,
+        move.spread_ppm, move.volume_24h_usd, window.volume_usd, window.trades, move.market_status,
         move.seconds_to_close, move.step_pp, move.is_settling, window.computed_across_gap,
-        window.no_move or "", _price(window.reference_ppm), window.onset_us,
+        window.no_move or "", window.reference_ppm, window.onset_us,
     )  # fmt: skip
 
 
@@ -152,8 +145,8 @@ def alert_row(alert: Alert) -> Row:
     return (
         alert.alert_id, alert.event_id, alert.state, alert.kind, alert.venue, alert.market_id, alert.token_id,
         alert.title, alert.category, alert.url, window_label(alert.window_s), alert.direction, alert.opened_at_us,
-        alert.ts_event_us, alert.ts_received_us, _price(alert.price_ppm), _price(alert.price_then_ppm), alert.move_pp,
-        alert.peak_move_pp, alert.threshold_pp, alert.score, alert.volume_24h_usd, _price(alert.spread_ppm),
+        alert.ts_event_us, alert.ts_received_us, alert.price_ppm, alert.price_then_ppm, alert.move_pp,
+        alert.peak_move_pp, alert.threshold_pp, alert.score, alert.volume_24h_usd, alert.spread_ppm,
         alert.seconds_to_close, alert.computed_across_gap, alert.close_reason, alert.rule_version, alert.rule,
         [window_label(window_s) for window_s in alert.windows_s], alert.severity, alert.reason, alert.factors_for,
         alert.factors_against, alert.onset_ts_us, alert.window_volume_usd, alert.window_trades,

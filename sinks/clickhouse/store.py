@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, DataError, OperationalError
 from urllib3.exceptions import HTTPError
@@ -20,6 +21,7 @@ from kernel.kafka import Place
 from kernel.settings import ClickHouseSettings
 from schemas.units import US_PER_S
 from sinks.clickhouse.batch import Span
+from sinks.clickhouse.columns import column_type
 from sinks.clickhouse.fence import Fence
 from sinks.clickhouse.pending import Pending
 from sinks.clickhouse.rows import INGEST_OFFSETS, INGEST_PENDING, TABLES, Row, Table, as_columns
@@ -81,7 +83,7 @@ class Store:
     def __init__(self, settings: ClickHouseSettings) -> None:
         self._settings = settings
         self._client: Client | None = None
-        self._types: dict[tuple[str, str], str] = {}
+        self._types: dict[tuple[str, str], ClickHouseType] = {}
         self.owner = ""
         """Whose inserts they are, so that a successor can stop them."""
 
@@ -98,7 +100,7 @@ class Store:
                 table.name,
                 as_columns(rows),
                 table.columns,
-                column_type_names=[self._types[table.name, column] for column in table.columns],
+                column_types=[self._types[table.name, column] for column in table.columns],
                 column_oriented=True,
                 settings={
                     **_INSERT_SETTINGS,
@@ -167,7 +169,8 @@ class Store:
                 self._client = connect(self._settings, client_name="sink", role="write")
             if not self._types:
                 self._types = {
-                    (table, name): type_ for table, name, type_ in self._client.query(_COLUMN_TYPES).result_rows
+                    (table, name): column_type(type_)
+                    for table, name, type_ in self._client.query(_COLUMN_TYPES).result_rows
                 }
                 self._require_tables()
             yield self._client
