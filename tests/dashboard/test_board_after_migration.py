@@ -18,6 +18,7 @@ from kernel.settings import ClickHouseSettings, RuleSettings
 from schemas.events import Move
 from schemas.units import datetime_from_micros, event_id, window_label
 from sinks.clickhouse import rows as to
+from sinks.clickhouse.columns import column_type
 from sinks.clickhouse.migrate import apply, migrate, packaged_migrations
 from sinks.clickhouse.ranking import Ranking
 from sinks.clickhouse.rows import Row, Table
@@ -128,14 +129,19 @@ def fill(settings: ClickHouseSettings, moves: Sequence[Move]) -> None:
 
         def insert(table: Table, rows: Sequence[Row]) -> None:
             kept = [i for i, name in enumerate(table.columns) if name not in LATER.get(table.name, ())]
-            cut = [tuple(row[i] for i in kept) for row in rows]
-            client.insert(table.name, cut, [table.columns[i] for i in kept])
+            write(table.name, [table.columns[i] for i in kept], [tuple(row[i] for i in kept) for row in rows])
+
+        def write(table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+            types = {
+                name: column_type(described) for name, described, *_ in client.query(f"DESCRIBE {table}").result_rows
+            }
+            client.insert(table, rows, columns, column_types=[types[name] for name in columns])
 
         insert(to.MARKETS, [to.market_row(a_market(market_id=f"M-T{i}", title=f"Title {i}")) for i in range(300)])
         insert(to.MOVERS_LATEST, to.newest_move_rows(moves))
         insert(to.OHLCV_1M, [to.bar_row(a_bar(market_id="M-T1", token_id="T1"))])
         insert(to.ALERTS, [to.alert_row(alert) for alert in episodes])
-        client.insert("snapshots", [(*tick, event_id("M-T1", NOON_US))], [*to.SNAPSHOTS.columns, "event_id"])
+        write("snapshots", [*to.SNAPSHOTS.columns, "event_id"], [(*tick, event_id("M-T1", NOON_US))])
 
 
 def test_a_store_of_level_nine_shows_the_same_board_after_its_migration(database: ClickHouseSettings) -> None:
