@@ -29,6 +29,8 @@ _PROBE_EVERY_S = 5.0
 _REPLAY_CHUNK = 500
 _REPLAY_PATIENCE_S = 30.0
 _PURGE_S = 5.0
+_QUEUE_PURGE_S = 3.0
+"""What is reported no more for so long is in flight. On a busy machine the first report took more than a second."""
 _REFUSED_FOR_GOOD = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.TOPIC_AUTHORIZATION_FAILED)
 
 
@@ -133,9 +135,12 @@ class SpillingPublisher:
         rather than not at all."""
         self.state = "away"
         self._publisher.purge(in_flight=in_flight)
-        deadline = time.monotonic() + (_PURGE_S if in_flight else 1.0)
-        while self._publisher.flush(0.1) and time.monotonic() < deadline:
-            pass
+        # Each is reported by itself and appended then. What comes next is newer: it waits for as long as they come.
+        patience_s = _PURGE_S if in_flight else _QUEUE_PURGE_S
+        left, since_s = self._publisher.pending(), time.monotonic()
+        while left and time.monotonic() - since_s < patience_s:
+            if (now_left := self._publisher.flush(0.1)) != left:
+                left, since_s = now_left, time.monotonic()
 
     def _reopen(self, error: KafkaError) -> None:
         """The client is broken for good: what it still holds goes to the spill, a new one takes its place."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from kernel.kafka import Headers, OnDelivered, OnUndelivered, Publisher, create_topics
 from producers.publishing import SpillingPublisher, opener
-from producers.spill import Spill
+from producers.spill import Spill, Spilled
 from schemas import topics
 from tests.stack.processes import KafkaProcess, kafka_at
 
@@ -44,6 +45,15 @@ class FatalOnce(Publisher):
         )  # fmt: skip
 
 
+class SlowSpill(Spill):
+    """On a busy disk: a millisecond a message."""
+
+    def append(self, message: Spilled) -> bool:
+        """Takes its time."""
+        threading.Event().wait(0.001)
+        return super().append(message)
+
+
 def spilling(bootstrap: str, folder: Path) -> SpillingPublisher:
     kafka = kafka_at(bootstrap)
     opening = opener(kafka, "test", None, {"log_level": 0})
@@ -73,6 +83,19 @@ def test_a_fatal_error_of_the_client_costs_no_message(tmp_path: Path) -> None:
     publisher.close(0.1)
 
     assert kept(tmp_path) == [b"one", b"two"]
+
+
+def test_what_waits_for_kafka_is_spilled_before_anything_newer_however_long_that_takes(tmp_path: Path) -> None:
+    opening = opener(NOBODY, "test", None, {"log_level": 0})
+    publisher = SpillingPublisher("test", opening, NOBODY, SlowSpill(tmp_path), lambda _: None)
+    for number in range(2_500):
+        publisher.publish(TOPIC, b"k", b"%d" % number, ())
+    publisher.state = "stuck"  # as when Kafka has just refused one of them
+
+    publisher.publish(TOPIC, b"k", b"newer", ())
+
+    publisher.close(0.1)
+    assert kept(tmp_path) == [*(b"%d" % number for number in range(2_500)), b"newer"]
 
 
 def test_a_message_that_kafka_will_never_take_is_not_counted_as_published(tmp_path: Path) -> None:
