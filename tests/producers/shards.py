@@ -6,7 +6,8 @@
 
 - every market that is open at the end has been described, and its last tick keeps its promise;
 - after a tick of a market that trades comes the next within what the two promise, but for gaps that its half has told;
-- no moment of a market was published twice, and time only grows from tick to tick;
+- no moment of a market was published twice, and time only grows from tick to tick; prices that the venue was asked for
+  about the time before may come again, saying the same;
 - while a half was down, nothing of its markets was published, so nobody else had them.
 """
 
@@ -146,10 +147,14 @@ def _silences(ticks: Sequence[Tick], end_us: int | None, gaps: Sequence[tuple[in
 
 
 def _doubled(market: str, ticks: Sequence[Published]) -> list[str]:
-    identities = [p.tick.event_id for p in ticks]
-    found = [f"{market}: {len(identities) - len(set(identities))} moments twice"] if len(set(identities)) < len(
-        identities
-    ) else []  # fmt: skip
+    """Who takes over asks the venue for the time before once more: those prices may come again, as the same."""
+    said: dict[str, tuple[str, int | None]] = {}
+    twice = 0
+    for tick in (p.tick for p in ticks):
+        what = (tick.source, tick.price_ppm)
+        before = said.setdefault(tick.event_id, what)
+        twice += before is not what and (before != what or tick.source != "backfill")
+    found = [f"{market}: {twice} moments twice"] if twice else []
     live = [p.tick.ts_event_us for p in ticks if p.tick.source != "backfill"]
     return found + [f"{market}: back from {a} to {b}" for a, b in pairwise(live) if b <= a]
 
