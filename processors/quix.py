@@ -1,8 +1,7 @@
 """How every processor of ours runs on Quix Streams: one application, one step, one input, any number of outputs.
 
-Facts (quixstreams 3.28.1): `Application.topic()` talks to the broker; `run()` installs signal handlers, so it belongs
-to the main thread; what a checkpoint does, in order: flush sinks, produce changelogs, flush the producer, commit
-offsets, write RocksDB.
+Facts (quixstreams 3.28.1): `Application.topic()` talks to the broker; what a checkpoint does, in order: flush sinks,
+produce changelogs, flush the producer, commit offsets, write RocksDB.
 """
 
 from __future__ import annotations
@@ -189,7 +188,7 @@ def build(
         consumer_extra_config=_consumer_config(group, settings, process),
     )
     source = app.topic(stage.input.name, value_deserializer="bytes", value_serializer="bytes")
-    app.prepare(worker, source, watch)
+    app.prepare(worker, source, watch, process.stopping)
     return app
 
 
@@ -203,7 +202,7 @@ def group_of(stage: Stage, begun: Log) -> str:
 
 
 def run(processor: Processor, settings: Settings) -> None:
-    """Runs a processor until SIGTERM or SIGINT; in the main thread, where Quix takes the two signals itself.
+    """Runs a processor until SIGTERM or SIGINT.
 
     Raises:
         TooMuchBadInputError: most of the input cannot be used.
@@ -257,7 +256,7 @@ class _Life:
         process.on_stop(self._stop)
 
     def live(self) -> None:
-        """Until the process is told to stop: through our handler, or through the one that Quix puts in its place."""
+        """Until the process is told to stop."""
         while self._again and not self._process.stopping.is_set():
             self._again = False
             self._live_once()

@@ -16,6 +16,7 @@ last one (Kafka came back without its newest data; the client starts at the very
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -114,9 +115,10 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
 
     was_cut = False
 
-    def prepare(self, work: Work, source: Topic, watch: ReaderWatch) -> None:
-        """Wires it: what is done with the messages of a topic, and who looks whether they come."""
+    def prepare(self, work: Work, source: Topic, watch: ReaderWatch, stopping: threading.Event) -> None:
+        """Wires it: what is done with the messages of a topic, who looks whether they come, and what ends it."""
         self._work = work
+        self._stopping = stopping
         self._reader_watch = watch
         self._positions: dict[kafka.Place, int] = {}
         self.stage = work.stage.name
@@ -128,8 +130,14 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
         self._memories: dict[int, tuple[object, Memory]] = {}
         self._assignments = 0
 
+    def _setup_signal_handlers(self) -> None:
+        """Signals stay the process's: a handler of this application would outlive it, and stop nothing any more."""
+
     def _process_message(self, _dataframes: object) -> None:
         """Takes what has come: called by Quix's loop in place of its own, between which it makes checkpoints."""
+        if self._stopping.is_set():  # told before Quix's loop had begun, which forgets that
+            self.stop()
+            return
         self._producer.poll(0)
         if self._reader_watch.finds_it_stuck(self._positions):
             raise ReaderStuckError

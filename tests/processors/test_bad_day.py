@@ -344,6 +344,33 @@ def test_a_reader_that_stopped_reading_is_replaced_and_told(stack: Stack) -> Non
     app.end()
 
 
+def test_between_two_applications_while_kafka_is_away_it_ends_when_it_is_told_to(
+    tmp_path: Path, registry: ServiceProcess
+) -> None:
+    node = KafkaProcess(tmp_path / "node")
+    client = SchemaRegistry(registry.url)
+    client.register(CATALOGUE)
+    create_topics(kafka_at(node.bootstrap, PARTITIONS))
+    app = Isolated(Stack(node.bootstrap, registry.url, client, tmp_path), "between")
+    process = app.start()
+    try:
+        app.publish(first := app.ticks(0, 20))
+        app.wait_for_moves_of(first)
+        process.send_signal(signal.SIGUSR1)
+        wait_until(lambda: bool(app.said("stopped_reading")), "a client that reads nothing", 20)
+        app.publish(app.ticks(3600, 20))
+        wait_until(lambda: bool(app.said("reader_stuck")), "it begins again", 30)
+        node.kill()
+
+        process.terminate()
+
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        node.stop()
+        client.close()
+
+
 def test_kafka_that_lost_its_newest_data_heals_by_itself(tmp_path: Path, registry: ServiceProcess) -> None:
     node = KafkaProcess(tmp_path / "node")
     client = SchemaRegistry(registry.url)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import signal
 from importlib.metadata import version
 
 import confluent_kafka
@@ -10,7 +11,7 @@ from quixstreams.internal_producer import InternalProducer
 from quixstreams.kafka.exceptions import KafkaProducerDeliveryError
 from quixstreams.kafka.producer import Producer
 
-from processors.quix_inside import QUIX_VERSION, Position, read_on
+from processors.quix_inside import QUIX_VERSION, Position, ProcessorApplication, read_on
 
 
 def test_the_library_is_the_one_that_was_read() -> None:
@@ -21,6 +22,15 @@ def test_the_library_is_the_one_that_was_read() -> None:
 def test_the_private_methods_that_are_overridden_exist_as_they_were() -> None:
     assert list(inspect.signature(Application._on_assign).parameters) == ["self", "_", "topic_partitions"]
     assert list(inspect.signature(Application._process_message).parameters) == ["self", "dataframe_composed"]
+    assert list(inspect.signature(Application._setup_signal_handlers).parameters) == ["self"]
+
+
+def test_signals_stay_the_process_s() -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+
+    ProcessorApplication._setup_signal_handlers(object.__new__(ProcessorApplication))
+
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
 def test_the_producer_that_is_gone_around_wraps_the_clients_as_it_did() -> None:
