@@ -165,10 +165,13 @@ async def collecting(venue: Venue, out: Published, shard: Shard, before: Before 
 
 
 async def stretch(venue: Venue, out: Published, shard: Shard, before: Before | None = None) -> None:
-    """Streams, then a connection that dies, frames that are lost, a market that freezes; then it is stopped."""
+    """Streams, then a connection that dies, frames that are lost, a market that freezes, and another listing."""
 
     def streamed() -> int:
         return sum(tick.source == "stream" for tick in out.ticks)
+
+    def answers() -> int:
+        return sum(raw.kind == "rest" and raw.errand == "sweep" for raw in out.raw)
 
     async def so_many_more(more: int, what: str) -> None:
         goal = streamed() + more
@@ -183,6 +186,9 @@ async def stretch(venue: Venue, out: Published, shard: Shard, before: Before | N
         await venue.fault("off")
         await venue.fault("frozen_market", share=0.5, cure="subscribe")
         await so_many_more(20, "the rest streams on")
+        listed = answers()
+        await until(lambda: answers() >= listed + 2, "the next sweep", 180)
+        await so_many_more(30, "and what it listed streams on")
 
 
 def replayed(venue: str, raws: list[RawMessage], folder: Path) -> tuple[Kept, Replay]:
