@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaException
 
 from kernel.kafka import Publisher, read_to_end
 from kernel.schema_registry import SchemaRegistry
@@ -84,7 +85,10 @@ class Stack:
         def reached() -> bool:
             for name, process in self.running.items():
                 assert process.poll() is None, f"{name} ended: {self.log(name)}"
-            events[:] = self.read(topic)
+            try:
+                events[:] = self.read(topic)
+            except KafkaException:  # a new topic whose leader is being elected
+                return False
             return enough(events)
 
         wait_until(reached, what, timeout_s)
