@@ -186,7 +186,8 @@ def run(prepared: Cluster) -> Run:
             return [codec.decode(message.value()) for message in read_to_end(locked.kafka, topic.name)]
 
         def alerts_stored() -> set[str]:
-            return set(client.query_df("SELECT toString(event_id) AS event_id FROM alerts FINAL")["event_id"])
+            rows = client.query("SELECT toString(event_id) FROM alerts FINAL").result_rows
+            return {event_id for (event_id,) in rows}
 
         shown = len(source.kalshi) + len(source.polymarket)
 
