@@ -53,11 +53,6 @@ def _ppm(value: str | int | float) -> int:
         raise ValueError(f"not a decimal number: {value!r}") from error
 
 
-def decimal_from_ppm(ppm: int) -> Decimal:
-    """Probability 0..1, exact to six places, from parts per million."""
-    return Decimal(ppm).scaleb(-6)
-
-
 def micros_from_datetime(instant: datetime) -> int:
     """Microseconds since the epoch, UTC.
 
