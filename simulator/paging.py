@@ -22,6 +22,9 @@ Row = TypeVar("Row")
 SPOILED = "simulator.spoiled"
 """Scope key: the answer will be broken on its way, so it must not count as served."""
 
+MOMENT_US = "simulator.moment_us"
+"""Scope key: the venue's time of an answer that moved the tape on."""
+
 
 class CursorError(ValueError):
     """A cursor that is not ours, or that belongs to another query."""
@@ -104,8 +107,14 @@ def answer(body: bytes | dict[str, Any] | list[Any], status: int = 200) -> Respo
     return Response(content, status, media_type="application/json")
 
 
+def begin_sweep(request: Request, player: Player) -> None:
+    """Marks a question as the first of a price sweep: the tape may step on before it is answered."""
+    player.sweep_begins()
+    request.scope[MOMENT_US] = player.now_us()
+
+
 def serve_last_page(response: Response, request: Request, player: Player, moment_us: int) -> Response:
-    """Marks an answer as the last page of a price sweep: the tape may step on once it has been sent whole."""
+    """Marks an answer as the last page of a price sweep, which counts once it has been sent whole."""
 
     async def served() -> None:
         if not request.scope.get(SPOILED):

@@ -12,9 +12,10 @@ class Player:
     """One venue being played.
 
     With a clock, `catch_up` applies every line up to the clock's now. In lockstep (no clock) the tape stands still at
-    a moment, a whole second whose state is the last quote at or before it, until `sweep_served` says that a full price
-    sweep of this moment has been handed out; then it steps to the next second in which something changed. While held
-    it stays where it is, whatever is served: a test can then kill a sweeper and know that nothing is lost.
+    a moment, a whole second whose state is the last quote at or before it, until a full price sweep of this moment has
+    been handed out and the next one begins; then it steps to the next second in which something changed. Who begins
+    another sweep has the last one: what is asked beside sweeps cannot show a newer moment before. While held it stays
+    where it is, whatever is served: a test can then kill a sweeper and know that nothing is lost.
     """
 
     def __init__(self, venue: str, tape: Tape, clock: TapeClock | None) -> None:
@@ -50,6 +51,11 @@ class Player:
         if self._clock is not None:
             self._play(self._clock.now_us())
 
+    def sweep_begins(self) -> None:
+        """A sweep asks for its first page."""
+        if self.lockstep and self.sweeps_of_moment and not self.held:
+            self.step_on()
+
     def sweep_served(self, moment_us: int) -> None:
         """A full sweep that began at `moment_us` has been handed out. A sweep of an earlier moment does not count."""
         if not self.lockstep or moment_us != self._moment_us:
@@ -57,8 +63,6 @@ class Player:
         self.sweeps_of_moment += 1
         if self.sweeps_of_moment == 1:
             self.moments_served += 1
-        if not self.held:
-            self.step_on()
 
     def step_on(self) -> None:
         """In lockstep: on to the next moment, if there is one and it does not lie in the future."""
@@ -73,7 +77,7 @@ class Player:
         self.world.apply(line)
 
     def hold(self, held: bool) -> None:
-        """Holds the tape at its moment, or lets it go on with the next full sweep."""
+        """Holds the tape at its moment, or lets it go on with the next sweep."""
         self.held = held
 
     def _step(self, moment_us: int) -> None:

@@ -43,7 +43,7 @@ from simulator.faults import STREAM_MODES, Faults, fault_of
 from simulator.house import HouseTape
 from simulator.kalshi.api import KalshiApi
 from simulator.kalshi.sockets import KalshiSocket
-from simulator.paging import answer
+from simulator.paging import MOMENT_US, answer
 from simulator.player import Player
 from simulator.polymarket.api import PolymarketApi
 from simulator.polymarket.sockets import PolymarketSocket
@@ -251,12 +251,14 @@ class _TapeTime:
             return
         player = self._players["kalshi" if scope["path"].startswith("/kalshi") else "polymarket"]
         player.catch_up()
-        shown_us = player.now_us() + int(self._faults.skew_s(scope["path"]) * US_PER_S)
-        date = formatdate(shown_us // US_PER_S, usegmt=True).encode()
-        stamps = [(b"date", date), (b"simulator-pace", self._pace().encode())]
+        skew_us = int(self._faults.skew_s(scope["path"]) * US_PER_S)
+        asked_us, pace = player.now_us(), self._pace().encode()
 
         async def send_stamped(message: Message) -> None:
             if message["type"] == "http.response.start":
+                shown_us = int(scope.get(MOMENT_US, asked_us)) + skew_us
+                date = formatdate(shown_us // US_PER_S, usegmt=True).encode()
+                stamps = [(b"date", date), (b"simulator-pace", pace)]
                 own = message.get("headers", [])  # a fault may have stamped it already
                 message["headers"] = [*own, *(pair for pair in stamps if pair[0] not in dict(own))]
             await send(message)

@@ -26,6 +26,7 @@ from simulator.paging import (
     CursorError,
     Key,
     answer,
+    begin_sweep,
     fingerprint,
     flag,
     limit_of,
@@ -145,20 +146,21 @@ class KalshiApi:
         mve = request.query_params.get("mve_filter")
         if mve not in (None, "only", "exclude"):
             return bad_request("invalid mve_filter")
-        states = [] if mve == "only" else self._matching(request, status)
         named = any(request.query_params.get(name) for name in ("tickers", "event_ticker", "series_ticker"))
+        first = not request.query_params.get("cursor")
+        is_sweep = status == "open" and not named and mve != "only"
+        if is_sweep and first:
+            begin_sweep(request, self._player)
+        states = [] if mve == "only" else self._matching(request, status)
         page = self._page(request, states, lambda s: ("", s.number), 100, 1_000)
         if isinstance(page, Response):
             return page
         rows, cursor, began_us = page
         body = [self._rows.market(state) for state in rows]
-        first = not request.query_params.get("cursor")
         if first and mve != "exclude" and not named and status in (None, "open"):
             body = self._combos() + body
         last = answer(b'{"cursor":"' + cursor.encode() + b'","markets":[' + b",".join(body) + b"]}")
-        if cursor or status != "open" or named or mve == "only":
-            return last
-        return serve_last_page(last, request, self._player, began_us)
+        return serve_last_page(last, request, self._player, began_us) if is_sweep and not cursor else last
 
     def _matching(self, request: Request, status: str | None) -> list[MarketState]:
         states = list(self._world.states.values())

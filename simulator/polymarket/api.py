@@ -16,6 +16,7 @@ from simulator.paging import (
     CursorError,
     Key,
     answer,
+    begin_sweep,
     fingerprint,
     flag,
     limit_of,
@@ -115,11 +116,13 @@ class PolymarketApi:
 
     async def markets_keyset(self, request: Request) -> Response:
         """`GET /markets/keyset`: at most 100 a page. A listing of open markets to its end is a price sweep."""
+        is_sweep = flag(request, "closed") is not True and not _names_markets(request)
+        if is_sweep and "after_cursor" not in request.query_params:
+            begin_sweep(request, self._player)
         rows = self._filtered_markets(request)
         if isinstance(rows, Response):
             return rows
         include_tag = bool(flag(request, "include_tag"))
-        is_sweep = flag(request, "closed") is not True and not _names_markets(request)
         return self._keyset(
             request,
             "markets",

@@ -93,6 +93,16 @@ def test_a_sweep_that_is_broken_off_sees_the_same_moment_again() -> None:
     assert in_process(work, lines) == seconds(0, 0, 3)
 
 
+def test_what_is_asked_between_two_sweeps_is_of_the_moment_of_the_first() -> None:
+    async def work(client: httpx.AsyncClient, _: Simulator) -> list[int]:
+        first = (await sweep_kalshi(client))[0]
+        beside = await client.get("/kalshi/trade-api/v2/events", params={"status": "open"})
+        second = (await sweep_kalshi(client))[0]
+        return [first, int(parsedate_to_datetime(beside.headers["date"]).timestamp()), second]
+
+    assert in_process(work) == seconds(0, 0, 4)
+
+
 def test_a_truncated_last_page_does_not_count_as_served() -> None:
     async def work(client: httpx.AsyncClient, _: Simulator) -> tuple[int, int]:
         await client.post("/simulator/faults", json={"path_prefix": "/kalshi", "mode": "truncated", "count": 1})
@@ -126,7 +136,7 @@ def test_a_held_tape_repeats_its_moment_until_it_is_let_go() -> None:
         await client.post("/simulator/hold", json={"hold": False})
         return [*held, (await sweep_kalshi(client))[0], (await sweep_kalshi(client))[0]]
 
-    assert in_process(work) == seconds(0, 0, 0, 0, 4)
+    assert in_process(work) == seconds(0, 0, 0, 4, 9)
 
 
 def test_no_moment_lies_in_the_future() -> None:

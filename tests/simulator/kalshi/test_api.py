@@ -245,6 +245,7 @@ def test_candles_are_of_what_was_played_and_no_answer_has_too_many() -> None:
     async def work(client: httpx.AsyncClient, simulator: Simulator) -> list[httpx.Response]:
         player = simulator.players["kalshi"]
         while not player.finished:
+            player.sweep_begins()
             player.sweep_served(player.now_us())
         start_s = START_US // SECOND
         asked = f"market_tickers={TICKER},NOPE&start_ts={start_s}&period_interval=1&include_latest_before_start=true"

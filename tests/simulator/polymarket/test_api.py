@@ -265,6 +265,7 @@ def test_prices_history_is_what_the_tape_has_played() -> None:
     async def work(client: httpx.AsyncClient, simulator: Simulator) -> Any:
         player = simulator.players["polymarket"]
         while not player.finished:
+            player.sweep_begins()
             player.sweep_served(player.now_us())
         tokens = player.world.states[CONDITION].market.tokens
         batch = {"markets": [*tokens, "unknown"], "start_ts": 0, "end_ts": player.now_us() // SECOND}
