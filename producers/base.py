@@ -59,6 +59,7 @@ class Received:
         sequence: counts up by one with each message of the connection, from 0.
         body: the bytes, content decoding taken off.
         ts_received_us: our clock when the last byte had come.
+        ts_asked_us: our clock when an answer was asked for. None for a frame.
         status: HTTP status; None for a frame.
         date_us: when the venue sent it, by its own clock: the Date header, or a frame's sending stamp. None without.
         age_s: for how long a cache had kept it (the Age header). None without.
@@ -72,6 +73,7 @@ class Received:
     sequence: int
     body: bytes
     ts_received_us: int
+    ts_asked_us: int | None = None
     status: int | None = None
     content_type: str = ""
     date_us: int | None = None

@@ -122,6 +122,7 @@ class VenueHttp:
     ) -> tuple[Received, str | None]:
         """One answer, read whole and witnessed, and its Retry-After."""
         headers = {"Content-Type": "application/json"} if content is not None else {}
+        ts_asked_us = self._clock.now_us()
         async with self._http.stream(method, self._base_url + channel, content=content, headers=headers) as response:
             body = bytearray()
             async for chunk in response.aiter_bytes():
@@ -136,6 +137,7 @@ class VenueHttp:
             sequence=self._sequence,
             body=bytes(body),
             ts_received_us=self._clock.now_us(),
+            ts_asked_us=ts_asked_us,
             status=response.status_code,
             content_type=response.headers.get("content-type", ""),
             date_us=http_date_us(response.headers.get("date")),

@@ -148,6 +148,7 @@ class Intake:
         return Moment(
             as_of_us=stamp.as_of_us,
             ts_received_us=received.ts_received_us,
+            ts_asked_us=received.ts_asked_us,
             ts_event_basis=stamp.basis,
             source=received.errand.source,
             heartbeat_s=received.errand.promise_s,

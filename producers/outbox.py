@@ -188,6 +188,7 @@ def raw_message(venue: str, received: Received) -> RawMessage:
         promise_s=received.errand.promise_s,
         ts_event_us=received.ts_venue_us,
         age_s=received.age_s,
+        ts_asked_us=received.ts_asked_us,
         ts_received_us=received.ts_received_us,
         http_status=received.status,
         content_type=received.content_type,

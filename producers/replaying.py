@@ -63,6 +63,7 @@ def received_of(raw: RawMessage, pace: str = "") -> Received:
         sequence=raw.sequence,
         body=raw.body,
         ts_received_us=raw.ts_received_us,
+        ts_asked_us=raw.ts_asked_us,
         status=raw.http_status,
         content_type=raw.content_type,
         date_us=date_us,

@@ -15,11 +15,13 @@ class Moment:
     """When and how a page reached us; what all its ticks have in common.
 
     `as_of_us` is when its content was true, by the venue's clock as far as that can be believed
-    (`producers.venue_clock`); `ts_venue_us` and `ts_sent_us` are what the venue itself says, believed or not.
+    (`producers.venue_clock`); `ts_venue_us` and `ts_sent_us` are what the venue itself says, believed or not. `ts_asked_us`
+    is when a page was asked for; None for what the venue sends by itself.
     """
 
     as_of_us: int
     ts_received_us: int
+    ts_asked_us: int | None = None
     ts_event_basis: TimeBasis
     source: TickSource
     heartbeat_s: int

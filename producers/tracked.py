@@ -30,8 +30,8 @@ _DUE_BUCKET_US = 10 * US_PER_S
 _FORGOTTEN_CRAWLS = 3
 
 LeftOut = Literal["repeated", "older_than_shown", "outranked", "ended"]
-"""Why a state that was shown is not published: the same as before at no later moment; from a cache, older than what
-was published; by a sweep while a stream shows the market; of a market whose end was told."""
+"""Why a state that was shown is not published: the same as before at no later moment; from a cache, or overtaken on its
+way, older than what was published; by a sweep while a stream shows the market; of a market whose end was told."""
 
 
 class Verdict(NamedTuple):
@@ -99,6 +99,8 @@ class Known:
     """When it was last shown, published or not."""
     as_of_us: int = 0
     """As of when the last published state was."""
+    received_us: int = 0
+    """When that came, by our clock."""
     event_us: int = 0
     """`ts_event_us` of the last tick."""
     leader: TickSource = "backfill"
@@ -225,8 +227,8 @@ class Tracked:
 
         The order of arrival decides: each published state of a market gets a later instant than the one before, by a
         microsecond where the venue's clock does not move on. Left out is only what brings nothing: the same state at
-        no later moment, a cache's older answer, what a poll says of a market that a healthy stream shows (`lease`),
-        and what comes after the end.
+        no later moment, a cache's older answer, an answer that another one overtook on its way and whose Date is the
+        older one, what a poll says of a market that a healthy stream shows (`lease`), and what comes after the end.
         """
         if self._has_ended(shown.market_id, shown.market_status, moment.as_of_us):
             return Verdict(0, "ended")
@@ -241,7 +243,7 @@ class Tracked:
             self._of_token.pop(known.token_id, None)
             self._of_token[shown.token_id], known.token_id = shown.market_id, shown.token_id
         known.event_us = max(moment.as_of_us, known.event_us + 1)
-        known.as_of_us, known.shown = moment.as_of_us, shown
+        known.as_of_us, known.shown, known.received_us = moment.as_of_us, shown, moment.ts_received_us
         if moment.as_of_us >= known.lease_us:
             known.leader = moment.source
         after_gap, known.gap = known.gap, False
@@ -388,8 +390,10 @@ def _left_out(known: Known, shown: Shown, moment: Moment) -> LeftOut | None:
     led = known.leader == "stream" and moment.as_of_us < known.lease_us
     if polled and led and shown.market_status == last.market_status and shown.quote != last.quote:
         return "outranked"
-    # Dates are cut to seconds and servers differ; but beside a better source, what is not newer is old.
-    slack_us = 0 if RANK[moment.source] < RANK[known.leader] else SLACK_US
+    # Dates are cut to seconds and servers differ; but beside a better source, or where two answers were on their way at
+    # once, what is not newer is old.
+    overtaken = moment.ts_asked_us is not None and moment.ts_asked_us < known.received_us
+    slack_us = 0 if overtaken or RANK[moment.source] < RANK[known.leader] else SLACK_US
     if polled and moment.as_of_us + slack_us < known.as_of_us:
         return "older_than_shown"
     if (moment.as_of_us <= known.as_of_us or not polled) and shown.said == last.said and not shown.trades:

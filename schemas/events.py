@@ -43,6 +43,7 @@ class RawMessage:
     promise_s: int = 0
     ts_event_us: int | None = None
     age_s: int | None = None
+    ts_asked_us: int | None = None
     ts_received_us: int
     http_status: int | None = None
     content_type: str

@@ -186,6 +186,18 @@ def test_an_answer_from_a_cache_is_older_than_what_was_shown() -> None:
     assert tracked.admit(shown(cents=61), moment(999)).left_out is None, "servers differ by a second"
 
 
+def test_of_two_answers_on_their_way_at_once_the_older_date_is_the_older_state_whichever_comes_first() -> None:
+    tracked = Tracked()
+    tracked.admit(shown(cents=40), moment(1_001))
+
+    overtaken = replace(moment(1_000), ts_asked_us=1_000 * US_PER_S, ts_received_us=1_002 * US_PER_S)
+    asked_after = replace(overtaken, ts_asked_us=1_003 * US_PER_S)
+
+    assert tracked.admit(shown(cents=60), overtaken).left_out == "older_than_shown"
+    assert tracked.admit(shown(cents=60), replace(overtaken, as_of_us=1_001 * US_PER_S)).left_out is None, "no older"
+    assert tracked.admit(shown(cents=61), asked_after).left_out is None, "it was asked for when the other had come"
+
+
 @given(
     st.lists(st.tuples(st.integers(1, 30), st.sampled_from(["sweep", "hot", "stream"]), st.integers(1, 4)), max_size=60)
 )
