@@ -243,7 +243,7 @@ def lone_tick(place: Place, count: int = 40) -> dict[str, int]:
 def make_publisher(place: Place) -> Publisher:
     """A publisher that tolerates no loss."""
 
-    def lost(message: object, error: object) -> None:
+    def lost(message: object, error: object, place: int) -> None:
         raise RuntimeError(f"undelivered: {error}")
 
     return Publisher(KafkaSettings(kafka_bootstrap_servers=place.bootstrap), "bench", lost)

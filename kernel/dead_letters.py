@@ -109,7 +109,7 @@ class DeadLetters:
         self._publisher.flush(5.0)
         self._publisher.close()
 
-    def _on_undelivered(self, message: Message, error: KafkaError) -> None:
+    def _on_undelivered(self, message: Message, error: KafkaError, _: int) -> None:
         self._undelivered += 1
         log.warning("dead_letter_undelivered", key=message.key(), detail=error.str())
 

@@ -41,7 +41,7 @@ _LIBRDKAFKA = logging.getLogger("librdkafka")
 """Where the C library's own lines go: into our logs, not raw onto stderr. Handed over when a client polls."""
 
 Headers = Sequence[tuple[str, bytes]]
-OnUndelivered = Callable[[Message, KafkaError], None]
+OnUndelivered = Callable[[Message, KafkaError, int], None]
 OnDelivered = Callable[[Message], None]
 Place = tuple[str, int]
 """A topic and a partition of it."""
@@ -243,7 +243,8 @@ class Publisher:
     Args:
         kafka: where, and how we get in.
         client_id: shown in the broker's logs and metrics.
-        on_undelivered: called from `poll`/`flush` for each message Kafka did not take within the delivery timeout.
+        on_undelivered: called from `poll`/`flush` for each message Kafka did not take within the delivery timeout, with
+            its place in the order of publication: reports come out of order.
         watch: who is told whether Kafka is reached.
         overrides: librdkafka settings on top of `PRODUCER_CONFIG`.
     """
@@ -260,6 +261,7 @@ class Publisher:
         self._producer = Producer({**PRODUCER_CONFIG, **client_config(kafka, client_id, watch), **(overrides or {})})
         self._on_undelivered = on_undelivered
         self._spans: deque[_Span] = deque([_Span(None)])
+        self._published = 0
 
     def publish(
         self,
@@ -277,12 +279,13 @@ class Publisher:
             KafkaAwayError: no room in time: the broker takes nothing.
         """
 
-        span = self._spans[-1]
+        span, place = self._spans[-1], self._published
+        self._published += 1
 
         def report(error: KafkaError | None, message: Message) -> None:
             if error is not None:
                 message.set_headers(list(headers))  # a delivery report comes without them (confluent-kafka 2.12)
-                self._on_undelivered(message, error)
+                self._on_undelivered(message, error, place)
             elif on_delivered is not None:
                 on_delivered(message)
             span.open -= 1
@@ -308,9 +311,14 @@ class Publisher:
         """Waits until everything queued is reported or the time is over; returns how many are still open."""
         return int(self._producer.flush(timeout_s))
 
-    def purge(self, *, in_flight: bool = False) -> None:
-        """Gives up what waits in the queue (and what is on its way): the next `poll` reports each as undelivered."""
-        self._producer.purge(in_queue=True, in_flight=in_flight)
+    def purge(self, patience_s: float) -> None:
+        """Gives up what waits in the queue and what is on its way, and waits until each is reported as undelivered: for
+        as long as reports come, and `patience_s` for the next one."""
+        self._producer.purge()
+        left, since_s = self.pending(), time.monotonic()
+        while left and time.monotonic() - since_s < patience_s:
+            if (now_left := self.flush(0.1)) != left:
+                left, since_s = now_left, time.monotonic()
 
     def close(self) -> None:
         """Lets the client go, with what it still holds. Its threads must not outlive the interpreter: at the end of a

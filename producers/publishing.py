@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any, Literal
 
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -28,9 +29,8 @@ _STAGE = "producer"
 _PROBE_EVERY_S = 5.0
 _REPLAY_CHUNK = 500
 _REPLAY_PATIENCE_S = 30.0
-_PURGE_S = 5.0
-_QUEUE_PURGE_S = 3.0
-"""What is reported no more for so long is in flight. On a busy machine the first report took more than a second."""
+_PURGE_PATIENCE_S = 5.0
+"""All that is given up is reported at once; on a busy machine the first report took more than a second."""
 _REFUSED_FOR_GOOD = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.TOPIC_AUTHORIZATION_FAILED)
 
 
@@ -57,6 +57,7 @@ class SpillingPublisher:
         self._kafka = kafka
         self._spill = spill
         self._on_delivered = on_delivered
+        self._given_back: list[tuple[int, Spilled]] = []
         self._replay_failed = False
         self._probed_s = -_PROBE_EVERY_S
         self._full_told = False
@@ -71,6 +72,8 @@ class SpillingPublisher:
 
     def settled(self, moment_us: int) -> Settled:
         """Notes a moment, and says until which one all messages are in Kafka or in the spill."""
+        if self.state == "stuck":
+            self._give_up()
         return self._publisher.settled(moment_us)
 
     def publish(
@@ -78,7 +81,7 @@ class SpillingPublisher:
     ) -> bool:
         """Whether the message is on its way or in the spill. Not so where it is too large, or the spill is full."""
         if self.state == "stuck":
-            self._give_up()  # what waits in the queue is older, so it goes to the spill first
+            self._give_up()
         if self.state == "flowing":
             try:
                 self._publisher.publish(
@@ -97,9 +100,9 @@ class SpillingPublisher:
     async def pump(self) -> None:
         """Serves delivery reports; gives a stuck queue to the spill; replays the spill when Kafka is back."""
         self._publisher.poll(0)
-        if self.state == "stuck":
+        if self.state == "stuck" or self._given_back:
             self._give_up()
-        if self.state == "away" and time.monotonic() - self._probed_s >= _PROBE_EVERY_S:
+        if self.state == "away" and not self.pending and time.monotonic() - self._probed_s >= _PROBE_EVERY_S:
             self._probed_s = time.monotonic()
             if await asyncio.to_thread(self._kafka_answers):
                 await self._replay()
@@ -108,8 +111,8 @@ class SpillingPublisher:
         """Waits for Kafka to take what is queued, then keeps the rest, also what is in flight, in the spill."""
         if self.state in ("flowing", "stuck"):
             self._publisher.flush(timeout_s)
-        if self._publisher.pending():
-            self._give_up(in_flight=True)
+        if self.pending or self._given_back:
+            self._give_up()
         if self._spill:
             log.warning("spilled_at_close", name=self._name, bytes=self._spill.waiting_bytes)
         self._spill.close()
@@ -117,7 +120,7 @@ class SpillingPublisher:
 
     # ── to the spill ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _undelivered(self, message: Message, error: KafkaError) -> None:
+    def _undelivered(self, message: Message, error: KafkaError, place: int) -> None:
         if error.code() in _REFUSED_FOR_GOOD:
             self._lose(error, message.topic())
             return
@@ -128,24 +131,23 @@ class SpillingPublisher:
             log.info("spill_begun", name=self._name, error=error.name())
             self.state = "stuck"
         headers = tuple((name, value) for name, value in message.headers() or ())
-        self._append(Spilled(message.topic(), message.key() or b"", message.value() or b"", headers))
+        given_back = Spilled(message.topic(), message.key() or b"", message.value() or b"", headers)
+        self._given_back.append((place, given_back))
 
-    def _give_up(self, *, in_flight: bool = False) -> None:
-        """Moves what is queued to the spill; with `in_flight` also what Kafka may have got, so that it comes twice
-        rather than not at all."""
+    def _give_up(self) -> None:
+        """Moves all that the client has to the spill, in the order of its publication. Also what is in flight: what
+        Kafka has got of it comes twice then, rather than not at all, or behind what is newer."""
+        self.state = "stuck"
+        self._publisher.purge(_PURGE_PATIENCE_S)
+        for _, message in sorted(self._given_back, key=itemgetter(0)):
+            self._append(message)
+        self._given_back.clear()
         self.state = "away"
-        self._publisher.purge(in_flight=in_flight)
-        # Each is reported by itself and appended then. What comes next is newer: it waits for as long as they come.
-        patience_s = _PURGE_S if in_flight else _QUEUE_PURGE_S
-        left, since_s = self._publisher.pending(), time.monotonic()
-        while left and time.monotonic() - since_s < patience_s:
-            if (now_left := self._publisher.flush(0.1)) != left:
-                left, since_s = now_left, time.monotonic()
 
     def _reopen(self, error: KafkaError) -> None:
         """The client is broken for good: what it still holds goes to the spill, a new one takes its place."""
         log.error("kafka_client_broken", name=self._name, error=error.name(), detail=error.str())
-        self._give_up(in_flight=True)
+        self._give_up()
         self._publisher = self._open_publisher(self._undelivered)
 
     def _append(self, message: Spilled) -> bool:
@@ -175,9 +177,6 @@ class SpillingPublisher:
 
     async def _replay(self) -> None:
         """The spill to Kafka in order, chunk by chunk; stops at the first chunk that is not delivered whole."""
-        while self._publisher.pending():  # left-overs in flight from before; they end in the spill or in Kafka
-            self._publisher.poll(0.1)
-            await asyncio.sleep(0)
         replayed, began_s = 0, time.monotonic()
         while chunk := self._chunk():
             if not await self._replay_chunk(chunk):
@@ -202,15 +201,14 @@ class SpillingPublisher:
                 self._publisher.poll(0.05)
                 await asyncio.sleep(0)
             if self._publisher.pending() or self._replay_failed:
-                self._publisher.purge()
-                self._publisher.flush(1.0)
+                self._publisher.purge(_PURGE_PATIENCE_S)
                 return False
             return True
         except TransientError:
+            self._publisher.purge(_PURGE_PATIENCE_S)
             return False
         except KafkaException as error:
-            self._publisher.purge(in_flight=True)
-            self._publisher.flush(1.0)
+            self._publisher.purge(_PURGE_PATIENCE_S)
             self._publisher = self._open_publisher(self._undelivered)
             log.error("kafka_client_broken", name=self._name, error=error.args[0].name())
             return False

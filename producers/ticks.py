@@ -15,8 +15,8 @@ class Moment:
     """When and how a page reached us; what all its ticks have in common.
 
     `as_of_us` is when its content was true, by the venue's clock as far as that can be believed
-    (`producers.venue_clock`); `ts_venue_us` and `ts_sent_us` are what the venue itself says, believed or not. `ts_asked_us`
-    is when a page was asked for; None for what the venue sends by itself.
+    (`producers.venue_clock`); `ts_venue_us` and `ts_sent_us` are what the venue itself says, believed or not;
+    `ts_asked_us` is when a page was asked for, None for what a venue sends by itself.
     """
 
     as_of_us: int

@@ -116,7 +116,9 @@ def test_alert_on_the_topic_pops_up_once(
     visit = open_page(start_dashboard("dashboard_seeded").url, 1400)
     expect(visit.page.locator('[data-testid="stDataFrame"]').first).to_be_visible(timeout=30_000)
     undelivered: list[object] = []
-    publisher = Publisher(kafka_at(kafka_stack.bootstrap), "test", lambda message, error: undelivered.append(error))
+    publisher = Publisher(
+        kafka_at(kafka_stack.bootstrap), "test", lambda _message, error, _place: undelivered.append(error)
+    )
     codec = Codec(ALERTS, store, Alert)
 
     # A reader that starts at the end may miss what is written while it finds its place: it is told until it shows.

@@ -129,7 +129,9 @@ def _feed(stand: Stand, records: int) -> None:
     registry = SchemaRegistry(stand.broker.registry_url)
     codec: Codec[Tick] = Codec(TICKS, registry, Tick)
     failed: list[object] = []
-    publisher = Publisher(kafka_at(stand.broker.bootstrap), "flood", lambda message, error: failed.append(error))
+    publisher = Publisher(
+        kafka_at(stand.broker.bootstrap), "flood", lambda _message, error, _place: failed.append(error)
+    )
     for i in range(records):
         tick = a_tick(f"T{i % MARKETS}", NOON_US + i // MARKETS * STEP_US, bid_ppm=i % 1_000_000)
         publisher.publish(TICKS.name, tick.market_id.encode(), codec.encode(tick))

@@ -48,7 +48,7 @@ def stack(kafka_stack: KafkaProcess, registry: ServiceProcess) -> Iterator[Stack
     client = SchemaRegistry(registry.url)
     client.register(CATALOGUE)
     codec = Codec(ALERTS, client, Alert)
-    publisher = Publisher(settings, "examples", lambda _m, error: pytest.fail(str(error)))
+    publisher = Publisher(settings, "examples", lambda _message, error, _place: pytest.fail(str(error)))
     example = codec._from_record(load(EXAMPLE))
     ids = [f"{number:024d}" for number in range(len(MARKETS))]
     for event_id, market_id in zip(ids, MARKETS, strict=True):

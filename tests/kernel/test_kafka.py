@@ -19,7 +19,7 @@ def threads_of_clients() -> set[str]:
 
 def test_a_publisher_that_was_closed_leaves_no_thread_behind() -> None:
     before = threads_of_clients()
-    publisher = Publisher(NOBODY, "test", lambda _message, _error: None)
+    publisher = Publisher(NOBODY, "test", lambda *_: None)
     publisher.publish("ticks", b"k", b"v")
     assert threads_of_clients() - before
 

@@ -71,7 +71,7 @@ class Stack:
 
     def publisher(self) -> Publisher:
         """A publisher that tolerates no loss."""
-        return Publisher(kafka_at(self.bootstrap), "test", lambda message, error: pytest.fail(error.str()))
+        return Publisher(kafka_at(self.bootstrap), "test", lambda _message, error, _place: pytest.fail(error.str()))
 
     def read(self, topic: str) -> list[Any]:
         """All events of a topic."""

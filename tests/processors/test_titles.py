@@ -43,7 +43,9 @@ def test_titles_come_although_the_registry_was_away_and_a_restart_reads_on(
     real.register(CATALOGUE)
     create_topics(kafka_at(kafka_stack.bootstrap, 2))
     codec = Codec(MARKETS, real, Market)
-    publisher = Publisher(kafka_at(kafka_stack.bootstrap), "test", lambda message, error: pytest.fail(error.str()))
+    publisher = Publisher(
+        kafka_at(kafka_stack.bootstrap), "test", lambda _message, error, _place: pytest.fail(error.str())
+    )
 
     def publish(market_id: str, value: bytes | None) -> None:
         publisher.publish(MARKETS.name, market_id.encode(), value)  # type: ignore[arg-type]

@@ -6,16 +6,19 @@ import asyncio
 import signal
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from kernel.kafka import Headers, OnDelivered, OnUndelivered, Publisher, create_topics
+from kernel.kafka import Headers, OnDelivered, OnUndelivered, Publisher, consumer, create_topics
+from kernel.settings import KafkaSettings
 from producers.publishing import SpillingPublisher, opener
 from producers.spill import Spill, Spilled
 from schemas import topics
 from tests.stack.processes import KafkaProcess, kafka_at
+from tests.stack.waiting import wait_until
 
 NOBODY = kafka_at("127.0.0.1:1")
 TOPIC = topics.FEED_STATUS.name
@@ -131,6 +134,56 @@ def test_what_is_in_flight_when_kafka_hangs_is_in_the_spill_at_the_close(tmp_pat
     finally:
         node.process.send_signal(signal.SIGCONT)
         node.stop()
+
+
+@pytest.mark.stack
+def test_what_was_in_flight_when_kafka_hangs_reaches_it_before_anything_newer(tmp_path: Path) -> None:
+    node = KafkaProcess(tmp_path / "own node")
+    kafka = kafka_at(node.bootstrap)
+    opening = opener(kafka, "test", None, {"log_level": 0, "delivery.timeout.ms": 2_000, "batch.num.messages": 10})
+    publisher = SpillingPublisher("test", opening, kafka, Spill(tmp_path / "spill"), lambda _: None)
+    try:
+        create_topics(kafka, [topics.FEED_STATUS])
+        publisher.publish(TOPIC, b"k", b"0", ())
+        asyncio.run(drain(publisher))
+        node.process.send_signal(signal.SIGSTOP)
+        published = 1
+        while publisher.state == "flowing":  # five batches of ten are on their way, the rest waits behind them
+            publisher.publish(TOPIC, b"k", b"%d" % published, ())
+            published += 1
+            asyncio.run(asyncio.sleep(0.02))
+
+        publisher.publish(TOPIC, b"k", b"%d" % published, ())
+        node.process.send_signal(signal.SIGCONT)
+        asyncio.run(flowing_again(publisher))
+
+        values = read_all(kafka, published + 1)
+        assert list(dict.fromkeys(values)) == list(range(published + 1)), "each may come twice, none behind a newer one"
+    finally:
+        node.process.send_signal(signal.SIGCONT)
+        publisher.close(1.0)
+        node.stop()
+
+
+def read_all(kafka: KafkaSettings, distinct: int) -> list[int]:
+    """The numbers in the topic, as they stand there, once so many different ones have come."""
+    values: list[int] = []
+    with closing(consumer(kafka, "test", from_start=True)) as reading:
+        reading.subscribe([TOPIC])
+
+        def complete() -> bool:
+            if (message := reading.poll(0.1)) is not None:
+                values.append(int(message.value() or b""))
+            return len(set(values)) == distinct
+
+        wait_until(complete, "every message")
+    return values
+
+
+async def flowing_again(publisher: SpillingPublisher) -> None:
+    while publisher.state != "flowing":
+        await publisher.pump()
+        await asyncio.sleep(0.01)
 
 
 async def drain(publisher: SpillingPublisher) -> None:

@@ -93,7 +93,9 @@ class Stand:
     def publish_bytes(self, topic: Topic, *pairs: tuple[str, bytes], flush_every: int = 10_000) -> None:
         """Publishes (key, value) and waits until Kafka has them, after each `flush_every`: a batch of Kafka's each."""
         failed: list[object] = []
-        publisher = Publisher(kafka_at(self.broker.bootstrap), "test", lambda message, error: failed.append(error))
+        publisher = Publisher(
+            kafka_at(self.broker.bootstrap), "test", lambda _message, error, _place: failed.append(error)
+        )
         for start in range(0, len(pairs), flush_every):
             for key, value in pairs[start : start + flush_every]:
                 publisher.publish(topic.name, key.encode(), value)
