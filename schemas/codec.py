@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import struct
 import typing
@@ -103,8 +102,10 @@ class Codec(Generic[EventT]):
             schema_id = self._store.id_of(self._topic.subject, schema_text(self._topic.subject_file))
             self._header = _HEADER.pack(_MAGIC, schema_id)
         if self._fast is not None:
-            with contextlib.suppress(*_STUMBLED):
+            try:
                 return self._header + self._fast.encode(event)
+            except _STUMBLED:
+                pass  # the reference decides
         return self._header + self._reference_bytes(event)
 
     def _reference_bytes(self, event: EventT) -> bytes:
@@ -125,8 +126,10 @@ class Codec(Generic[EventT]):
             raise UndecodableError(f"magic byte {magic}, expected {_MAGIC}")
         writer = self._writers.get(schema_id) or self._fetch_writer(schema_id)
         if self._fast is not None and writer is self._schema:
-            with contextlib.suppress(*_STUMBLED):
+            try:
                 return typing.cast("EventT", self._fast.decode(data, _HEADER.size))
+            except _STUMBLED:
+                pass  # the reference decides
         return self._reference_event(data, schema_id, writer)
 
     def _reference_event(self, data: bytes, schema_id: int, writer: Schema) -> EventT:

@@ -1,8 +1,10 @@
 """Source of an encoder and a decoder for one subject, written from its `.avsc`: what fastavro does, laid out flat.
 
 The code is plain typed Python, so that mypyc can compile it (`movers compile`); interpreted it gives the same bytes,
-only slower. It knows our own version of the schema and nothing else. Wherever it stumbles it raises, and `Codec` asks
-fastavro, which then decides and words the error. What it may never do is accept what fastavro refuses.
+only slower. What it reads with is machine words there (`i64`), which wrap: so no sum may pass 63 bits, and the 64th bit
+of a number is masked off where Python would not need it. It knows our own version of the schema and nothing else.
+Wherever it stumbles it raises, and `Codec` asks fastavro, which then decides and words the error. What it may never do
+is accept what fastavro refuses.
 
 Avro 1.11, binary encoding: int and long are zigzag varints; a string is its length and its UTF-8; a union is the index
 of the branch and its value; an array is blocks of a count and so many items, ended by a count of 0.
@@ -30,13 +32,17 @@ _HEAD = '''"""Written by schemas/generate.py from {file}.v1.avsc. Not to be edit
 from __future__ import annotations
 
 from struct import Struct
+from typing import TYPE_CHECKING, Final
 
 from schemas.events import {events}
 
+if TYPE_CHECKING:
+    from mypy_extensions import i64
+
 _DOUBLE = Struct("<d")
-_pack_double = _DOUBLE.pack
-_read_double = _DOUBLE.unpack_from
-_KNOWN: dict[int, bytes] = {{}}
+_pack_double: Final = _DOUBLE.pack
+_read_double: Final = _DOUBLE.unpack_from
+_KNOWN: Final[dict[int, bytes]] = {{}}
 
 
 def _long(n: int) -> bytes:
@@ -46,7 +52,7 @@ def _long(n: int) -> bytes:
     if type(n) is not int or not -0x8000000000000000 <= n <= 0x7FFFFFFFFFFFFFFF:
         raise ValueError("not a long")
     z = (n << 1) ^ (n >> 63)
-    out = bytearray()
+    out: list[int] = []
     while z > 127:
         out.append(z & 127 | 128)
         z >>= 7
@@ -78,12 +84,15 @@ def source(topic: Topic) -> str:
             "",
             f"def encode(e: {event.__name__}) -> bytes:",
             "    out: list[bytes] = []",
-            "    put = out.append",
             *writer.lines,
             '    return b"".join(out)',
             "",
             "",
-            f"def decode(data: bytes, at: int) -> {event.__name__}:",
+            f"def decode(data: bytes, start: int) -> {event.__name__}:",
+            "    at: i64 = start",
+            "    b: i64",
+            "    z: i64",
+            "    s: i64",
             *reader.lines,
             "    if at != len(data):",
             '        raise ValueError("bytes left over, or missing")',
@@ -132,32 +141,32 @@ class _Writer(_Lines):
         if isinstance(kind, list):
             _require(kind[0] == "null" and len(kind) == 2, kind)
             v = self.fresh("v")
-            self.add(depth, f"{v} = {value}", f"if {v} is None:", '    put(b"\\x00")', "else:")
-            self.add(depth + 1, 'put(b"\\x02")')
+            self.add(depth, f"{v} = {value}", f"if {v} is None:", '    out.append(b"\\x00")', "else:")
+            self.add(depth + 1, 'out.append(b"\\x02")')
             self._value(kind[1], v, item, depth + 1)
         elif isinstance(kind, dict):
             _require(kind["type"] == "array", kind)
             v, i = self.fresh("v"), self.fresh("i")
-            self.add(depth, f"{v} = {value}", f"if {v}:", f"    put(_long(len({v})))", f"    for {i} in {v}:")
+            self.add(depth, f"{v} = {value}", f"if {v}:", f"    out.append(_long(len({v})))", f"    for {i} in {v}:")
             if item is None:
                 self._value(kind["items"], i, None, depth + 2)
             else:
                 self.record(kind["items"], item, i, depth + 2)
-            self.add(depth, 'put(b"\\x00")')
+            self.add(depth, 'out.append(b"\\x00")')
         elif kind == "int":
             v = self.fresh("v")
             self.add(depth, f"{v} = {value}", f"if not -0x80000000 <= {v} <= 0x7FFFFFFF:")
-            self.add(depth, '    raise ValueError("not an int")', f"put(_long({v}))")
+            self.add(depth, '    raise ValueError("not an int")', f"out.append(_long({v}))")
         elif kind == "long":
-            self.add(depth, f"put(_long({value}))")
+            self.add(depth, f"out.append(_long({value}))")
         elif kind == "string":
-            self.add(depth, f"put(_string({value}))")
+            self.add(depth, f"out.append(_string({value}))")
         elif kind == "double":
-            self.add(depth, f"put(_pack_double({value}))")
+            self.add(depth, f"out.append(_pack_double({value}))")
         elif kind == "boolean":
             v = self.fresh("v")
             self.add(depth, f"{v} = {value}", f"if {v} is not True and {v} is not False:")
-            self.add(depth, '    raise ValueError("not a boolean")', f'put(b"\\x01" if {v} else b"\\x00")')
+            self.add(depth, '    raise ValueError("not a boolean")', f'out.append(b"\\x01" if {v} else b"\\x00")')
         else:
             _require(False, kind)
 
@@ -200,8 +209,8 @@ class _Reader(_Lines):
         elif kind == "string":
             n = self.fresh("n")
             self._long(n, depth)
-            self.add(depth, f"if {n} < 0 or at + {n} > len(data):", '    raise ValueError("cut short")')
-            self.add(depth, f"{v} = str(data[at:at + {n}], 'utf-8')", f"at += {n}")
+            self.add(depth, f"if {n} < 0 or {n} > len(data) - at:", '    raise ValueError("cut short")')
+            self.add(depth, f"{v} = data[at:at + {n}].decode()", f"at += {n}")
         elif kind == "double":
             self.add(depth, f"{v}, = _read_double(data, at)", "at += 8")
         elif kind == "boolean":
@@ -225,11 +234,11 @@ class _Reader(_Lines):
             "    while True:",
             "        b = data[at]",
             "        at += 1",
+            "        if s == 63 and b > 1:",
+            '            raise ValueError("longer than a long")',
             "        z |= (b & 127) << s",
             "        if b < 128:",
             "            break",
             "        s += 7",
-            "    if z > 0xFFFFFFFFFFFFFFFF:",
-            '        raise ValueError("longer than a long")',
-            f"    {name} = (z >> 1) ^ -(z & 1)",
+            f"    {name} = (z >> 1 & 0x7FFFFFFFFFFFFFFF) ^ -(z & 1)",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from schemas import generate
 from schemas.avro_files import schema_text
-from schemas.codec import Codec, UndecodableError
-from schemas.topics import Topic
+from schemas.codec import Codec, UndecodableError, fast_codec
+from schemas.topics import TICKS, Topic
+from tests.processors.ticks import make_tick
 from tests.schemas.test_examples import OneSchemaStore
 
 LIMITS = {"int": 2**31, "long": 2**63}
@@ -93,6 +94,23 @@ def test_spoiled_bytes_are_read_as_fastavro_reads_them_or_not_at_all(topic: Topi
     except UndecodableError:
         pytest.fail("accepted what fastavro refuses")
     assert repr(read) == repr(expected)
+
+
+@pytest.mark.parametrize("number", [63, 2**61, 2**62 - 1, 2**62, 2**63 - 1])
+def test_numbers_at_the_ends_of_a_machine_word_are_read_compiled_too(number: int) -> None:
+    fast = fast_codec("ticks") or interpreted(TICKS)
+    body = codec(TICKS)._reference_bytes(replace(make_tick(0, 400_000), ts_received_us=number, ts_sent_us=-number - 1))
+
+    assert fast.encode(fast.decode(body, 0)) == body
+    assert (fast.decode(body, 0).ts_received_us, fast.decode(body, 0).ts_sent_us) == (number, -number - 1)
+
+
+@pytest.mark.parametrize("topic", generate.HOT, ids=lambda topic: topic.name)
+def test_a_length_as_large_as_a_number_can_be_is_refused_compiled_too(topic: Topic) -> None:
+    fast = fast_codec(topic.subject_file) or interpreted(topic)
+
+    with pytest.raises(ValueError, match="cut short"):
+        fast.decode(b"\xfe" + b"\xff" * 8 + b"\x01" + b"text", 0)
 
 
 @pytest.mark.parametrize("topic", generate.HOT, ids=lambda topic: topic.name)
