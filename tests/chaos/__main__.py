@@ -33,6 +33,8 @@ def main() -> int:
         day = a_day(seed, kills, kinds, given.longest)
         with tempfile.TemporaryDirectory(prefix="chaos ") as scratch:
             folder = (given.keep or Path(scratch)) / f"seed {seed}"
+            if folder.exists():  # what another day wrote there would be read for this one's
+                raise SystemExit(f"--keep {given.keep}: it has a day of seed {seed} already")
             outcome = bad_day(folder, seed, day, lambda text: print(text, flush=True))
         print(outcome.line, flush=True)
         good = good and outcome.verdict.good
