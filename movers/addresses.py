@@ -41,6 +41,7 @@ class Addresses:
             "POLYMARKET_GAMMA_URL": f"{http}/gamma",
             "POLYMARKET_CLOB_URL": f"{http}/clob",
             "POLYMARKET_WS_URL": f"{ws}/poly-ws/ws/market",
+            "POLYMARKET_WITNESS_URL": f"{ws}/poly-bolt/ws",
             "POLYMARKET_REQUESTS_PER_S": "500",
             "KALSHI_API_URL": f"{http}/kalshi/trade-api/v2",
             "KALSHI_WS_URL": f"{ws}/kalshi/trade-api/ws/v2",

@@ -245,18 +245,43 @@ class Sockets(Speech, Protocol):
         """Messages that ask for the same tokens from the start."""
 
 
+class Witnessing(Protocol):
+    """How a second channel, which bears witness, is spoken to: `<venue>/sockets.py`. The venue pings.
+
+    `capacity`: tokens on one connection.
+    """
+
+    url: str
+    capacity: int
+
+    def reader(self) -> Frames:
+        """Reads the frames of one life of a connection."""
+
+    def subscribe(self, tokens: Sequence[str]) -> str:
+        """The message that asks for more tokens."""
+
+    def unsubscribe(self, tokens: Sequence[str]) -> str:
+        """The message that asks for fewer."""
+
+    def rest_s(self, close_code: int | None) -> float:
+        """How long to stay away after a connection's end; infinite: for good."""
+
+
 @dataclass(frozen=True, slots=True)
 class Streaming:
     """How a venue is streamed.
 
     `connections` at most; `places`: markets that can be subscribed singly on them; `audited`: so many of these are held
-    against the venue's live books in 20 seconds, by what its limits allow.
+    against the venue's live books in 20 seconds, by what its limits allow. `witness`: a second channel that tells of
+    the busiest by another way, on so many connections.
     """
 
     sockets: Sockets
     connections: int
     places: int
     audited: int
+    witness: Witnessing | None = None
+    witness_connections: int = 0
 
 
 class PastReader(Protocol):

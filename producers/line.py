@@ -7,6 +7,7 @@ about 2.5 times as many frames a second as `await recv()` does (`bench/feeds.py`
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -75,6 +76,9 @@ class Line:
         self.heard_s = 0.0
         """Our monotonic clock when anything at all was last received."""
         self.opened_s: float | None = None
+        self.close_code: int | None = None
+        """Of the last life; None where it ended without one."""
+        self._rest_s = 0.0
         self._url, self._headers = url, headers
         self._ping, self._ping_every_s = ping, ping_every_s
         self._owner, self._handshakes, self._clock = owner, handshakes, clock
@@ -88,8 +92,8 @@ class Line:
         return self._socket is not None
 
     async def run(self) -> None:
-        """Connects, and again after each end, with a growing jittered pause, until cancelled."""
-        while True:
+        """Connects, and again after each end, with a growing jittered pause, until cancelled or at rest for good."""
+        while self._rest_s < math.inf:
             await self._handshakes.wait()
             reason, status, retry_after = await self._live()
             opened_s, self.opened_s = self.opened_s, None
@@ -100,12 +104,18 @@ class Line:
             if opened_s is not None:  # at once the first time, and never long
                 pause_s = min(pause_s, _MOST_PAUSE_S) if self._failures > 1 else 0.0
             self._kicked = ""
-            await self._clock.sleep(pause_s)
+            if self._rest_s < math.inf:
+                await self._clock.sleep(max(pause_s, self._rest_s))
+                self._rest_s = 0.0
 
     def send(self, messages: Sequence[str]) -> None:
         """Sends messages, in order, as soon as the connection takes them; none while it is closed."""
         if self._socket is not None and messages:
             self._socket.queue(messages)
+
+    def rest(self, seconds: float) -> None:
+        """For its owner, when told of an end: the next life begins in so long at the earliest; infinite: never."""
+        self._rest_s = seconds
 
     def redrive(self, reason: str) -> None:
         """Ends this life of the connection at once; `run` opens the next one."""
@@ -115,6 +125,7 @@ class Line:
 
     async def _live(self) -> tuple[str, int | None, str | None]:
         """One life: why it ended, the status of a refusal, and for how long the venue asks to be left alone."""
+        self.close_code = None
         try:
             async with connect(
                 self._url,
@@ -158,6 +169,7 @@ class Line:
                 task.cancel()
             await asyncio.gather(sender, keeper, ended, return_exceptions=True)
             socket.transport.abort()
+        self.close_code = socket.close_code
         return f"closed: {socket.close_code} {socket.close_reason or ''}".rstrip(), None, None
 
     def _received(self, body: bytes) -> None:

@@ -39,7 +39,11 @@ log = get_logger(__name__)
 LEASE_S: Final = 15
 """For so long polls leave a market to its stream, unless the stream renews it."""
 
-WITNESS = Metric("movers_stream_witness", "Polls held against the streams", ["venue", "result"])
+_WEIGHED_AFTER_S: Final = 1.0
+
+WITNESS = Metric(
+    "movers_stream_witness", "What else shows a streamed market, held against it", ["venue", "by", "result"]
+)
 FRAMES = Metric("movers_stream_frames", "Messages of data on the streams", ["venue"])
 GAPS = Metric("movers_stream_gaps", "Gaps of single connections", ["venue"])
 
@@ -95,6 +99,8 @@ class Streamed:
         self._begun: set[int] = set()
         self._counted = 0
         self._left_out: dict[str, int] = {}
+        self._sightings: dict[str, tuple[Top, float]] = {}
+        """What the second channel told last of a token, and since when (our monotonic clock) it waits to be weighed."""
         self.ticks = 0
 
     # ── what the streams tell ────────────────────────────────────────────────────────────────────────────────────────
@@ -196,9 +202,33 @@ class Streamed:
         if agrees:
             shown = replace(shown, quote=last.quote)
         if moment.source == "hot" and (agrees or moment.as_of_us >= known.as_of_us):
-            WITNESS.labels(self._shard.venue, "agreed" if agrees else "contradicted").inc()
-            self.continuity.witnessed(token, self._clock.monotonic_s(), agrees=agrees)
+            self._witness(token, "poll", agrees=agrees)
         return shown
+
+    def saw(self, top: Top) -> None:
+        """A venue's second channel tells a token's top. It is published by nobody, and weighed a little later: either
+        channel may be the quicker one."""
+        _, since_s = self._sightings.get(top.token, (top, self._clock.monotonic_s()))
+        self._sightings[top.token] = (top, since_s)
+
+    def weigh(self) -> None:
+        """Holds what the second channel told against the streams, where they have had a second to say the same."""
+        now_s = self._clock.monotonic_s()
+        due = [token for token, (_, since_s) in self._sightings.items() if now_s - since_s >= _WEIGHED_AFTER_S]
+        for token in due:
+            top, since_s = self._sightings.pop(token)
+            followed, known = self.continuity.tokens.get(token), self._tracked.known_of(self._speech.token_id(token))
+            last = None if known is None else known.shown
+            if followed is None or known is None or last is None or last.market_status not in OPEN_STATUSES:
+                continue
+            agrees = (top.bid_ppm, top.ask_ppm) == (last.quote.bid_ppm, last.quote.ask_ppm)
+            # A stream that has spoken since is not frozen; what was true before its last word says nothing against it.
+            if agrees or (followed.heard_s < since_s and top.ts_us >= known.as_of_us):
+                self._witness(token, "push", agrees=agrees)
+
+    def _witness(self, token: str, by: str, *, agrees: bool) -> None:
+        WITNESS.labels(self._shard.venue, by, "agreed" if agrees else "contradicted").inc()
+        self.continuity.witnessed(token, self._clock.monotonic_s(), agrees=agrees)
 
     # ── gaps ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -17,12 +17,14 @@ from producers.streamed import Out, Streamed, Tell
 from producers.streams import KEPT_RANK, Streams
 from producers.tracked import Tracked
 from producers.venue_clock import VenueClock
+from producers.witnesses import Witnesses
 
 log = get_logger(__name__)
 
 _FOLLOW_S: Final = 3.0
 _LEASES_S: Final = 4.0
 _FLUSH_S: Final = 0.1
+_WEIGH_S: Final = 0.5
 _HOT_AUDIT_S: Final = 4.0
 _AUDIT_S: Final = 20.0
 _HOTTEST: Final = 200
@@ -75,6 +77,10 @@ class StreamJobs:
             continuity=self._listener.continuity, journal=journal,
         )  # fmt: skip
         intake.beside_streams = self._listener.witnessed
+        self._witnesses = (
+            None if streaming.witness is None
+            else Witnesses(streaming.witness, streaming.witness_connections, self._listener.saw, clock)
+        )  # fmt: skip
         self._audited = 0
         self._news: dict[str, tuple[float, int]] = {}
         """Venue's id of a market → when it is to be looked up (our monotonic clock), and how often it was."""
@@ -85,6 +91,9 @@ class StreamJobs:
             await self._clock.sleep(0.2)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.streams.run())
+            if self._witnesses is not None:
+                group.create_task(self._witnesses.run())
+                group.create_task(self._every(_WEIGH_S, self._weigh))
             group.create_task(self._every(_FOLLOW_S, self._follow))
             group.create_task(self._every(_LEASES_S, self._lease))
             group.create_task(self._every(_FLUSH_S, self._flush))
@@ -107,6 +116,8 @@ class StreamJobs:
             "witness_agreed": continuity.agreed,
             "witness_contradicted": continuity.contradicted,
             "stream_tokens_frozen": continuity.frozen,
+            "witness_streams_open": 0 if self._witnesses is None else self._witnesses.opened,
+            "witness_messages_missed": 0 if self._witnesses is None else self._witnesses.missed,
         }
 
     # ── each of the small jobs ───────────────────────────────────────────────────────────────────────────────────────
@@ -123,12 +134,18 @@ class StreamJobs:
         """The busiest markets are streamed; places are kept up to date as they change."""
         sockets = self._streaming.sockets
         busiest = self._tracked.busiest(most_followed(self._streaming))
-        self.streams.follow([sockets.token_of(known.token_id) for known in busiest if known.token_id])
+        tokens = [sockets.token_of(known.token_id) for known in busiest if known.token_id]
+        self.streams.follow(tokens)
+        if self._witnesses is not None:
+            self._witnesses.follow(tokens)
 
     async def _lease(self) -> None:
         for some in _slices(self.streams.shown_tokens(), _SLICE):
             self._listener.renew_leases(some)
             await asyncio.sleep(0)
+
+    async def _weigh(self) -> None:
+        self._listener.weigh()
 
     async def _flush(self) -> None:
         self.flush()

@@ -156,9 +156,13 @@ class Tracked:
         known = self._known.get(market_id)
         return known is not None and known.status in OPEN_STATUSES
 
+    def known_of(self, token_id: str) -> Known | None:
+        """What is known of the market that a token belongs to."""
+        return self._known.get(self._of_token.get(token_id, ""))
+
     def last_shown(self, token_id: str) -> Shown | None:
         """What was last published of the market that a token belongs to."""
-        known = self._known.get(self._of_token.get(token_id, ""))
+        known = self.known_of(token_id)
         return None if known is None else known.shown
 
     @property

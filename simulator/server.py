@@ -2,9 +2,10 @@
 
     python -m simulator.server --port 8900 --speed 60
 
-Polymarket's Gamma answers under `/gamma`, its CLOB under `/clob`, its market WebSocket at `/poly-ws/ws/market`;
-Kalshi under `/kalshi/trade-api/v2` and `/kalshi/trade-api/ws/v2`. `/simulator/status` tells where the tape is,
-`POST /simulator/faults` breaks answers on demand, `POST /simulator/hold` keeps a lockstep tape where it is.
+Polymarket's Gamma answers under `/gamma`, its CLOB under `/clob`, its market WebSocket at `/poly-ws/ws/market`, its
+second socket, PolyBolt, at `/poly-bolt/ws`; Kalshi under `/kalshi/trade-api/v2` and `/kalshi/trade-api/ws/v2`.
+`/simulator/status` tells where the tape is, `POST /simulator/faults` breaks answers on demand, `POST /simulator/hold`
+keeps a lockstep tape where it is.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from simulator.kalshi.sockets import KalshiSocket
 from simulator.paging import MOMENT_US, answer
 from simulator.player import Player
 from simulator.polymarket.api import PolymarketApi
+from simulator.polymarket.bolt import PolyBoltSocket
 from simulator.polymarket.sockets import PolymarketSocket
 from simulator.sessions import Switchboard, with_line
 from simulator.tape import VENUES, Line, Market, Tape, parse_line, read_tape
@@ -85,11 +87,13 @@ class Simulator:
     def _application(self) -> ASGIApp:
         polymarket, kalshi = PolymarketApi(self.players["polymarket"]), KalshiApi(self.players["kalshi"])
         market_socket = PolymarketSocket(self.players["polymarket"], self.board)
+        bolt_socket = PolyBoltSocket(self.players["polymarket"], self.board)
         venues = Starlette(
             routes=[
                 Mount("/gamma", routes=polymarket.gamma_routes()),
                 Mount("/clob", routes=polymarket.clob_routes()),
                 WebSocketRoute("/poly-ws/ws/market", market_socket.serve),
+                WebSocketRoute("/poly-bolt/ws", bolt_socket.serve),
                 WebSocketRoute("/kalshi/trade-api/ws/v2", self.kalshi_socket.serve),
                 Mount("/kalshi/trade-api/v2", routes=kalshi.routes()),
                 Route("/simulator/status", self.status),

@@ -6,17 +6,18 @@ states the best prices after it: where the book that we keep disagrees, a messag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import orjson
 
 from kernel.errors import BadMessageError
 from producers.books import Side
-from producers.facts import Facts, News, Top, Traded, bad_frame
+from producers.facts import Ack, Facts, News, Top, Traded, bad_frame
 from schemas.units import PPM, ppm_from_venue
 
 _REMEMBERED_TRADES: Final = 4_096
+POLYBOLT_CHANNEL: Final = "price.polymarket"
 _UNUSED: Final = frozenset(("best_bid_ask",))
 """Not dependable (a real recording has hundreds of price changes without one, and some that contradict the book)."""
 
@@ -171,6 +172,46 @@ class PolymarketFrames:
         facts.facts.append(News(_text(item["market"]), "ended", _stamp_us(item)))
 
 
+class PolyBoltFrames:
+    """Reads the envelopes of one connection to PolyBolt: `seq` counts them without a hole, and restarts with the
+    connection."""
+
+    def __init__(self) -> None:
+        self._next: int | None = None
+
+    def follow(self, tokens: Iterable[str]) -> None:
+        """Each subscription brings a snapshot; nothing to remember."""
+
+    def leave(self, tokens: Iterable[str]) -> None:
+        """Nothing to forget."""
+
+    def read(self, body: bytes) -> Facts:
+        """The top that an envelope tells; a hole in `seq` and what the venue dropped are in `missed`."""
+        facts = Facts()
+        try:
+            said = orjson.loads(body)
+            if "op" in said:
+                facts.acks.append(_ack(said))
+            elif said["channel"] != POLYBOLT_CHANNEL:
+                facts.left_out["unknown_event"] += 1
+            else:
+                self._count(said, facts)
+                if said["payload"]:  # a cold token has none yet
+                    facts.facts.append(_bolt_top(said["payload"], opening=said.get("snapshot") is True))
+        except orjson.JSONDecodeError as error:
+            facts.bad.append(BadMessageError("not_json", str(error), body))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            facts.bad.append(bad_frame(error, body))
+        return facts
+
+    def _count(self, said: Mapping[str, Any], facts: Facts) -> None:
+        number = int(said["seq"])
+        missed = int(said.get("dropped", 0)) + (0 if self._next is None else max(0, number - self._next))
+        self._next = number + 1
+        if missed:
+            facts.missed[POLYBOLT_CHANNEL] = missed
+
+
 def _top(token: str, book: _Book, best: tuple[int | None, int | None], ts_us: int, *, opening: bool = False) -> Top:
     bid, ask = best
     return Top(token, bid, ask, book.bids.size_at(bid), book.asks.size_at(ask), ts_us, ts_us, opening)
@@ -178,8 +219,12 @@ def _top(token: str, book: _Book, best: tuple[int | None, int | None], ts_us: in
 
 def _best(entry: dict[str, Any]) -> tuple[int | None, int | None]:
     """The best prices that an entry states; an empty side is a bid of 0 or an ask of 1."""
-    bid, ask = _price(entry["best_bid"]), _price(entry["best_ask"])
-    return bid or None, None if ask in (0, PPM) else ask
+    return _sides(_price(entry["best_bid"]), _price(entry["best_ask"]))
+
+
+def _sides(bid_ppm: int, ask_ppm: int) -> tuple[int | None, int | None]:
+    """Best prices as the venue states them: an empty side is a bid of 0, or an ask of 0 or 1."""
+    return bid_ppm or None, None if ask_ppm in (0, PPM) else ask_ppm
 
 
 def _price(text: Any) -> int:
@@ -196,8 +241,8 @@ def _size(text: Any) -> float:
     return size
 
 
-def _stamp_us(item: dict[str, Any]) -> int:
-    """The venue's stamp: milliseconds as text."""
+def _stamp_us(item: Mapping[str, Any]) -> int:
+    """The venue's stamp: milliseconds, as text or (PolyBolt) as a number."""
     ms = int(item["timestamp"])
     if not 0 < ms < 4_102_444_800_000:  # 2100
         raise ValueError(f"timestamp {ms}")
@@ -208,3 +253,17 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError(f"no text: {value!r}")
     return value
+
+
+def _ack(said: Mapping[str, Any]) -> Ack:
+    refused = said["op"] == "error"
+    return Ack(0, str(said.get("channel", "")), 0, int(refused), str(said.get("code", "")))
+
+
+def _bolt_top(payload: Mapping[str, Any], *, opening: bool) -> Top:
+    bid_ppm, ask_ppm = _sides(_price(payload["best_bid"] or 0), _price(payload["best_ask"] or 0))
+    ts_us = _stamp_us(payload)
+    token = payload["asset_id"]
+    if not isinstance(token, str):
+        raise TypeError(f"asset_id {token!r}")
+    return Top(token, bid_ppm, ask_ppm, None, None, ts_us, ts_us, opening)

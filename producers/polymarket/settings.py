@@ -25,6 +25,12 @@ class PolymarketSettings(Group):
     polymarket_stream_connections: int = Field(
         10, ge=0, le=1000, description="WebSockets at the most, 400 markets each, the busiest first; 0 = no streaming"
     )
+    polymarket_witness_url: str = Field(
+        "wss://ws-live-v2.polymarket.com/ws", description="PolyBolt (second price channel, held against the first)"
+    )
+    polymarket_witness_connections: int = Field(
+        4, ge=0, le=100, description="WebSockets to it at the most, 64 of the busiest markets each; 0 = none"
+    )
     polymarket_requests_per_s: float = Field(10, gt=0, description="Requests a second at the most, per host")
 
 

@@ -1,13 +1,15 @@
-"""How Polymarket's market channel is spoken to: address, subscriptions, keepalive. What it says: `frames.py`."""
+"""How Polymarket's sockets are spoken to: address, subscriptions, keepalive. What they say: `frames.py`."""
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import orjson
 
-from producers.polymarket.frames import PolymarketFrames
+from producers.polymarket.frames import POLYBOLT_CHANNEL, PolyBoltFrames, PolymarketFrames
 from producers.polymarket.settings import ID_PREFIX
 
 TOKENS_A_SOCKET: Final = 400
@@ -15,6 +17,13 @@ TOKENS_A_SOCKET: Final = 400
 
 TOKENS_A_MESSAGE: Final = 200
 """A token id has 77 digits: so many make a frame of 16 kB."""
+
+
+POLYBOLT_TOKENS: Final = 64
+"""The 65th subscription ends the connection with 4008."""
+
+_DRAINING, _POLICY = 4003, 4008
+_DRAINING_WITHIN_S: Final = 10.0
 
 
 class PolymarketSpeech:
@@ -81,3 +90,41 @@ class PolymarketSockets(PolymarketSpeech):
             ).decode()
             for start in range(0, len(tokens), TOKENS_A_MESSAGE)
         ]
+
+
+class PolyBolt:
+    """How PolyBolt, the second socket, is spoken to: the best prices of single tokens, public, by another way.
+
+    Facts: the venue's AsyncAPI "Live Data Channel", channel `price.polymarket`, read on 2026-11-29. At 64 subscriptions
+    a connection it is no main feed, and no client of the venue's own uses it, so it may vanish. An order of any size
+    counts once against twenty a second.
+    """
+
+    capacity = POLYBOLT_TOKENS
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def reader(self) -> PolyBoltFrames:
+        """For one life of one connection."""
+        return PolyBoltFrames()
+
+    def subscribe(self, tokens: Sequence[str]) -> str:
+        """More tokens, each answered by a snapshot."""
+        return _order("subscribe", tokens)
+
+    def unsubscribe(self, tokens: Sequence[str]) -> str:
+        """Fewer."""
+        return _order("unsubscribe", tokens)
+
+    def rest_s(self, close_code: int | None) -> float:
+        """How long to stay away after a connection's end: a server that is taken down spreads its clients over ten
+        seconds; one that we offended is not asked again."""
+        if close_code == _POLICY:
+            return math.inf
+        return random.uniform(0.0, _DRAINING_WITHIN_S) if close_code == _DRAINING else 0.0
+
+
+def _order(op: str, tokens: Sequence[str]) -> str:
+    wanted = [{"channel": POLYBOLT_CHANNEL, "filter": {"asset_id": token}} for token in tokens]
+    return orjson.dumps({"op": op, "subscriptions": wanted}).decode()

@@ -105,6 +105,7 @@ class Venue:
                 "POLYMARKET_GAMMA_URL": f"{address}/gamma",
                 "POLYMARKET_CLOB_URL": f"{address}/clob",
                 "POLYMARKET_WS_URL": f"{ws}/poly-ws/ws/market",
+                "POLYMARKET_WITNESS_URL": f"{ws}/poly-bolt/ws",
                 "POLYMARKET_STREAM_CONNECTIONS": "2",
                 "POLYMARKET_REQUESTS_PER_S": "50",
                 "KALSHI_API_URL": f"{address}/kalshi/trade-api/v2",

@@ -85,6 +85,7 @@ def streaming(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     ws = simulator.replace("http", "ws")
     settings = settings_for(stack, simulator, folder) | {
         "POLYMARKET_WS_URL": f"{ws}/poly-ws/ws/market",
+        "POLYMARKET_WITNESS_URL": f"{ws}/poly-bolt/ws",
         "POLYMARKET_STREAM_CONNECTIONS": "2",
         "KALSHI_WS_URL": f"{ws}/kalshi/trade-api/ws/v2",
         "KALSHI_API_KEY": "key",

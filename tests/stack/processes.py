@@ -198,6 +198,7 @@ class SimulatorProcess(Child):
             "POLYMARKET_GAMMA_URL": f"{self.url}/gamma",
             "POLYMARKET_CLOB_URL": f"{self.url}/clob",
             "POLYMARKET_WS_URL": f"{self.url.replace('http', 'ws', 1)}/poly-ws/ws/market",
+            "POLYMARKET_WITNESS_URL": f"{self.url.replace('http', 'ws', 1)}/poly-bolt/ws",
             "POLYMARKET_REQUESTS_PER_S": "500",
             "KALSHI_API_URL": f"{self.url}/kalshi/trade-api/v2",
             "KALSHI_WS_URL": f"{self.url.replace('http', 'ws', 1)}/kalshi/trade-api/ws/v2",

@@ -1,0 +1,180 @@
+"""A second channel beside the stream: it finds what freezes, costs nothing when it fails, and keeps to the rules."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from kernel.clock import SystemClock
+from producers.base import Collector, Errand, Page, Streaming
+from producers.client import VenueHttp
+from producers.intake import Intake, Tally
+from producers.limits import RateLimit
+from producers.polymarket.feed import PolymarketFeed
+from producers.polymarket.reader import PolymarketReader
+from producers.polymarket.sockets import PolyBolt, PolymarketSockets
+from producers.shards import Shard
+from producers.streaming import StreamJobs
+from producers.tracked import Tracked
+from producers.venue_clock import VenueClock
+from simulator.tape import Market as TapeMarket
+from simulator.tape import Quote, write_tape
+from tests.producers.test_rescue import Kept
+from tests.simulator.conftest import START_US, Running
+from tests.simulator.conftest import start as start
+from tests.stack.waiting import until
+
+MARKETS = 150
+CONDITIONS = [f"0x{number:064x}" for number in range(1, MARKETS + 1)]
+
+
+class Blind(PolymarketFeed):
+    """Never asked for a live book: the second channel is the only witness."""
+
+    async def hot(self, ids: Sequence[str], errand: Errand) -> AsyncIterator[Page]:
+        """Nothing."""
+        return
+        yield
+
+
+@dataclass
+class Beside:
+    """A venue that is streamed, and watched on its second channel."""
+
+    venue: Running
+    kept: Kept
+    jobs: StreamJobs
+
+    @property
+    def health(self) -> Any:
+        return self.jobs.health()
+
+    async def post(self, what: str, body: object) -> None:
+        lines = body if isinstance(body, list) else [body]
+        async with httpx.AsyncClient(trust_env=False) as client:
+            content = b"\n".join(json.dumps(line).encode() for line in lines)
+            (await client.post(f"{self.venue.address}/simulator/{what}", content=content)).raise_for_status()
+
+    async def move(self, bid: float) -> None:
+        await self.post(
+            "lines", [{"kind": "quote", "ts_us": 0, "market": m, "bid": bid, "ask": bid + 0.02} for m in CONDITIONS]
+        )
+
+    def fresh(self, bid_ppm: int) -> int:
+        return len({tick.market_id for tick in self.kept.ticks if tick.bid_ppm == bid_ppm})
+
+    def connections(self) -> list[int]:
+        rows = self.venue.get("/simulator/connections")
+        return [row["number"] for row in rows if row["path"] == "/poly-bolt/ws"]
+
+
+@pytest.fixture
+def venue(start: Callable[..., Running], tmp_path: Path) -> Running:
+    """Markets, the first the busiest, on which nothing happens but what the test does."""
+    lines: list[Any] = []
+    for rank, condition in enumerate(CONDITIONS):
+        lines.append(TapeMarket(venue="polymarket", market=condition, title=f"Will {rank} happen?", ts_us=START_US))
+        volume = 1e6 - 1_000.0 * rank
+        lines.append(Quote(START_US, condition, 400_000, 420_000, 410_000, volume=volume, volume_24h=volume))
+    write_tape(tmp_path / "still.tape", lines)
+    return start("--tape", str(tmp_path / "still.tape"), "--speed", "1")
+
+
+@asynccontextmanager
+async def beside(venue: Running, connections: int) -> AsyncIterator[Beside]:
+    clock, kept, shard = SystemClock(), Kept(), Shard("polymarket")
+    gamma, clob = (
+        VenueHttp(f"{venue.address}/{name}", RateLimit(50, clock), kept, clock) for name in ("gamma", "clob")
+    )
+    feed, reader, ws = Blind(gamma, clob, kept), PolymarketReader(), venue.address.replace("http", "ws")
+    streaming = Streaming(
+        PolymarketSockets(f"{ws}/poly-ws/ws/market"), 2, 800, audited=800,
+        witness=PolyBolt(f"{ws}/poly-bolt/ws"), witness_connections=connections,
+    )  # fmt: skip
+    tracked, venue_clock = Tracked(busiest=1_000), VenueClock(5.0, clock.now_us())
+    intake = Intake(shard, reader, tracked, venue_clock, kept)
+    async for page in feed.sweep(Errand("sweep", 600)):
+        intake.take(page, Tally())
+    jobs = StreamJobs(
+        Collector("polymarket", feed, reader, streaming), streaming, shard, tracked, venue_clock, intake, kept,
+        clock, lambda: 600, kept.tell,
+    )  # fmt: skip
+    running = asyncio.create_task(jobs.run())
+    try:
+        continuity = jobs.streams.continuity
+        await until(lambda: len(continuity.tokens) == MARKETS and not continuity.waiting, "all are streamed", 40)
+        yield Beside(venue, kept, jobs)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await feed.close()
+
+
+def test_a_market_that_freezes_on_its_stream_is_found_by_the_second_channel_alone(venue: Running) -> None:
+    async def run() -> None:
+        async with beside(venue, 3) as seen:
+            await until(lambda: seen.health["witness_streams_open"] == 3, "the second channel is open")
+            await until(lambda: seen.health["witness_agreed"] >= MARKETS, "it agrees about every market")
+            order = {"path_prefix": "/poly-ws", "mode": "frozen_market", "share": 1.0, "cure": "reconnect"}
+            await seen.post("faults", order)
+            await seen.move(0.31)
+            await until(lambda: seen.fresh(310_000) == MARKETS, "all markets are fresh", 45)
+            assert seen.health["stream_tokens_frozen"] >= 3, "so many make their connection suspect"
+            assert seen.health["witness_messages_missed"] == 0
+            assert any(word == "gap_opened" for _, word, _, _ in seen.kept.told)
+
+    asyncio.run(run())
+
+
+def test_a_stream_that_lives_is_never_called_frozen_by_it(venue: Running) -> None:
+    async def run() -> None:
+        async with beside(venue, 3) as seen:
+            await until(lambda: seen.health["witness_agreed"] >= MARKETS, "it agrees about every market")
+            for step in range(8):
+                await seen.move(0.30 + step / 100)
+            agreed = seen.health["witness_agreed"]
+            await until(lambda: seen.health["witness_agreed"] > agreed, "what was told last is weighed")
+            await until(lambda: seen.fresh(370_000) == MARKETS, "all markets are fresh")
+            assert (seen.health["witness_contradicted"], seen.health["stream_tokens_frozen"]) == (0, 0)
+
+    asyncio.run(run())
+
+
+def test_no_connection_gets_more_tokens_than_the_venue_allows_and_the_busiest_get_the_places(venue: Running) -> None:
+    async def run() -> None:
+        async with beside(venue, 1) as seen:
+            await until(lambda: seen.health["witness_agreed"] == 64, "it tells of as many as it may")
+            assert len(seen.connections()) == 1
+            await seen.move(0.31)
+            await until(lambda: seen.health["witness_agreed"] == 128, "and tells what changes of these")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("fault", [{"mode": "refused", "status": 404}, {"mode": "close", "code": 4008, "reason": ""}])
+def test_without_the_second_channel_everything_streams_on(venue: Running, fault: dict[str, Any]) -> None:
+    if fault["mode"] == "refused":
+        order = {"path_prefix": "/poly-bolt", **fault}
+        httpx.post(f"{venue.address}/simulator/faults", json=order, trust_env=False).raise_for_status()
+
+    async def run() -> None:
+        async with beside(venue, 3) as seen:
+            if fault["mode"] == "close":
+                await until(lambda: seen.health["witness_streams_open"] == 3, "the second channel is open")
+                await seen.post("faults", {"path_prefix": "/poly-bolt", **fault})
+                await until(lambda: seen.health["witness_streams_open"] == 0, "the second channel is gone")
+            await seen.move(0.31)
+            await until(lambda: seen.fresh(310_000) == MARKETS, "all markets are fresh")
+            await seen.move(0.33)
+            await until(lambda: seen.fresh(330_000) == MARKETS, "all markets are fresh again")
+            assert (seen.connections(), seen.health["stream_tokens_frozen"]) == ([], 0)
+
+    asyncio.run(run())
