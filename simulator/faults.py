@@ -154,7 +154,8 @@ class Faults:
             page |= {"cursor": ""} if cursor == "cursor" else {}
         elif fault.mode == "shift":
             rows, count = page[name], int(fault.values["rows"])
-            page[name] = rows[-count:] if count < 0 else self._last_rows.get(scope["path"], [])[-count:] + rows
+            if _asked_cursor(scope) is not None:  # a listing shifts between its pages
+                page[name] = rows[-count:] if count < 0 else self._last_rows.get(scope["path"], [])[-count:] + rows
             self._last_rows[scope["path"]] = rows
         elif fault.values["cursor"] == "absent":
             page.pop(cursor, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import signal
 import subprocess
@@ -86,14 +87,14 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "simulator.server", *arguments]
 
 
-@pytest.fixture
-def start(repo_dir: Path) -> Iterator[Callable[..., Running]]:
-    """Starts simulator processes on free ports; all are ended after the test."""
+@contextlib.contextmanager
+def simulators(folder: Path) -> Iterator[Callable[..., Running]]:
+    """Starts simulator processes on free ports; all are ended at its end."""
     running: list[subprocess.Popen[str]] = []
 
     def begin(*arguments: str) -> Running:
         process = subprocess.Popen(
-            command("--port", "0", *arguments), cwd=repo_dir, stderr=subprocess.PIPE, text=True, env=child_environment()
+            command("--port", "0", *arguments), cwd=folder, stderr=subprocess.PIPE, text=True, env=child_environment()
         )
         running.append(process)
         assert process.stderr is not None
@@ -102,13 +103,22 @@ def start(repo_dir: Path) -> Iterator[Callable[..., Running]]:
                 return Running(process, found[0])
         raise AssertionError(f"the simulator ended with {process.wait()}")
 
-    yield begin
-    for process in running:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        assert process.stderr is not None
-        process.stderr.close()
+    try:
+        yield begin
+    finally:
+        for process in running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+            assert process.stderr is not None
+            process.stderr.close()
+
+
+@pytest.fixture
+def start(repo_dir: Path) -> Iterator[Callable[..., Running]]:
+    """Starts simulator processes that end with the test."""
+    with simulators(repo_dir) as begin:
+        yield begin

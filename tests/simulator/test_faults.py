@@ -56,19 +56,24 @@ def test_a_page_is_empty_and_claims_to_be_the_last() -> None:
     assert (kalshi["markets"], kalshi["cursor"]) == ([], "")
 
 
-def test_pages_shift_so_that_rows_come_twice_or_are_missed() -> None:
-    async def work(client: httpx.AsyncClient, _: Simulator) -> list[list[str]]:
-        path = "/gamma/markets/keyset?limit=100"
+def test_a_listing_shifts_between_its_pages_so_that_rows_come_twice_or_are_missed() -> None:
+    async def work(client: httpx.AsyncClient, simulator: Simulator) -> list[list[str]]:
+        late = Market(venue="polymarket", market="0x" + "ef" * 32, title="Late?", ts_us=START_US)
+        simulator.players["polymarket"].inject(late)
         await order(client, "shift", rows=1)
-        pages = [(await client.get(path)).json()["markets"] for _ in range(2)]
+        first = (await client.get(GAMMA)).json()
+        following = f"{GAMMA}&after_cursor={first['next_cursor']}"
+        twice = (await client.get(following)).json()
         await order(client, "shift", rows=-1)
-        pages.append((await client.get(path)).json()["markets"])
-        return [[row["id"] for row in page] for page in pages]
+        missed = (await client.get(following)).json()
+        return [[row["id"] for row in page["markets"]] for page in (first, twice, missed)]
 
-    first, second, cut = in_process(work)
+    first, twice, missed = in_process(work)
 
-    assert second == [first[-1], *first]
-    assert cut == first[1:]
+    assert len(first) == 1
+    assert twice[:1] == first
+    assert len(twice) == 2
+    assert missed == []
 
 
 def test_headers_body_and_the_venues_clock_are_what_was_ordered() -> None:
