@@ -1,8 +1,10 @@
 """What time it is at a venue: which of its Dates are believed, and how fast its time runs (at our speed, or a tape's).
 
 A venue's Date counts whole seconds and is mostly right. Now and then one is not (a server with a wrong clock, a
-proxy's answer), and one wrong stamp must not decide what is newer than what. So a Date that is ahead of our clock, or
-behind what this venue said before, counts only when others follow that agree with it.
+proxy's answer), and a wrong stamp must not decide what is newer than what. So a Date that is ahead of our clock counts
+only when others follow that agree with it, and one that is behind what this venue said before does not count, however
+many do: if a venue's time went back, all that it shows would seem older than what it showed before, and what is owed by
+then would never be late.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from schemas.words import TickFlag, TimeBasis
 MAX_PACE = 1000.0
 _LOCKSTEP = "lockstep"
 _AGREEING = 3
-"""So many answers in a row prove a change of a venue's clock."""
+"""So many answers in a row prove that the venue's clock is ahead of ours."""
 
 
 class Stamp(NamedTuple):
@@ -32,7 +34,7 @@ class VenueClock:
     """Follows a venue's clock by the Dates of its answers. Takes our clock from what it is given; reads none.
 
     Args:
-        max_skew_s: difference of both clocks that is flagged, and jump of the venue's that is doubted.
+        max_skew_s: difference of both clocks that is flagged, and jump of the venue's that is not believed.
         now_us: our clock at the start, which the venue's is taken for until its first Date.
     """
 
@@ -68,13 +70,19 @@ class VenueClock:
         ours_us, said_us, self._heard = received.ts_received_us, received.date_us, True
         self._run_at(received.pace, ours_us)
         self.skew_us = None if said_us is None else ours_us - said_us
-        believed = said_us is not None and self._believe(said_us, ours_us)
+        behind = said_us is not None and self._dated and said_us < self._venue_us - self._max_skew_us
+        believed = said_us is not None and not behind and self._believe(said_us, ours_us)
         if said_us is not None and believed:
-            self._venue_us, self._ours_us, self._dated = max(said_us, self._floor_us()), ours_us, True
+            # Within one second the venue's time does not go back for the second's being cut off.
+            floor_us = self._venue_us if self._dated else 0
+            self._venue_us, self._ours_us, self._dated = max(said_us, floor_us), ours_us, True
             as_of_us = said_us
         else:
-            as_of_us = self.now_us(ours_us)
+            as_of_us = max(self.now_us(ours_us), self._venue_us)
             self.disbelieved += said_us is not None
+        if behind:  # Dates that had run ahead of our clock: time stands until ours has come there
+            as_of_us = max(min(as_of_us, ours_us), self._venue_us)
+            self._venue_us, self._ours_us = as_of_us, ours_us
         skewed = self.skew_us is None or abs(self.skew_us) > self._max_skew_us or not believed
         return Stamp(
             as_of_us=as_of_us - (received.age_s or 0) * US_PER_S,
@@ -82,17 +90,11 @@ class VenueClock:
             flags=("clock_skew",) if skewed else (),
         )
 
-    def _floor_us(self) -> int:
-        """Within one second the venue's time does not go back for the second's being cut off."""
-        return self._venue_us if self._dated and not self._doubted else 0
-
     def _believe(self, said_us: int, ours_us: int) -> bool:
         if is_ahead(said_us, ours_us):
             return False
         expected_us = self.now_us(ours_us)
-        ahead = said_us > max(ours_us, expected_us) + self._max_skew_us
-        behind = self._dated and said_us < self._venue_us - self._max_skew_us
-        if not (ahead or behind):
+        if said_us <= max(ours_us, expected_us) + self._max_skew_us:
             self._doubted.clear()
             return True
         if self._doubted and abs(said_us - ours_us - self._doubted[-1]) > self._max_skew_us:
