@@ -360,7 +360,7 @@ def test_each_row_of_each_whole_answer_is_published_or_counted_by_reason(lives: 
         print(f"{venue}: {len(shown)} rows, {len(life.live())} ticks, left out {dict(life.left_out)}")
         assert len(shown) == len(life.live()) + life.left_out.total(), venue
         assert set(life.left_out) <= {"repeated", "older_than_shown"}, venue
-        assert len(never) <= life.left_out["older_than_shown"] <= len(shown) / 20, venue
+        assert len(never) <= life.left_out["older_than_shown"], venue
         assert len(shown) > 6 * MARKETS, venue
 
 
@@ -391,7 +391,7 @@ def test_each_change_is_published_or_lay_in_a_gap_that_was_told_or_between_two_l
             seen = looks[_id(venue, move.market)]
             shown = [look for look in seen if move.done_us <= look[0] and look[1] < move.over_us]
             if shown or not _excused(move, seen, ticks[_id(venue, move.market)], life):
-                unaccounted.append((move, shown, life.venue_us(move.ordered_us)))
+                unaccounted.append((move, shown, seen, life.venue_us(move.ordered_us)))
 
         print(f"{venue}: {len(life.moved)} changes, {len(missed)} never shown, gaps {life.gaps()}")
         assert unaccounted == [], venue
@@ -401,13 +401,14 @@ def test_each_change_is_published_or_lay_in_a_gap_that_was_told_or_between_two_l
 def _excused(move: Moved, looks: list[tuple[int, int]], ticks: list[Tick], life: Life) -> bool:
     """Whether a change lay in a gap that was told, or the looks before and after it were as close as was promised.
 
-    Between them a sweep may have turned out to take longer, and the promise has grown.
+    A look is somewhere between a question and its answer: for sure are they apart from an answer to the next question.
+    Between two a sweep may have turned out to take longer, and the promise has grown.
     """
     before_us = max((at for _, at in looks if at <= move.done_us), default=0)
-    after_us = min((at for _, at in looks if at > move.done_us), default=2**62)
+    asked_us, after_us = min((look for look in looks if look[1] > move.done_us), default=(2**62, 2**62))
     before = next((tick.heartbeat_s for tick in reversed(ticks) if tick.ts_received_us <= before_us), 0)
     after = next((tick.heartbeat_s for tick in ticks if tick.ts_received_us >= after_us), 0)
-    apart_us = (after_us - before_us) * SPEED
+    apart_us = (asked_us - before_us) * SPEED
     if not before or apart_us <= max(before, after) * GAP_PROMISES * US_PER_S + SLACK_US:
         return True
     at_us = life.venue_us(move.ordered_us)
