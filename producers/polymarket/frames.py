@@ -206,7 +206,7 @@ class PolyBoltFrames:
 
     def _count(self, said: Mapping[str, Any], facts: Facts) -> None:
         number = int(said["seq"])
-        missed = int(said.get("dropped", 0)) + (0 if self._next is None else max(0, number - self._next))
+        missed = max(0, int(said.get("dropped", 0))) + (0 if self._next is None else max(0, number - self._next))
         self._next = number + 1
         if missed:
             facts.missed[POLYBOLT_CHANNEL] = missed

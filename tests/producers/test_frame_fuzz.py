@@ -16,10 +16,11 @@ import pytest
 
 from producers.facts import Facts, Top, Traded
 from producers.kalshi.frames import KalshiFrames
-from producers.polymarket.frames import PolymarketFrames
+from producers.polymarket.frames import PolyBoltFrames, PolymarketFrames
 from schemas.units import PPM
 from tests.payloads import folders
 from tests.producers.frame_lines import frames_of, tokens_of
+from tests.producers.polymarket.test_polybolt import envelope
 
 ODD: tuple[Any, ...] = (
     None, True, -1, 0, 1e308, 2**70, "", "NaN", "inf", "-0.0", "1e999", "0.5e-400", "٣", "x" * 5_000, [], {}, [[]],
@@ -95,7 +96,18 @@ def kalshi() -> tuple[Callable[[bytes], Facts], list[bytes]]:
     ]
 
 
-VENUES = {"polymarket": polymarket, "kalshi": kalshi}
+def polybolt() -> tuple[Callable[[bytes], Facts], list[bytes]]:
+    """Made after the venue's description: there are no real ones to be had."""
+    return PolyBoltFrames().read, [
+        envelope(1, snapshot=True),
+        envelope(2, [], snapshot=True),
+        envelope(3),
+        envelope(6, dropped=2),
+        b'{"op": "error", "code": "sub_limit", "channel": "price.polymarket", "rid": "s1"}',
+    ]
+
+
+VENUES = {"polymarket": polymarket, "kalshi": kalshi, "polybolt": polybolt}
 
 
 def fuzz(venue: str, count: int, seed: int) -> Iterator[Facts]:
