@@ -23,7 +23,7 @@ from schemas.events import FeedStatus, Market
 log = get_logger(__name__)
 
 READ_WITHIN_S = 60.0
-_HANDS_FULL = "full"
+_HANDS_FULL, _BEGUN = "full", "begun"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,15 @@ class Before:
     `markets` by id as they were last told. `until_us` (venue's clock): until when the venue was seen, by the mark on
     this machine's disk or, without one, by what was said of the feed; None when it never was, on a first start.
     `hands_full`: it was seen with messages that neither Kafka nor the spill had, and did not live to tell.
-    `promise_s`: what its ticks promised at last; 0 where that is not known.
+    `promise_s`: what its ticks promised at last; 0 where that is not known. `begun`: nobody had seen all of it yet, so
+    what the venue tells of the time before is still to be told.
     """
 
     markets: dict[str, Told] = field(default_factory=dict)
     until_us: int | None = None
     hands_full: bool = False
     promise_s: int = 0
+    begun: bool = False
 
 
 def read_before(shard: Shard, kafka: KafkaSettings, store: SchemaStore, seen: SeenUntil) -> Before:
@@ -63,7 +65,7 @@ def read_before(shard: Shard, kafka: KafkaSettings, store: SchemaStore, seen: Se
             until_us = seen_until_us(_statuses(shard, kafka, store))
     except (TransientError, KafkaException) as error:
         log.warning("past_unreadable", shard=shard.name, error=str(error))
-    return Before(markets, until_us) if mark is None else Before(markets, until_us, mark.hands_full, mark.promise_s)
+    return Before(markets, until_us) if mark is None else Before(markets, **mark._asdict())
 
 
 def seen_until_us(statuses: Iterable[FeedStatus]) -> int | None:
@@ -96,11 +98,13 @@ def _statuses(shard: Shard, kafka: KafkaSettings, store: SchemaStore) -> Iterato
 
 class Mark(NamedTuple):
     """Until when, by the venue's clock, what a collector saw was in safe hands (Kafka's or the spill's); what its ticks
-    promised, 0 where that is not known; and whether it had more in its own for longer than a moment."""
+    promised, 0 where that is not known; and whether it had more in its own for longer than a moment. `begun`: it is the
+    very first answer of all, and nobody has seen the whole venue yet."""
 
     until_us: int
     promise_s: int = 0
     hands_full: bool = False
+    begun: bool = False
 
 
 class SeenUntil:
@@ -113,14 +117,16 @@ class SeenUntil:
         """The mark; None when there is none. One of an earlier version has no promise."""
         try:
             until, *rest = self._path.read_text("ascii").split()
-            promises = [int(word) for word in rest if word != _HANDS_FULL]
-            return Mark(int(until), promises[0] if promises else 0, _HANDS_FULL in rest)
+            promises = [int(word) for word in rest if word not in (_HANDS_FULL, _BEGUN)]
+            promise_s = promises[0] if promises else 0
+            return Mark(int(until), promise_s=promise_s, hands_full=_HANDS_FULL in rest, begun=_BEGUN in rest)
         except (OSError, ValueError):
             return None
 
     def write(self, mark: Mark) -> None:
         """Moves the mark. A disk that is full costs the mark only."""
         fresh = self._path.with_suffix(".new")
+        words = [_HANDS_FULL] * mark.hands_full + [_BEGUN] * mark.begun
         with contextlib.suppress(OSError):
-            fresh.write_text(f"{mark.until_us} {mark.promise_s}{' ' + _HANDS_FULL if mark.hands_full else ''}", "ascii")
+            fresh.write_text(" ".join((str(mark.until_us), str(mark.promise_s), *words)), "ascii")
             fresh.replace(self._path)

@@ -57,6 +57,9 @@ class Jobs:
 
     Intervals are seconds of the venue's time, which is ours unless the venue is a simulator that plays a tape faster
     and says so: then it is asked more often in the same measure.
+
+    `first_seen` is told the venue's time of the very first answer, of a venue that nobody watched before, and is done
+    before anything of that answer is published.
     """
 
     def __init__(
@@ -67,6 +70,8 @@ class Jobs:
         outbox: Outbox,
         clock: Clock,
         shard: Shard | None = None,
+        *,
+        first_seen: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._shard = shard or Shard(collector.venue)
         self._venue = collector.venue
@@ -98,6 +103,8 @@ class Jobs:
         self._unfound: Counter[str] = Counter()
         self._traded_since, self._traded_us = collector.traded_since, 0
         self._absent_since_us: int | None = None
+        self._first_seen, self._is_first = first_seen, True
+        self._stopped_us: int | None = None
         self._some_lost = False
         self._promised_before_s = 0.0
         self._said_s = clock.monotonic_s()
@@ -110,7 +117,8 @@ class Jobs:
 
     async def remember(self, before: Before) -> None:
         """Begins where the process before ended: what it told is not told again, and the time between is a gap."""
-        self._journal.note("remember", markets=len(before.markets), watched_until_us=before.until_us or 0)
+        watched_until_us = 0 if before.begun else before.until_us or 0
+        self._journal.note("remember", markets=len(before.markets), watched_until_us=watched_until_us)
         for number, told in enumerate(before.markets.values()):
             self.tracked.restore(told)
             if number % 1_000 == 0:
@@ -118,8 +126,9 @@ class Jobs:
         for whole in self._whole.values():
             whole.was_whole(len(self.tracked))
         self._absent_since_us, self._some_lost = before.until_us, before.hands_full
+        self._is_first = before.until_us is None
         self._promised_before_s = before.promise_s or self._settings.collector_price_interval
-        self.tracked.watched_until_us = before.until_us or 0
+        self.tracked.watched_until_us = watched_until_us
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """The jobs that the settings ask for."""
@@ -179,7 +188,8 @@ class Jobs:
             await self._clock.sleep(_TRADES_EVERY_S if done else self._retry_s(TRADES))
 
     async def close(self) -> None:
-        """Says good-bye and closes the connections."""
+        """Says good-bye and closes the connections. What passes from here on nobody watches."""
+        self._stopped_us = self._now_us()
         if self.streaming is not None:
             self.streaming.flush()
         self._journal.flush()
@@ -339,13 +349,15 @@ class Jobs:
     def _look_back(self, page: Page) -> None:
         if self._absent_since_us is not None:
             self._came_back(page.received, self._absent_since_us)
+        elif self._is_first:
+            self._is_first = False
+            self._first_seen(_said_us(page.received))
 
     def _came_back(self, first: Received, since_us: int) -> None:
         """The first answer of this process: was somebody missing for longer than a sweep may take, or killed with what
         it had seen in its hands? If not, the first sweep is still due by what was promised before."""
         self._absent_since_us = None
-        said_us = first.ts_venue_us or first.ts_received_us
-        now_us = first.ts_received_us if is_ahead(said_us, first.ts_received_us) else said_us
+        now_us = _said_us(first)
         missing_s = (now_us - since_us) / US_PER_S
         if self._some_lost or missing_s > GAP_PROMISES * self._promised_before_s:
             self._tell(self._state.was_away(since_us, now_us))
@@ -420,7 +432,7 @@ class Jobs:
         """Until when the venue has been watched without a gap; None before the first whole sweep: who ends before it
         leaves the time before him as unseen as he found it."""
         known = self._state.has_swept and not self._state.gap_open
-        return self._now_us() if known else None
+        return (self._stopped_us or self._now_us()) if known else None
 
     @property
     def promise_s(self) -> int:
@@ -514,3 +526,9 @@ class Jobs:
             "bad": tally.bad,
             "left_out": dict(tally.left_out),
         }
+
+
+def _said_us(received: Received) -> int:
+    """What time it was by the first answer, before there is a venue's clock to ask."""
+    said_us = received.ts_venue_us or received.ts_received_us
+    return received.ts_received_us if is_ahead(said_us, received.ts_received_us) else said_us

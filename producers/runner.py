@@ -51,16 +51,20 @@ def run(settings: Settings, shard: Shard) -> None:
         watch = LinkWatch(process, f"producer-{shard.name}", kafka.kafka_bootstrap_servers, can_work=True)
         outbox = Outbox(shard, kafka, registry, spill, clock, watch=watch)
         collector = VENUES[shard.venue].collector(settings, shard, outbox, clock)
-        jobs = Jobs(collector, settings.collector, settings.process.max_bad_share, outbox, clock, shard)
+        seen = SeenUntil(folder)
+        jobs = Jobs(
+            collector, settings.collector, settings.process.max_bad_share, outbox, clock, shard,
+            first_seen=lambda first_us: seen.write(Mark(first_us, begun=True)),
+        )  # fmt: skip
         process.add_facts(jobs.health)
         try:
-            before = partial(read_before, shard, kafka, registry, SeenUntil(folder))
-            asyncio.run(collect(jobs, outbox, process, clock, before, SeenUntil(folder)))
+            before = partial(read_before, shard, kafka, registry, seen)
+            asyncio.run(collect(jobs, outbox, process, clock, before, seen))
         finally:
             outbox.close(FLUSH_S)
             if jobs.seen_until_us is not None:
                 # Ended in order: nothing is in anybody's memory.
-                SeenUntil(folder).write(Mark(jobs.seen_until_us, jobs.promise_s))
+                seen.write(Mark(jobs.seen_until_us, jobs.promise_s))
             registry.close()
 
 

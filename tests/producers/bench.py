@@ -64,13 +64,13 @@ class Bench:
         limit = RateLimit(1e6, self.clock)
         return VenueHttp("https://venue.example", limit, self.outbox, self.clock, httpx.MockTransport(self.handle))
 
-    def jobs(self, venue: str) -> Jobs:
+    def jobs(self, venue: str, first_seen: Callable[[int], None] = lambda _: None) -> Jobs:
         if venue == "kalshi":
             collector = Collector(venue, KalshiFeed(self.http(), self.outbox), KalshiReader())
         else:
             feed = PolymarketFeed(self.http(), self.http(), self.outbox)
             collector = Collector(venue, feed, PolymarketReader())
-        return Jobs(collector, CollectorSettings(), 0.5, self.outbox, self.clock)
+        return Jobs(collector, CollectorSettings(), 0.5, self.outbox, self.clock, first_seen=first_seen)
 
     def statuses(self) -> list[FeedStatus]:
         """What was said of the feed since the bench was made, in order."""

@@ -51,6 +51,9 @@ def test_the_mark_outlives_its_process_and_says_what_it_promised_and_whether_han
     seen.write(Mark(2_000, promise_s=110, hands_full=True))
     assert seen.read() == Mark(2_000, promise_s=110, hands_full=True)
 
+    seen.write(Mark(3_000, begun=True))
+    assert seen.read() == Mark(3_000, begun=True)
+
 
 @pytest.mark.parametrize(
     ("text", "mark"),

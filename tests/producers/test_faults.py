@@ -312,6 +312,47 @@ def test_who_ends_before_his_first_whole_sweep_has_not_seen_the_venue(bench: Ben
 
 
 @KALSHI
+def test_the_very_first_answer_is_marked_before_anything_of_it_is_published(bench: Bench) -> None:
+    bench.answer = kalshi_venue([kalshi_row("KXE-VERYFIRST")], {})
+    marked: list[tuple[int, int]] = []
+    jobs = bench.jobs("kalshi", lambda first_us: marked.append((first_us, bench.outbox.ticks_published)))
+
+    perform(jobs, lambda: jobs.remember(Before()), jobs.crawl, jobs.sweep)
+
+    assert marked == [(START_US, 0)], "once; who is killed now leaves at least this, whatever Kafka has got"
+    marked.clear()
+    later = bench.jobs("kalshi", lambda first_us: marked.append((first_us, 0)))
+    perform(later, lambda: later.remember(Before({}, START_US)), later.crawl)
+    assert marked == [], "somebody watched before: his mark stands until there is a whole sweep"
+
+
+@KALSHI
+def test_who_was_killed_right_after_the_very_first_answer_leaves_a_gap_and_the_time_before_untold(bench: Bench) -> None:
+    row = kalshi_row("KXE-ATONCE", previous_yes_bid_dollars="0.3000", previous_yes_ask_dollars="0.3200")
+    bench.answer = kalshi_venue([row], {})
+    since_us = START_US - 240 * US_PER_S
+    jobs = bench.jobs("kalshi")
+
+    perform(jobs, lambda: jobs.remember(Before({}, since_us, begun=True)), jobs.crawl, jobs.sweep)
+
+    told = [status for status in bench.statuses() if status.gap_started_us is not None]
+    assert [(s.state, s.gap_started_us) for s in told] == [("gap_opened", since_us), ("gap_closed", since_us)]
+    ticks: list[Tick] = bench.published(topics.TICKS, "KALSHI:KXE-ATONCE")
+    assert ticks[0].source == "backfill", "the price of a day ago is still to be told"
+
+
+@KALSHI
+def test_while_a_collector_closes_it_sees_nothing(bench: Bench) -> None:
+    bench.answer = kalshi_venue([kalshi_row("KXE-CLOSING")], {})
+    jobs = bench.jobs("kalshi")
+    perform(jobs, jobs.crawl, jobs.sweep, jobs.close)
+
+    bench.clock.advance(8)  # Kafka is slow to take the rest
+
+    assert jobs.seen_until_us == START_US
+
+
+@KALSHI
 def test_however_short_the_time_a_collector_that_was_killed_with_full_hands_leaves_a_gap(bench: Bench) -> None:
     bench.answer = kalshi_venue([kalshi_row("KXE-HANDS")], {})
     jobs = bench.jobs("kalshi")
