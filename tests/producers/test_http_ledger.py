@@ -440,3 +440,47 @@ def test_each_market_goes_forward_in_time(lives: Lives) -> None:
         for tick in life.live():
             assert tick.ts_event_us > newest.get(tick.market_id, 0), venue
             newest[tick.market_id] = tick.ts_event_us
+
+
+def test_books_that_are_emptied_and_settled_while_the_venue_answers_500_are_told_and_no_price_is_made_up(
+    tmp_path: Path,
+) -> None:
+    async def end(life: Life) -> None:
+        venue, out = life.venue, life.out
+        names = [market.market for market in MARKETS_OF[venue.name]][-6:]
+        ids = {_id(venue.name, name) for name in names}
+        life.moving = False
+
+        async def play(**line: Any) -> None:
+            body = b"\n".join(orjson.dumps({"ts_us": 0, "market": name, **line}) for name in names)
+            async with httpx.AsyncClient(trust_env=False) as client:
+                (await client.post(f"{venue.running.address}/simulator/lines", content=body)).raise_for_status()
+
+        def last() -> list[Tick]:
+            newest = {tick.market_id: tick for tick in life.live() if tick.market_id in ids}
+            return list(newest.values())
+
+        async with collecting(venue, out, Shard(venue.name), beside=life.move()) as jobs:
+            await until(lambda: _promises(jobs) and len(last()) == len(ids), f"{venue.name} is swept")
+            for prefix in PREFIXES[venue.name]:
+                await venue.fault("500", path_prefix=prefix)
+            await until(life.in_gap, "a gap is told")
+            await play(kind="quote")
+            for prefix in PREFIXES[venue.name]:
+                await venue.fault("off", path_prefix=prefix)
+            await until(lambda: all((t.bid_ppm, t.ask_ppm) == (None, None) for t in last()), "the books are empty")
+            emptied = last()
+            await play(kind="settle", winner=0)
+            await until(lambda: all(t.market_status == "settled" for t in last()), "all six are settled")
+            results = {m.market_id: m.result for m in out.markets if m.status == "settled"}
+            await until(lambda: not life.in_gap(), "the gap is closed")
+
+        assert {tick.price_ppm for tick in emptied} == {None}, venue.name
+        assert results == dict.fromkeys(ids, "Yes"), venue.name
+
+    async def both(running: Running) -> None:
+        lives = (Life("settled", Venue(name, running, tmp_path, POLLED), Published(name)) for name in VENUES)
+        await asyncio.gather(*(end(life) for life in lives))
+
+    with simulators(tmp_path) as begin:
+        asyncio.run(both(begin("--tape", str(tape_of(tmp_path)), "--speed", str(SPEED))))
