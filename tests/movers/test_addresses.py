@@ -55,5 +55,5 @@ def test_simulated_venues_are_reached_at_the_simulators_port_alone() -> None:
     chosen = choose_addresses(Settings({}))
 
     urls = [value for name, value in chosen.simulated_venues().items() if name.endswith("_URL")]
-    assert len(urls) == 5
+    assert len(urls) == 6
     assert all(url.split("/")[2] == f"127.0.0.1:{chosen.simulator}" for url in urls)
