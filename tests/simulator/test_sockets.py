@@ -26,9 +26,11 @@ Start = Callable[..., Running]
 
 @pytest.fixture
 def venue(start: Start, tmp_path: Path) -> Running:
-    """A simulator standing at the first moment of the small tape."""
+    """A simulator standing at the first moment of the small tape, which has been swept."""
     write_tape(tmp_path / "small.tape", small_tape())
-    return start("--tape", str(tmp_path / "small.tape"), "--lockstep")
+    running = start("--tape", str(tmp_path / "small.tape"), "--lockstep")
+    step(running)
+    return running
 
 
 def polymarket(venue: Running) -> ClientConnection:
@@ -41,7 +43,7 @@ def kalshi(venue: Running, headers: dict[str, str] | None = None) -> ClientConne
 
 
 def step(venue: Running) -> None:
-    """One sweep of each venue, so that both step on."""
+    """Another sweep of each venue, so that both step on."""
     venue.get("/gamma/markets/keyset?closed=false&limit=100")
     venue.get("/kalshi/trade-api/v2/markets?status=open&limit=1000&mve_filter=exclude")
 
