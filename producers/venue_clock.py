@@ -71,6 +71,8 @@ class VenueClock:
         self._run_at(received.pace, ours_us)
         self.skew_us = None if said_us is None else ours_us - said_us
         behind = said_us is not None and self._dated and said_us < self._venue_us - self._max_skew_us
+        if said_us is not None and behind and self._was_overtaken(received, said_us):
+            return self._stamp(received, said_us, believed=True)
         believed = said_us is not None and not behind and self._believe(said_us, ours_us)
         if said_us is not None and believed:
             # Within one second the venue's time does not go back for the second's being cut off.
@@ -83,6 +85,18 @@ class VenueClock:
         if behind:  # Dates that had run ahead of our clock: time stands until ours has come there
             as_of_us = max(min(as_of_us, ours_us), self._venue_us)
             self._venue_us, self._ours_us = as_of_us, ours_us
+        return self._stamp(received, as_of_us, believed=believed)
+
+    def _was_overtaken(self, received: Received, said_us: int) -> bool:
+        """Whether an answer was under way when a newer one came, so that it may be as old as it says: not older than
+        its question, of which in lockstep nobody knows the venue's time."""
+        asked_us, ours_us = received.ts_asked_us, received.ts_received_us
+        if asked_us is None or asked_us >= self._ours_us:
+            return False
+        asked_at_us = self.now_us(ours_us) - int((ours_us - asked_us) * self.pace)
+        return self.lockstep or said_us >= asked_at_us - self._max_skew_us
+
+    def _stamp(self, received: Received, as_of_us: int, *, believed: bool) -> Stamp:
         skewed = self.skew_us is None or abs(self.skew_us) > self._max_skew_us or not believed
         return Stamp(
             as_of_us=as_of_us - (received.age_s or 0) * US_PER_S,

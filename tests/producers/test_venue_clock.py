@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from producers.base import Received
 from producers.venue_clock import MAX_PACE, Stamp, VenueClock
 from schemas.times import MAX_AHEAD_S
 from schemas.units import US_PER_S
@@ -160,3 +161,30 @@ def test_before_its_first_answer_nobody_says_that_a_venues_time_runs_as_ours(clo
     read(clock, 1.5, 1, pace="lockstep")
 
     assert (before, live, clock.runs_as_ours) == (False, True, False)
+
+
+def test_an_answer_that_another_one_overtook_is_as_old_as_its_date_says(clock: VenueClock) -> None:
+    read(clock, 0, 0)
+    read(clock, 20, 20)
+
+    overtaken = clock.read(asked(2, received_s=21, date_s=3))
+    wrong = clock.read(asked(2, received_s=21, date_s=3 - 3_600))
+
+    assert (at_s(overtaken), overtaken.basis) == (3, "http_date")
+    assert (at_s(wrong), wrong.basis) == (21, "received"), "no answer is older than its question"
+    assert at_s(read(clock, 22, 22)) == 22
+
+
+def test_in_lockstep_an_overtaken_answer_is_of_the_moment_before(clock: VenueClock) -> None:
+    read(clock, 0, -1_000, pace="lockstep")
+    read(clock, 1, -400, pace="lockstep")
+
+    overtaken = clock.read(replace(asked(0.5, received_s=1.5, date_s=-1_000), pace="lockstep"))
+
+    assert (at_s(overtaken), overtaken.basis) == (-1_000, "http_date")
+
+
+def asked(asked_s: float, *, received_s: float, date_s: float) -> Received:
+    """An answer to a question asked then."""
+    asked_us, received_us, date_us = (int((START_S + s) * US_PER_S) for s in (asked_s, received_s, date_s))
+    return replace(RECEIVED, ts_asked_us=asked_us, ts_received_us=received_us, date_us=date_us)
