@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol, cast
+from functools import partial
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 import orjson
 from starlette.types import Scope, Send
@@ -13,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from simulator.faults import Fault
 from simulator.ledger import Ledger
+from simulator.player import Player
 from simulator.world import Change, Levels
 
 OUTBOX: Final = 50_000
@@ -157,6 +159,34 @@ class Session:
     async def _read(self, handle: Callable[[str], None]) -> None:
         while True:
             handle(await self._socket.receive_text())
+
+
+SessionT = TypeVar("SessionT", bound=Session)
+
+
+class Endpoint(Generic[SessionT]):
+    """Where clients of one kind connect. It listens to the world only while somebody is connected."""
+
+    def __init__(self, player: Player, board: Switchboard) -> None:
+        self._player, self._board, self._world = player, board, player.world
+        self._clients: set[SessionT] = set()
+
+    async def attend(self, client: SessionT, hear: Callable[[SessionT, str], None]) -> None:
+        """An accepted connection, to its end."""
+        self._player.catch_up()
+        if not self._clients:
+            self._world.listeners.append(self._tell)
+        self._clients.add(client)
+        try:
+            await client.frames(partial(hear, client))
+        finally:
+            self._clients.discard(client)
+            if not self._clients:
+                self._world.listeners.remove(self._tell)
+
+    def _tell(self, change: Change) -> None:
+        """What the tape says."""
+        raise NotImplementedError
 
 
 class Switchboard:

@@ -28,7 +28,7 @@ from simulator.kalshi.rows import (
     top_centi,
 )
 from simulator.player import Player
-from simulator.sessions import Session, Switchboard, changed_levels
+from simulator.sessions import Endpoint, Session, Switchboard, changed_levels
 from simulator.tape import Close, Market, Quote, Settle
 from simulator.world import Change, MarketState, World
 
@@ -96,15 +96,12 @@ class _Client(Session):
         return head + (b',"msg":' + message if message else b"") + b"}"
 
 
-class KalshiSocket:
-    """The endpoint. It listens to the world only while somebody is connected."""
+class KalshiSocket(Endpoint[_Client]):
+    """The endpoint."""
 
     def __init__(self, player: Player, board: Switchboard) -> None:
-        self._player = player
-        self._board = board
-        self._world = player.world
+        super().__init__(player, board)
         self.login = Login()
-        self._clients: set[_Client] = set()
 
     async def serve(self, socket: WebSocket) -> None:
         """One connection, from handshake to end. Without a good login the handshake is answered 401."""
@@ -117,16 +114,7 @@ class KalshiSocket:
             return
         await socket.accept()
         client = _Client(socket, self._board, self._world)
-        self._player.catch_up()
-        if not self._clients:
-            self._world.listeners.append(self._tell)
-        self._clients.add(client)
-        try:
-            await client.frames(lambda text: self._hear(client, text))
-        finally:
-            self._clients.discard(client)
-            if not self._clients:
-                self._world.listeners.remove(self._tell)
+        await self.attend(client, self._hear)
 
     # ── what a client says ───────────────────────────────────────────────────────────────────────────────────────────
 

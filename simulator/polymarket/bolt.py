@@ -11,9 +11,8 @@ from starlette.websockets import WebSocket
 
 from schemas.units import PPM
 from simulator.paging import answer
-from simulator.player import Player
 from simulator.polymarket.rows import book_row, decimal, token_book
-from simulator.sessions import Session, Switchboard
+from simulator.sessions import Endpoint, Session, Switchboard
 from simulator.world import Change, MarketState
 
 CHANNEL: Final = "price.polymarket"
@@ -39,12 +38,8 @@ class _Client(Session):
             self.end(_POLICY, code)
 
 
-class PolyBoltSocket:
-    """The endpoint. It listens to the world only while somebody is connected."""
-
-    def __init__(self, player: Player, board: Switchboard) -> None:
-        self._player, self._board, self._world = player, board, player.world
-        self._clients: set[_Client] = set()
+class PolyBoltSocket(Endpoint[_Client]):
+    """The endpoint."""
 
     async def serve(self, socket: WebSocket) -> None:
         """One connection, from handshake to end."""
@@ -53,16 +48,7 @@ class PolyBoltSocket:
             return
         await socket.accept()
         client = _Client(socket, self._board)
-        self._player.catch_up()
-        if not self._clients:
-            self._world.listeners.append(self._tell)
-        self._clients.add(client)
-        try:
-            await client.frames(lambda text: self._hear(client, text))
-        finally:
-            self._clients.discard(client)
-            if not self._clients:
-                self._world.listeners.remove(self._tell)
+        await self.attend(client, self._hear)
 
     def _hear(self, client: _Client, text: str) -> None:
         try:

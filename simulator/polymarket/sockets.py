@@ -10,9 +10,8 @@ from starlette.websockets import WebSocket
 from schemas.units import PPM
 from simulator import ids
 from simulator.paging import answer
-from simulator.player import Player
 from simulator.polymarket.rows import book_row, decimal, mirrored, size_text
-from simulator.sessions import Session, Switchboard, changed_levels
+from simulator.sessions import Endpoint, Session, Switchboard, changed_levels
 from simulator.tape import Market, Quote, Settle, Trade
 from simulator.world import Change, Levels, MarketState, World
 
@@ -35,14 +34,8 @@ class _Client(Session):
         return {known[token][0].market.market for token in self.tokens if token in known}
 
 
-class PolymarketSocket:
-    """The endpoint. It listens to the world only while somebody is connected."""
-
-    def __init__(self, player: Player, board: Switchboard) -> None:
-        self._player = player
-        self._board = board
-        self._world = player.world
-        self._clients: set[_Client] = set()
+class PolymarketSocket(Endpoint[_Client]):
+    """The endpoint."""
 
     async def serve(self, socket: WebSocket) -> None:
         """One connection, from handshake to end."""
@@ -51,16 +44,7 @@ class PolymarketSocket:
             return
         await socket.accept()
         client = _Client(socket, self._board, self._world)
-        self._player.catch_up()
-        if not self._clients:
-            self._world.listeners.append(self._tell)
-        self._clients.add(client)
-        try:
-            await client.frames(lambda text: self._hear(client, text))
-        finally:
-            self._clients.discard(client)
-            if not self._clients:
-                self._world.listeners.remove(self._tell)
+        await self.attend(client, self._hear)
 
     # ── what a client says ───────────────────────────────────────────────────────────────────────────────────────────
 
