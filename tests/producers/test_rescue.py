@@ -7,69 +7,30 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from kernel.clock import SystemClock
-from producers.base import Collector, Errand, Received, Streaming
-from producers.client import VenueHttp
-from producers.intake import Intake, Tally
-from producers.limits import RateLimit
+from producers.base import Streaming
 from producers.polymarket.feed import PolymarketFeed
-from producers.polymarket.reader import PolymarketReader
 from producers.polymarket.sockets import PolymarketSockets
-from producers.shards import Shard
-from producers.streaming import StreamJobs
-from producers.tracked import Tracked
-from producers.venue_clock import VenueClock
-from schemas.events import Market, Tick
 from schemas.units import US_PER_S
-from simulator.tape import Market as TapeMarket
-from simulator.tape import Quote, write_tape
-from tests.simulator.conftest import START_US, Running
+from tests.producers.still_venue import Kept, conditions, feed_of, moved, swept_and_streamed, write_still_tape
+from tests.simulator.conftest import Running
 from tests.simulator.conftest import start as start
 from tests.stack.waiting import until
 
 MARKETS, HOTTEST = 600, 200
 WITHIN_S, HOT_WITHIN_S = 45.0, 10.0
 REQUESTS_PER_S = 10.0
-CONDITIONS = [f"0x{number:064x}" for number in range(1, MARKETS + 1)]
-
-
-class Kept:
-    """Messages, kept instead of published."""
-
-    def __init__(self) -> None:
-        self.ticks: list[Tick] = []
-        self.told: list[tuple[str, str, str, int]] = []
-
-    def tick(self, tick: Tick, category: str) -> None:
-        self.ticks.append(tick)
-
-    def market(self, market: Market) -> None:
-        """Nothing to do."""
-
-    def received(self, received: Received) -> None:
-        """Nothing to do."""
-
-    def refused(self, error: Exception, channel: str) -> None:
-        raise error
-
-    def tell(self, connection: str, word: str, detail: str, since_us: int | None, markets: Any) -> None:
-        self.told.append((connection, word, detail, len(markets)))
+CONDITIONS = conditions(MARKETS)
 
 
 @pytest.fixture
 def venue(start: Callable[..., Running], tmp_path: Path) -> Running:
     """Six hundred markets, the first the busiest, on which nothing happens but what the test does."""
-    lines: list[Any] = []
-    for rank, condition in enumerate(CONDITIONS):
-        lines.append(TapeMarket(venue="polymarket", market=condition, title=f"Will {rank} happen?", ts_us=START_US))
-        volume = 1e6 - 1_000.0 * rank
-        lines.append(Quote(START_US, condition, 400_000, 420_000, 410_000, volume=volume, volume_24h=volume))
-    write_tape(tmp_path / "still.tape", lines)
+    write_still_tape(tmp_path / "still.tape", MARKETS)
     return start("--tape", str(tmp_path / "still.tape"), "--speed", "1")
 
 
@@ -80,22 +41,10 @@ def post(venue: Running, what: str, body: bytes) -> None:
 @pytest.mark.parametrize(("share", "cure"), [(1.0, "reconnect"), (0.05, "subscribe")])
 def test_every_frozen_market_is_found_and_fresh_again_in_time(venue: Running, share: float, cure: str) -> None:
     async def run() -> tuple[Kept, int, set[str]]:
-        clock, kept, shard = SystemClock(), Kept(), Shard("polymarket")
-        gamma, clob = (
-            VenueHttp(f"{venue.address}/{name}", RateLimit(REQUESTS_PER_S, clock), kept, clock)
-            for name in ("gamma", "clob")
-        )
-        feed, reader = PolymarketFeed(gamma, clob, kept), PolymarketReader()
+        clock, kept = SystemClock(), Kept()
+        feed = feed_of(venue, kept, PolymarketFeed, REQUESTS_PER_S)
         sockets = PolymarketSockets(venue.address.replace("http", "ws") + "/poly-ws/ws/market")
-        streaming = Streaming(sockets, 3, 1_200, audited=5_000)
-        tracked, venue_clock = Tracked(busiest=1_500), VenueClock(5.0, clock.now_us())
-        intake = Intake(shard, reader, tracked, venue_clock, kept)
-        async for page in feed.sweep(Errand("sweep", 600)):
-            intake.take(page, Tally())
-        jobs = StreamJobs(
-            Collector("polymarket", feed, reader, streaming), streaming, shard, tracked, venue_clock, intake, kept,
-            clock, lambda: 600, kept.tell,
-        )  # fmt: skip
+        jobs = await swept_and_streamed(feed, kept, Streaming(sockets, 3, 1_200, audited=5_000))
         running = asyncio.create_task(jobs.run())
         try:
             continuity = jobs.streams.continuity
@@ -105,8 +54,9 @@ def test_every_frozen_market_is_found_and_fresh_again_in_time(venue: Running, sh
             rows = await asyncio.to_thread(venue.get, "/simulator/connections")
             frozen = {market for row in rows for market in row["frozen_markets"]}
             began_us, before = clock.now_us(), len(kept.ticks)
-            moved = [{"kind": "quote", "ts_us": 0, "market": m, "bid": 0.31, "ask": 0.33} for m in CONDITIONS]
-            await asyncio.to_thread(post, venue, "lines", b"\n".join(json.dumps(line).encode() for line in moved))
+            await asyncio.to_thread(
+                post, venue, "lines", b"\n".join(json.dumps(line).encode() for line in moved(CONDITIONS, 0.31))
+            )
             fresh: set[str] = set()
 
             def all_fresh() -> bool:

@@ -13,27 +13,17 @@ from typing import Any
 import httpx
 import pytest
 
-from kernel.clock import SystemClock
-from producers.base import Collector, Errand, Page, Streaming
-from producers.client import VenueHttp
-from producers.intake import Intake, Tally
-from producers.limits import RateLimit
+from producers.base import Errand, Page, Streaming
 from producers.polymarket.feed import PolymarketFeed
-from producers.polymarket.reader import PolymarketReader
 from producers.polymarket.sockets import PolyBolt, PolymarketSockets
-from producers.shards import Shard
 from producers.streaming import StreamJobs
-from producers.tracked import Tracked
-from producers.venue_clock import VenueClock
-from simulator.tape import Market as TapeMarket
-from simulator.tape import Quote, write_tape
-from tests.producers.test_rescue import Kept
-from tests.simulator.conftest import START_US, Running
+from tests.producers.still_venue import Kept, conditions, feed_of, moved, swept_and_streamed, write_still_tape
+from tests.simulator.conftest import Running
 from tests.simulator.conftest import start as start
 from tests.stack.waiting import until
 
 MARKETS = 150
-CONDITIONS = [f"0x{number:064x}" for number in range(1, MARKETS + 1)]
+CONDITIONS = conditions(MARKETS)
 
 
 class Blind(PolymarketFeed):
@@ -64,9 +54,7 @@ class Beside:
             (await client.post(f"{self.venue.address}/simulator/{what}", content=content)).raise_for_status()
 
     async def move(self, bid: float) -> None:
-        await self.post(
-            "lines", [{"kind": "quote", "ts_us": 0, "market": m, "bid": bid, "ask": bid + 0.02} for m in CONDITIONS]
-        )
+        await self.post("lines", moved(CONDITIONS, bid))
 
     def fresh(self, bid_ppm: int) -> int:
         return len({tick.market_id for tick in self.kept.ticks if tick.bid_ppm == bid_ppm})
@@ -79,34 +67,19 @@ class Beside:
 @pytest.fixture
 def venue(start: Callable[..., Running], tmp_path: Path) -> Running:
     """Markets, the first the busiest, on which nothing happens but what the test does."""
-    lines: list[Any] = []
-    for rank, condition in enumerate(CONDITIONS):
-        lines.append(TapeMarket(venue="polymarket", market=condition, title=f"Will {rank} happen?", ts_us=START_US))
-        volume = 1e6 - 1_000.0 * rank
-        lines.append(Quote(START_US, condition, 400_000, 420_000, 410_000, volume=volume, volume_24h=volume))
-    write_tape(tmp_path / "still.tape", lines)
+    write_still_tape(tmp_path / "still.tape", MARKETS)
     return start("--tape", str(tmp_path / "still.tape"), "--speed", "1")
 
 
 @asynccontextmanager
 async def beside(venue: Running, connections: int) -> AsyncIterator[Beside]:
-    clock, kept, shard = SystemClock(), Kept(), Shard("polymarket")
-    gamma, clob = (
-        VenueHttp(f"{venue.address}/{name}", RateLimit(50, clock), kept, clock) for name in ("gamma", "clob")
-    )
-    feed, reader, ws = Blind(gamma, clob, kept), PolymarketReader(), venue.address.replace("http", "ws")
+    kept, ws = Kept(), venue.address.replace("http", "ws")
+    feed = feed_of(venue, kept, Blind, 50)
     streaming = Streaming(
         PolymarketSockets(f"{ws}/poly-ws/ws/market"), 2, 800, audited=800,
         witness=PolyBolt(f"{ws}/poly-bolt/ws"), witness_connections=connections,
     )  # fmt: skip
-    tracked, venue_clock = Tracked(busiest=1_000), VenueClock(5.0, clock.now_us())
-    intake = Intake(shard, reader, tracked, venue_clock, kept)
-    async for page in feed.sweep(Errand("sweep", 600)):
-        intake.take(page, Tally())
-    jobs = StreamJobs(
-        Collector("polymarket", feed, reader, streaming), streaming, shard, tracked, venue_clock, intake, kept,
-        clock, lambda: 600, kept.tell,
-    )  # fmt: skip
+    jobs = await swept_and_streamed(feed, kept, streaming)
     running = asyncio.create_task(jobs.run())
     try:
         continuity = jobs.streams.continuity
