@@ -42,6 +42,7 @@ _LIBRDKAFKA = logging.getLogger("librdkafka")
 
 Headers = Sequence[tuple[str, bytes]]
 OnUndelivered = Callable[[Message, KafkaError, int], None]
+"""Hears of a message, why it was not delivered, and its number in the order of publication."""
 OnDelivered = Callable[[Message], None]
 Place = tuple[str, int]
 """A topic and a partition of it."""
@@ -244,7 +245,7 @@ class Publisher:
         kafka: where, and how we get in.
         client_id: shown in the broker's logs and metrics.
         on_undelivered: called from `poll`/`flush` for each message Kafka did not take within the delivery timeout, with
-            its place in the order of publication: reports come out of order.
+            its number in the order of publication: reports come out of order.
         watch: who is told whether Kafka is reached.
         overrides: librdkafka settings on top of `PRODUCER_CONFIG`.
     """
@@ -279,13 +280,13 @@ class Publisher:
             KafkaAwayError: no room in time: the broker takes nothing.
         """
 
-        span, place = self._spans[-1], self._published
+        span, number = self._spans[-1], self._published
         self._published += 1
 
         def report(error: KafkaError | None, message: Message) -> None:
             if error is not None:
                 message.set_headers(list(headers))  # a delivery report comes without them (confluent-kafka 2.12)
-                self._on_undelivered(message, error, place)
+                self._on_undelivered(message, error, number)
             elif on_delivered is not None:
                 on_delivered(message)
             span.open -= 1

@@ -93,7 +93,7 @@ class Line:
 
     async def run(self) -> None:
         """Connects, and again after each end, with a growing jittered pause, until cancelled or at rest for good."""
-        while self._rest_s < math.inf:
+        while True:
             await self._handshakes.wait()
             reason, status, retry_after = await self._live()
             opened_s, self.opened_s = self.opened_s, None
@@ -104,9 +104,10 @@ class Line:
             if opened_s is not None:  # at once the first time, and never long
                 pause_s = min(pause_s, _MOST_PAUSE_S) if self._failures > 1 else 0.0
             self._kicked = ""
-            if self._rest_s < math.inf:
-                await self._clock.sleep(max(pause_s, self._rest_s))
-                self._rest_s = 0.0
+            if math.isinf(self._rest_s):
+                return
+            await self._clock.sleep(max(pause_s, self._rest_s))
+            self._rest_s = 0.0
 
     def send(self, messages: Sequence[str]) -> None:
         """Sends messages, in order, as soon as the connection takes them; none while it is closed."""

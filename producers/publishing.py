@@ -120,7 +120,7 @@ class SpillingPublisher:
 
     # ── to the spill ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _undelivered(self, message: Message, error: KafkaError, place: int) -> None:
+    def _undelivered(self, message: Message, error: KafkaError, number: int) -> None:
         if error.code() in _REFUSED_FOR_GOOD:
             self._lose(error, message.topic())
             return
@@ -132,7 +132,7 @@ class SpillingPublisher:
             self.state = "stuck"
         headers = tuple((name, value) for name, value in message.headers() or ())
         given_back = Spilled(message.topic(), message.key() or b"", message.value() or b"", headers)
-        self._given_back.append((place, given_back))
+        self._given_back.append((number, given_back))
 
     def _give_up(self) -> None:
         """Moves all that the client has to the spill, in the order of its publication. Also what is in flight: what
