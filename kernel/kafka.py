@@ -12,6 +12,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -372,11 +373,24 @@ def create_topics(kafka: KafkaSettings, topics: Sequence[Topic] = CATALOGUE, tim
     try:
         if missing:
             for future in admin.create_topics(missing, operation_timeout=timeout_s).values():
-                future.result(timeout_s)
+                _made_by_us_or_another(future, timeout_s)
         _complete(admin, [t for t in topics if t.name in seen.topics and t.config], timeout_s)
     except KafkaException as error:
         raise KafkaAwayError(f"Kafka at {kafka.kafka_bootstrap_servers}: {error.args[0].str()}") from error
     return [topic.topic for topic in missing]
+
+
+def _made_by_us_or_another(future: Future[None], timeout_s: float) -> None:
+    """Waits for a topic to be made: two processes may start at once, and a topic just made is not yet listed by all.
+
+    Raises:
+        KafkaException: Kafka refuses.
+    """
+    try:
+        future.result(timeout_s)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise
 
 
 def _complete(admin: AdminClient, topics: Sequence[Topic], timeout_s: float) -> None:

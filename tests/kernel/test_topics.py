@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
@@ -21,6 +24,16 @@ def set_on(bootstrap: str, topic: str) -> dict[str, str]:
 
 def a_topic(**config: str) -> Topic:
     return Topic(name="an.old.topic", subject_file="ticks", event=TICKS.event, key="market_id", config=config)
+
+
+def test_topics_made_by_several_at_once_are_made_for_all_of_them(kafka_stack: KafkaProcess) -> None:
+    kafka = kafka_at(kafka_stack.bootstrap)
+    topics = [replace(a_topic(), name=f"a.topic.of.all.{number}") for number in range(8)]
+
+    with ThreadPoolExecutor(8) as starting:
+        made = list(starting.map(lambda _: create_topics(kafka, topics), range(8)))
+
+    assert {name for names in made for name in names} == {t.name for t in topics}
 
 
 def test_a_topic_that_exists_gets_the_limits_that_nobody_has_set(kafka_stack: KafkaProcess) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic, ResourceType
 
 from kernel.kafka import PRODUCER_CONFIG
@@ -80,7 +80,12 @@ def test_a_topic_keeps_the_settings_it_was_made_with(admin: AdminClient, topic: 
     resource = ConfigResource(ResourceType.TOPIC, topic)
 
     def kept() -> bool:
-        config = admin.describe_configs([resource])[resource].result(30)
+        try:
+            config = admin.describe_configs([resource])[resource].result(30)
+        except KafkaException as error:  # made, and not yet known to the one who is asked
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
+            return False
         return bool(
             config["retention.ms"].value == str(3 * DAY_MS)
             and config["cleanup.policy"].value == "delete"
