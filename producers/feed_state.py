@@ -36,6 +36,7 @@ class FeedState:
     state: FeedWord | None = None
     _failures: dict[str, int] = field(default_factory=dict)
     _last_sweep_us: int | None = None
+    _owed_since_us: int = 0
     _gap_open: bool = False
     has_swept: bool = False
     """Whether this process has done a whole sweep: until then it cannot say that it has seen the venue."""
@@ -70,33 +71,29 @@ class FeedState:
     def was_away(self, since_us: int, now_us: int) -> list[Change]:
         """This process, or the one before it, has seen nothing between these moments."""
         self._gap_open = True
-        self._last_sweep_us = since_us
+        self._last_sweep_us = self._owed_since_us = since_us
         away_s = (now_us - since_us) / US_PER_S
         return [Change("gap_opened", f"nobody collected for {away_s:.0f} s", since_us)]
 
-    def took_over(self, since_us: int) -> None:
-        """The process before this one saw the venue until a moment that is not long ago, and its promise stands."""
-        self._last_sweep_us = since_us
+    def took_over(self, since_us: int, promise_s: float) -> None:
+        """The process before this one saw the venue until a moment that is not long ago, and its promise stands. What
+        it had shown may by then have been as old as that."""
+        self._last_sweep_us, self._owed_since_us = since_us, since_us - round(promise_s * US_PER_S)
 
     def swept(self, began_us: int, promise_s: float) -> list[Change]:
         """A whole sweep that began at `began_us`; the one before had promised it within `promise_s`."""
-        since_us, self._last_sweep_us, self.has_swept = self._last_sweep_us, began_us, True
-        changes: list[Change] = []
-        if since_us is not None:
-            changes = self._watch(since_us, began_us, promise_s)
-            if self._gap_open:
-                missing_s = (began_us - since_us) / US_PER_S
-                changes.append(Change("gap_closed", f"no sweep for {missing_s:.0f} s of the venue's time", since_us))
-                self._gap_open = False
+        changes, since_us = self.watch(began_us, promise_s), self._last_sweep_us
+        if since_us is not None and self._gap_open:
+            missing_s = (began_us - since_us) / US_PER_S
+            changes.append(Change("gap_closed", f"no sweep for {missing_s:.0f} s of the venue's time", since_us))
+            self._gap_open = False
+        self._last_sweep_us, self._owed_since_us, self.has_swept = began_us, began_us, True
         return changes
 
     def watch(self, now_us: int, promise_s: float) -> list[Change]:
         """Time goes on without a sweep."""
-        return [] if self._last_sweep_us is None else self._watch(self._last_sweep_us, now_us, promise_s)
-
-    def _watch(self, since_us: int, now_us: int, promise_s: float) -> list[Change]:
-        missing_s = (now_us - since_us) / US_PER_S
-        if self._gap_open or not promise_s or missing_s <= promise_s * GAP_PROMISES:
+        since_us, missing_s = self._last_sweep_us, (now_us - self._owed_since_us) / US_PER_S
+        if since_us is None or self._gap_open or not promise_s or missing_s <= promise_s * GAP_PROMISES:
             return []
         self._gap_open = True
         return [Change("gap_opened", f"no sweep for {missing_s:.0f} s, promised every {promise_s:.0f} s", since_us)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
@@ -118,9 +119,14 @@ class Jobs:
     async def remember(self, before: Before) -> None:
         """Begins where the process before ended: what it told is not told again, and the time between is a gap."""
         watched_until_us = 0 if before.begun else before.until_us or 0
-        self._journal.note("remember", markets=len(before.markets), watched_until_us=watched_until_us)
+        self._journal.note(
+            "remember",
+            markets=len(before.markets),
+            watched_until_us=watched_until_us,
+            safe_until_us=before.until_us,
+        )
         for number, told in enumerate(before.markets.values()):
-            self.tracked.restore(told)
+            self.tracked.restore(told, before.until_us)
             if number % 1_000 == 0:
                 await asyncio.sleep(0)
         for whole in self._whole.values():
@@ -362,7 +368,7 @@ class Jobs:
         if self._some_lost or missing_s > GAP_PROMISES * self._promised_before_s:
             self._tell(self._state.was_away(since_us, now_us))
         else:
-            self._state.took_over(since_us)
+            self._state.took_over(since_us, self._promised_before_s)
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -436,13 +442,13 @@ class Jobs:
 
     @property
     def promise_s(self) -> int:
-        """What ticks promise now."""
-        return self._rhythm.heartbeat_s
+        """What whoever comes next owes."""
+        return math.ceil(self._due_s)
 
     @property
     def _due_s(self) -> float:
         """Within what time of the last sweep the next one is due: what this process, or the one before it, promised."""
-        return self._rhythm.promise_s or self._promised_before_s
+        return self._rhythm.due_s or self._promised_before_s
 
     def health(self) -> Mapping[str, Any]:
         """What /health shows of the collector. May be asked from another thread: it walks over nothing."""

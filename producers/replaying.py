@@ -6,7 +6,7 @@ collector on a tape is played by itself, step by step. A note has its `step`, it
 | note | what | more |
 |---|---|---|
 | `began` | a collector begins, knowing nothing | `shard`: category, number, of; `skew_s`; `at_us`, our clock |
-| `remember` | it takes up what was told before it | how many `markets`; `watched_until_us` |
+| `remember` | it takes up what was told before it | how many `markets`; `watched_until_us`, `safe_until_us` |
 | `promise` | how soon the sweeps come round | `s` |
 | `take`, `read` | an answer is taken in; its metadata is, its states wait | `of`: its connection and number; `pace` |
 | `admit` | states of a page that was read | `of`; `at`: their places in it; `past`: answers with their histories |
@@ -397,7 +397,7 @@ class _Life:
         mine = [told for told in self._replay.told().values() if self._shard.owns(told.market_id, told.category)]
         if note["markets"]:
             for told in mine:
-                self._tracked.restore(told)
+                self._tracked.restore(told, note.get("safe_until_us"))
             self._replay.missed += max(0, note["markets"] - len(mine))
         self._tracked.watched_until_us = note["watched_until_us"]
 

@@ -20,6 +20,7 @@ class Rhythm:
         self._interval_s = interval_s
         self._last_us: int | None = None
         self._told_s = interval_s
+        self._said_s = 0.0
         self.promise_s = 0.0
         """Seconds; 0 before the first round is done, since nobody knows how long one takes."""
 
@@ -27,6 +28,12 @@ class Rhythm:
     def heartbeat_s(self) -> int:
         """The promise in whole seconds."""
         return math.ceil(self.promise_s)
+
+    @property
+    def due_s(self) -> float:
+        """Seconds from the begin of the last round within which the next one is due: the least that is promised to
+        anybody. What the last round showed was promised before it was known how long that one would take."""
+        return min(self._said_s or self.promise_s, self.promise_s)
 
     @property
     def kept(self) -> bool:
@@ -45,5 +52,5 @@ class Rhythm:
         """A round that began at `began_us` and took so many venue seconds is done. After failures its distance to the
         round before says nothing about the next one."""
         apart_s = 0.0 if self._last_us is None or disturbed else (began_us - self._last_us) / US_PER_S
-        self._last_us = began_us
+        self._last_us, self._said_s = began_us, self.promise_s
         self.promise_s = max(self._interval_s, took_s, apart_s)

@@ -208,15 +208,24 @@ class Tracked:
             self._end(known)
         return changed
 
-    def restore(self, told: Told) -> None:
-        """A market as it was told before this process began."""
-        if told.status == "settled":
-            self._ended[hash(told.market_id)] = _Ended(self._crawl, told.told_us)
-            return
+    def restore(self, told: Told, safe_until_us: int | None) -> None:
+        """A market as it was told before this process began.
+
+        Args:
+            told: its last message.
+            safe_until_us: until when all that was seen is known to have got through; None where that is not known. A
+                market that settled later is asked for once more: its last tick may have gone down with the process.
+        """
+        status = told.status
+        if status == "settled":
+            if safe_until_us is None or told.told_us + SLACK_US < safe_until_us:
+                self._ended[hash(told.market_id)] = _Ended(self._crawl, told.told_us)
+                return
+            status = "closed"
         known = self._begin(told.market_id, told.venue_market_id)
         known.content, known.category, known.event_key = told.content, told.category, told.event_key
-        known.told, known.told_us, known.token_id = told.status, told.told_us, told.token_id
-        self._set_status(known, told.status)
+        known.told, known.told_us, known.token_id = status, told.told_us, told.token_id
+        self._set_status(known, status)
         self._of_token[told.token_id] = told.market_id
 
     def untold(self, shown: Shown) -> bool:

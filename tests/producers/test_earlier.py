@@ -134,7 +134,7 @@ def test_after_a_downtime_only_what_nobody_saw_is_told_by_the_venue() -> None:
     before = Venue("polymarket")
     before.show(gamma(oneDayPriceChange=0.11), -3 * HOUR_S)
     after = Venue("polymarket")
-    after.tracked.restore(Told.of(before.out.markets[0]))
+    after.tracked.restore(Told.of(before.out.markets[0]), None)
     after.tracked.watched_until_us = NOW_US - 3 * HOUR_S * US_PER_S
     after.show(gamma(bestBid=0.6, bestAsk=0.62, oneHourPriceChange=0.02, oneDayPriceChange=0.2))
 

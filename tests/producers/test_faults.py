@@ -278,7 +278,7 @@ def test_a_quick_restart_whose_first_sweep_comes_late_is_a_gap_from_the_mark_on(
     perform(jobs, lambda: jobs.remember(Before({}, since_us, promise_s=110)), jobs.crawl)
 
     jobs.watch()
-    bench.clock.advance(110 * 2.5 - 20)
+    bench.clock.advance(110 * 1.5 - 20)  # what was shown last may have been as old as was promised
     jobs.watch()
     in_time = [status.state for status in bench.statuses()]
     bench.clock.advance(1)
@@ -291,6 +291,55 @@ def test_a_quick_restart_whose_first_sweep_comes_late_is_a_gap_from_the_mark_on(
     assert [(s.state, s.gap_started_us) for s in told] == [("gap_opened", since_us), ("gap_closed", since_us)]
     ticks: list[Tick] = bench.published(topics.TICKS, "KALSHI:KXE-SLOW")
     assert [t.flags for t in ticks][:2] == [(), ("after_gap",)]
+
+
+@KALSHI
+def test_after_a_sweep_that_took_long_the_next_is_due_by_what_the_ticks_of_that_one_had_promised(bench: Bench) -> None:
+    rows, slow = [kalshi_row("KXE-PROMISED"), kalshi_row("KXE-BEHIND")], False
+    lists = kalshi_venue(rows, {})
+
+    def answer(request: httpx.Request) -> Any:
+        if request.url.path != "/markets":
+            return lists(request)
+        if request.url.params.get("cursor"):
+            bench.clock.advance(600 if slow else 1)
+            return {"cursor": "", "markets": rows[1:]}
+        return {"cursor": "more", "markets": rows[:1]}
+
+    bench.answer, bench.headers = answer, lambda: {}
+    jobs = bench.jobs("kalshi")
+    perform(jobs, jobs.crawl, jobs.sweep)
+    bench.clock.advance(15)
+    slow = True
+    perform(jobs, jobs.sweep)
+    bench.clock.advance(15)
+
+    jobs.watch()
+
+    told = [status for status in bench.statuses() if status.gap_started_us is not None]
+    assert told[-1].state == "gap_opened", "600 s after a promise of 15"
+    tick: Tick = bench.published(topics.TICKS, "KALSHI:KXE-PROMISED")[-1]
+    assert (tick.heartbeat_s, told[-1].gap_started_us) == (15, tick.ts_event_us)
+
+
+@KALSHI
+def test_a_market_whose_last_tick_may_have_gone_down_with_the_process_gets_it_again(bench: Bench) -> None:
+    bench.answer = kalshi_venue([kalshi_row("KXE-DOWNWITH")], {})
+    before = bench.jobs("kalshi")
+    perform(before, before.crawl)
+    final = kalshi_row("KXE-DOWNWITH", status="finalized", result="yes")
+    bench.answer = kalshi_venue([], {"KXE-DOWNWITH": final})
+    perform(before, before.crawl)
+    settled = bench.published(topics.MARKETS, "KALSHI:KXE-DOWNWITH")[-1]
+    safe_until_us = settled.ts_event_us - US_PER_S // 2
+    jobs = bench.jobs("kalshi")
+
+    perform(jobs, lambda: jobs.remember(Before({settled.market_id: Told.of(settled)}, safe_until_us)), jobs.crawl)
+
+    ticks: list[Tick] = bench.published(topics.TICKS, settled.market_id)
+    assert [t.market_status for t in ticks] == ["open", "settled", "settled"]
+    assert bench.published(topics.MARKETS, settled.market_id)[-1] == settled, "which Kafka has, and is not told again"
+    assert jobs.health()["markets_held"] == 0, "told, and let go"
 
 
 @KALSHI

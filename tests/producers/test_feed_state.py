@@ -62,16 +62,25 @@ def test_the_time_before_the_start_is_a_gap_until_the_first_whole_sweep() -> Non
 
 def test_who_takes_over_in_time_owes_what_the_one_before_had_promised() -> None:
     feed = FeedState()
-    feed.took_over(1_000 * US_PER_S)
+    feed.took_over(1_000 * US_PER_S, 15)
 
-    assert feed.watch(1_037 * US_PER_S, 15) == []
-    opened = feed.watch(1_038 * US_PER_S, 15)
+    assert feed.watch(1_022 * US_PER_S, 15) == []
+    opened = feed.watch(1_023 * US_PER_S, 15)
     closed = feed.swept(1_100 * US_PER_S, 15)
 
     assert [(change.state, change.gap_started_us) for change in opened + closed] == [
         ("gap_opened", 1_000 * US_PER_S),
         ("gap_closed", 1_000 * US_PER_S),
     ]
+
+
+def test_who_took_over_in_time_owes_from_his_own_sweep_on() -> None:
+    feed = FeedState()
+    feed.took_over(1_000 * US_PER_S, 15)
+
+    assert feed.swept(1_010 * US_PER_S, 15) == []
+    assert feed.watch(1_047 * US_PER_S, 15) == []
+    assert states(feed.watch(1_048 * US_PER_S, 15)) == ["gap_opened"]
 
 
 def test_before_it_is_known_how_long_a_sweep_takes_nothing_is_promised() -> None:

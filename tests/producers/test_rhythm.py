@@ -33,3 +33,17 @@ def test_it_is_told_when_the_interval_is_kept_again() -> None:
     rhythm.came_round(15 * US_PER_S, took_s=4, disturbed=True)
 
     assert (rhythm.changed(), rhythm.kept) == (True, True)
+
+
+def test_the_next_round_is_due_by_the_least_that_is_promised_to_anybody() -> None:
+    rhythm = Rhythm(15)
+    assert rhythm.due_s == 0, "nothing is promised"
+
+    rhythm.came_round(0, took_s=27, disturbed=False)
+    assert rhythm.due_s == 27, "what the first round showed came without a promise"
+    rhythm.came_round(27 * US_PER_S, took_s=600, disturbed=False)
+    assert (rhythm.promise_s, rhythm.due_s) == (600, 27), "so was promised what that round showed"
+    rhythm.came_round(627 * US_PER_S, took_s=590, disturbed=True)
+    assert (rhythm.promise_s, rhythm.due_s) == (590, 590)
+    rhythm.came_round(1_217 * US_PER_S, took_s=10, disturbed=True)
+    assert (rhythm.promise_s, rhythm.due_s) == (15, 15), "so hot ticks and streams promise since"

@@ -125,7 +125,7 @@ def test_a_market_that_opens_again_after_its_end_is_followed_again() -> None:
 
 def test_a_market_from_before_a_restart_is_not_told_again() -> None:
     tracked = Tracked()
-    tracked.restore(Told.of(market()))
+    tracked.restore(Told.of(market()), None)
     tracked.begin_crawl()
 
     assert not tracked.changed(market(ts_event_us=99))
@@ -134,7 +134,7 @@ def test_a_market_from_before_a_restart_is_not_told_again() -> None:
 
 def test_a_market_that_settled_while_nobody_watched_still_gets_its_last_tick() -> None:
     tracked = Tracked()
-    tracked.restore(Told.of(market()))
+    tracked.restore(Told.of(market()), None)
 
     assert tracked.changed(market(status="settled", ts_event_us=99))
     assert tracked.admit(shown(market_status="settled"), moment(1)).left_out is None
