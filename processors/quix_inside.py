@@ -18,8 +18,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any, Protocol
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
@@ -174,7 +176,7 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
         store_partition = self._store.partitions[partition]
         known = self._memories.get(partition)
         if known is None or known[0] is not store_partition:
-            known = (store_partition, Memory(self._work.stage, _keys(store_partition)))
+            known = (store_partition, Memory(self._work.stage, partial(_stored, store_partition)))
             self._memories[partition] = known
         return known[1]
 
@@ -204,8 +206,8 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
                 del self._memories[partition]
                 continue
             open_state = self._opener(partition)
+            memory.look_at_stored(self._work.on_time, open_state)
             if self._work.on_time is not None:
-                memory.look_at_forgotten(self._work.on_time, open_state)
                 memory.let_time_pass(self._work.on_time, open_state, self._publish)
             memory.write(open_state)
 
@@ -272,11 +274,14 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
             log.error("log_was_cut", **place, committed=tp.offset, read_again_from=to.offset)
 
 
-def _keys(store_partition: Any) -> Iterator[bytes]:
-    """Markets that have a state in the store now, read in one go: an iterator must not outlive its partition."""
-    end = f'|"{OFTEN}"'.encode()
-    found = [key.removesuffix(end) for key, _ in store_partition.iter_items(lower_bound=b"") if key.endswith(end)]
-    return iter(found)
+_END = f'|"{OFTEN}"'.encode()
+
+
+def _stored(store_partition: Any, after: bytes, count: int) -> list[bytes]:
+    """`processors.memory.Stored`, of a partition of Quix's. Read in one go: no iterator may outlive its partition."""
+    first = after + _END + b"\0" if after else b""
+    keys = (key for key, _ in store_partition.iter_items(lower_bound=first))
+    return [key.removesuffix(_END) for key in islice((key for key in keys if key.endswith(_END)), count)]
 
 
 def says_log_was_cut(error: BaseException) -> bool:

@@ -45,7 +45,7 @@ class Processor:
 
     def kill(self) -> None:
         """What is not at the last checkpoint is gone."""
-        self._memory = Memory(analytics_app.STAGE, iter(sorted({key for key, _ in self._store.values})))
+        self._memory = Memory(analytics_app.STAGE, self._store.stored)
         self._at = self._committed
 
     def wipe(self) -> None:
@@ -63,7 +63,7 @@ class Processor:
 
     def checkpoint(self) -> None:
         """As `quix_inside` does it: time passes, states are written, offsets are committed."""
-        self._memory.look_at_forgotten(ON_TIME, self._store.open)
+        self._memory.look_at_stored(ON_TIME, self._store.open)
         self._memory.let_time_pass(ON_TIME, self._store.open, self._publish)
         self._memory.write(self._store.open)
         self._committed = self._at

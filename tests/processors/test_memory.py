@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
 from processors import memory
-from processors.memory import KEEP, OFTEN, Headers, Memory
+from processors.memory import KEEP_DAYS, OFTEN, Headers, Memory
 from processors.step import Output, Passed, Remembered, Result, Stage
 from schemas.topics import MOVES, TICKS
 from schemas.units import US_PER_S
@@ -30,6 +29,9 @@ class Store:
     def open(self, key: bytes, published_ms: int) -> _State:
         return _State(self, key)
 
+    def stored(self, after: bytes, count: int) -> list[bytes]:
+        return sorted({key for key, name in self.values if name == OFTEN and key > after})[:count]
+
     def wrote(self) -> list[str]:
         written, self.written = self.written, []
         return written
@@ -43,13 +45,16 @@ class _State:
     def get_bytes(self, key: str) -> bytes | None:
         return self._store.values.get((self._key, key))
 
-    def set_bytes(self, key: str, value: bytes, ttl: timedelta) -> None:
-        assert ttl == KEEP
+    def set_bytes(self, key: str, value: bytes) -> None:
         self._store.values[self._key, key] = value
         self._store.written.append(key)
 
     def delete(self, key: str) -> None:
         self._store.values.pop((self._key, key), None)
+
+
+def nothing(after: bytes, count: int) -> list[bytes]:
+    return []
 
 
 def put(of: Memory, store: Store, remember: Remembered, at_s: float = 0, ms: int = DAY_MS, due_s: int = -1) -> None:
@@ -60,44 +65,98 @@ def put(of: Memory, store: Store, remember: Remembered, at_s: float = 0, ms: int
 
 def test_a_state_comes_back_part_by_part_after_a_restart() -> None:
     store = Store()
-    first = Memory(STAGE, iter(()))
+    first = Memory(STAGE, nothing)
     put(first, store, (b"one", b"two", None))
     first.write(store.open)
 
-    again = Memory(STAGE, iter(()))
+    again = Memory(STAGE, nothing)
 
     assert again.recall(KEY, store.open, DAY_MS) == (b"one", b"two", None)
     assert again.recall(b"KALSHI:B", store.open, DAY_MS) == (None, None, None)
 
 
-def test_what_seldom_changes_is_written_when_it_changed_and_once_a_day() -> None:
-    store, of = Store(), Memory(STAGE, iter(()))
+def test_what_seldom_changes_is_written_when_it_changed() -> None:
+    store, of = Store(), Memory(STAGE, nothing)
     put(of, store, (b"1", b"body", None))
     of.write(store.open)
     assert store.wrote() == ["b", OFTEN]
 
-    put(of, store, (b"2", b"body", None))
+    put(of, store, (b"2", b"body", None), ms=2 * DAY_MS)
     of.write(store.open)
     assert store.wrote() == [OFTEN]
 
-    put(of, store, (b"3", b"body", None), ms=2 * DAY_MS)
+
+def test_a_market_that_was_not_written_for_three_days_leaves_the_store_and_the_memory() -> None:
+    store = Store()
+    of = Memory(STAGE, store.stored)
+    put(of, store, (b"1", b"body", None), ms=10 * DAY_MS)
     of.write(store.open)
-    assert store.wrote() == ["b", OFTEN]
+
+    def a_day_with_another_market(day: int) -> None:
+        ms = day * DAY_MS
+        of.recall(b"KALSHI:B", store.open, ms)
+        of.keep(b"KALSHI:B", Result(make_tick(day, 500_000, market_id="KALSHI:B"), (), (b"x", None, None)), (), ms)
+        of.look_at_stored(None, store.open)
+        of.write(store.open)
+
+    a_day_with_another_market(10 + KEEP_DAYS)
+    assert (KEY, OFTEN) in store.values
+
+    a_day_with_another_market(11 + KEEP_DAYS)
+    assert {key for key, _ in store.values} == {b"KALSHI:B"}
+    assert KEY not in of._known
+
+
+def test_a_market_that_speaks_again_on_the_day_it_would_leave_stays() -> None:
+    store = Store()
+    of = Memory(STAGE, store.stored)
+    put(of, store, (b"1", None, None), ms=10 * DAY_MS)
+    of.write(store.open)
+    put(of, store, (b"2", None, None), ms=20 * DAY_MS)
+
+    of.look_at_stored(None, store.open)
+    of.write(store.open)
+
+    assert of.recall(KEY, store.open, 20 * DAY_MS)[0] == b"2"
+    assert (KEY, OFTEN) in store.values
+
+
+def test_what_is_stored_is_looked_at_little_by_little_and_all_of_it_once_a_day() -> None:
+    store, asked = Store(), list[tuple[bytes, int]]()
+    ids = [b"KALSHI:%d" % number for number in range(5)]
+    first = Memory(STAGE, nothing)
+    for key in ids:
+        first.recall(key, store.open, DAY_MS)
+        first.keep(key, Result(make_tick(0, 500_000), (), (b"x", None, None)), (), DAY_MS)
+    first.write(store.open)
+
+    def stored(after: bytes, count: int) -> list[bytes]:
+        asked.append((after, count))
+        return store.stored(after, count)
+
+    of = Memory(STAGE, stored)
+    for _ in range(4):
+        of.look_at_stored(None, store.open, count=2)
+    assert [after for after, _ in asked] == [b"", ids[1], ids[3]], "three looks, and no fourth on that day"
+
+    put(of, store, (b"1", None, None), ms=2 * DAY_MS)
+    of.look_at_stored(None, store.open, count=2)
+    assert asked[-1] == (b"", 2)
 
 
 def test_many_messages_between_two_checkpoints_are_one_write_and_none_is_none() -> None:
-    store, of = Store(), Memory(STAGE, iter(()))
+    store, of = Store(), Memory(STAGE, nothing)
     for i in range(5):
         put(of, store, (b"%d" % i, None, None), at_s=i)
     of.write(store.open)
     of.write(store.open)
 
     assert store.wrote() == [OFTEN]
-    assert Memory(STAGE, iter(())).recall(KEY, store.open, DAY_MS) == (b"4", None, None)
+    assert Memory(STAGE, nothing).recall(KEY, store.open, DAY_MS) == (b"4", None, None)
 
 
 def test_a_market_of_which_nothing_is_remembered_leaves_the_store() -> None:
-    store, of = Store(), Memory(STAGE, iter(()))
+    store, of = Store(), Memory(STAGE, nothing)
     put(of, store, (b"1", b"2", b"3"))
     of.write(store.open)
     put(of, store, (None, None, None))
@@ -107,7 +166,7 @@ def test_a_market_of_which_nothing_is_remembered_leaves_the_store() -> None:
 
 
 def test_beyond_its_room_it_forgets_and_reads_again() -> None:
-    store, of = Store(), Memory(STAGE, iter(()))
+    store, of = Store(), Memory(STAGE, nothing)
     put(of, store, (b"x" * (memory.ROOM_BYTES + 1), None, None))
     of.write(store.open)
 
@@ -129,7 +188,7 @@ def test_states_are_packed_at_the_checkpoint_and_stay_ready_while_markets_are_fe
         return tuple(known)
 
     stage = replace(STAGE, unpack=unpack, pack=pack)
-    store, of = Store(), Memory(stage, iter(()))
+    store, of = Store(), Memory(stage, nothing)
 
     def message(value: bytes) -> None:
         of.recall(KEY, store.open, DAY_MS)
@@ -166,7 +225,7 @@ class Clockwork:
 
 
 def test_a_market_that_goes_quiet_is_told_when_other_markets_show_that_its_time_has_come() -> None:
-    store, of, clock = Store(), Memory(STAGE, iter(())), Clockwork(START_US + 60 * US_PER_S)
+    store, of, clock = Store(), Memory(STAGE, nothing), Clockwork(START_US + 60 * US_PER_S)
     put(of, store, (b"growing", None, None), due_s=60)
 
     of.let_time_pass(clock.on_time, store.open, clock.publish)
@@ -182,7 +241,7 @@ def test_a_market_that_goes_quiet_is_told_when_other_markets_show_that_its_time_
 
 
 def test_another_venues_time_ends_nothing() -> None:
-    store, of, clock = Store(), Memory(STAGE, iter(())), Clockwork(START_US + 60 * US_PER_S)
+    store, of, clock = Store(), Memory(STAGE, nothing), Clockwork(START_US + 60 * US_PER_S)
     put(of, store, (b"growing", None, None), due_s=60)
     other = make_tick(3600, 500_000, market_id="POLY:B", venue="polymarket")
     of.recall(b"POLY:B", store.open, DAY_MS)
@@ -195,14 +254,14 @@ def test_another_venues_time_ends_nothing() -> None:
 
 def test_after_a_restart_what_stored_markets_wait_for_is_found_again() -> None:
     store, clock = Store(), Clockwork(START_US + 60 * US_PER_S)
-    first = Memory(STAGE, iter(()))
+    first = Memory(STAGE, nothing)
     put(first, store, (b"growing", None, None), due_s=60)
     first.write(store.open)
 
-    again = Memory(STAGE, iter([KEY]))
+    again = Memory(STAGE, store.stored)
     again.recall(b"KALSHI:B", store.open, DAY_MS)
     again.keep(b"KALSHI:B", Result(make_tick(61, 500_000, market_id="KALSHI:B"), (), (b"x", None, None)), (), DAY_MS)
-    again.look_at_forgotten(clock.on_time, store.open)
+    again.look_at_stored(clock.on_time, store.open)
     again.let_time_pass(clock.on_time, store.open, clock.publish)
 
     assert clock.published == [b"bar"]

@@ -17,7 +17,7 @@ from processors.quix import Worker
 from processors.step import Output, Work
 from schemas.topics import MOVES, TICKS
 from schemas.units import US_PER_MS
-from tests.processors.test_memory import Store
+from tests.processors.test_memory import Store, nothing
 from tests.processors.test_step import NOW_US, STEP, TICK_CODEC
 from tests.processors.ticks import make_tick
 
@@ -69,7 +69,7 @@ def test_a_bad_message_in_the_middle_of_a_batch_is_filed_and_the_others_count() 
     batch = [_Message(i, value) for i, value in enumerate([ticks[0], b"nonsense", *ticks[1:]])]
     letters, store = _Letters(), Store()
     published: list[str] = []
-    memory = Memory(STAGE, iter(()))
+    memory = Memory(STAGE, nothing)
     worker = Worker(
         STAGE,
         Work(STEP),
