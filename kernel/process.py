@@ -17,6 +17,7 @@ there is one line in the log, and one when it is back, whoever in the process no
 
 from __future__ import annotations
 
+import gc
 import hmac
 import json
 import signal
@@ -44,6 +45,10 @@ Facts = Callable[[], Mapping[str, Any]]
 SILENT_AFTER_S = 60.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
+
+_YOUNG_OBJECTS = 50_000
+"""After so many new objects Python looks for rings of dead ones; by default after 700. Ours live for a batch of
+thousands and seldom form rings: looking cost a fifth of the sink's main thread and a fifteenth of the processor's."""
 
 T = TypeVar("T")
 
@@ -196,6 +201,8 @@ def living(name: str, settings: ProcessSettings) -> Iterator[Process]:
     server = _listen(settings, process)
     HEALTHY.labels(name).set_function(lambda: float(process.health()["ok"]))
     before = {}
+    young = gc.get_threshold()
+    gc.set_threshold(_YOUNG_OBJECTS, *young[1:])
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             before[number] = signal.signal(number, lambda *_: process.stop())
@@ -205,6 +212,7 @@ def living(name: str, settings: ProcessSettings) -> Iterator[Process]:
     except Stopped:
         log.info("stopped_while_waiting", name=name)
     finally:
+        gc.set_threshold(*young)
         for number, handler in before.items():
             signal.signal(number, handler)
         if server is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -183,6 +184,15 @@ def test_a_signal_stops_it_once_and_the_handlers_are_put_back(number: signal.Sig
 
     assert told == ["stop"]
     assert signal.getsignal(number) is before
+
+
+def test_while_it_lives_python_seldom_looks_for_rings_of_dead_objects() -> None:
+    before = gc.get_threshold()
+
+    with living("p", ProcessSettings()):
+        assert gc.get_threshold()[0] >= 10_000
+
+    assert gc.get_threshold() == before
 
 
 def test_stopped_while_waiting_ends_in_order() -> None:
