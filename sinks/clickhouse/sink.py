@@ -60,6 +60,9 @@ _CONSUMER_CONFIG: dict[str, Any] = {
     "auto.offset.reset": "error",
     # A leader learns of new partitions from its metadata, by default after five minutes.
     "topic.metadata.refresh.interval.ms": 5_000,
+    # A batch is gathered for longer than this. Answering each message at once costs the broker a third of its work.
+    "fetch.min.bytes": 1 << 20,
+    "fetch.wait.max.ms": 100,
     # What librdkafka fetches ahead while a batch is being stored.
     "queued.max.messages.kbytes": 32_768,
     "queued.min.messages": 20_000,
