@@ -52,7 +52,7 @@ from simulator.polymarket.sockets import PolymarketSocket
 from simulator.sessions import Switchboard, with_line
 from simulator.tape import VENUES, Line, Market, Tape, parse_line, read_tape
 
-PUMP_S: Final = 0.2  # how often the tape is played on when nobody asks
+PUMP_S: Final = 0.05  # how often the tape is played on when nobody asks
 log = logs.get_logger(__name__)
 
 
