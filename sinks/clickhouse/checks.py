@@ -81,12 +81,11 @@ def _check_tick(tick: Tick) -> None:
 
 
 def _check_move(move: Move) -> None:
-    _prices(move.price_ppm, move.spread_ppm)
-    for window in move.windows:
-        _prices(window.price_then_ppm)
-        _instants(window.ts_then_us)
-        _counts(LIMIT_32, window.coverage_s)
-        _counts(LIMIT_63, window.trades)
+    windows = move.windows
+    _prices(move.price_ppm, move.spread_ppm, *[window.price_then_ppm for window in windows])
+    _instants(*[window.ts_then_us for window in windows])
+    _counts(LIMIT_32, *[window.coverage_s for window in windows])
+    _counts(LIMIT_63, *[window.trades for window in windows])
 
 
 def _check_bar(bar: Bar) -> None:
