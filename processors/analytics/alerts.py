@@ -1,4 +1,4 @@
-"""When a move becomes an alert. The rule, version 2, in words:
+"""When a move becomes an alert. The rule, version 3, in words:
 
 An **episode** belongs to one rule, one market and one direction (up or down). There is at most one at a time; the
 windows that say the same are its fields.
@@ -8,8 +8,10 @@ otherwise) over a window that has a price at its start, like compared with like,
 market is open, at least the minimum of US dollars was traded in 24 hours (and inside the window, where a rule asks for
 it), there is a bid and an ask no further apart than the maximum spread, the price is the middle of the two, and the
 price is at least a third of the move away from its own time-weighted mean over the window, so that the echo of an old
-spike is no move. What was told is not told again: where the last message of the same rule and direction lies inside a
-window, only what the price has moved beyond the price told then counts. The shortest window that says so leads.
+spike is no move. And it is unusual: where the price has changed five times or more, the move is at least six of the
+market's usual steps, in log-odds. In a lively market that is quoted minutes apart six points lie between two quotes.
+What was told is not told again: where the last message of the same rule and direction lies inside a window, only what
+the price has moved beyond the price told then counts. The shortest window that says so leads.
 
 An episode of a market near its end with a price near 0 or 1 is of kind *settlement*, one whose window holds a gap of
 the feed of kind *across_gap*: both are listed, not shouted.
@@ -44,6 +46,7 @@ from dataclasses import replace
 from processors.analytics import reasons
 from processors.analytics.episodes import AlertState, Episode, Key, Told
 from processors.analytics.rules import DOWN, LOGIC_VERSION, UP, Rule
+from processors.analytics.scoring import FEW_CHANGES, MANY_STEPS, usual_steps
 from schemas.events import Alert, Move, WindowMove
 from schemas.units import PPM_PER_PP, US_PER_S, event_id
 from schemas.words import AlertKind, Category, CloseReason, Direction, EpisodeState, UnknownCategory
@@ -201,6 +204,8 @@ def _detect(rule: Rule, direction: int, move: Move, told: Told | None) -> tuple[
         return None, None
     window = saying[0]
     from_ppm = _base_ppm(window, direction, move, told)
+    if not _is_unusual(from_ppm, move.price_ppm, move):
+        return None, None
     size_pp = (move.price_ppm - from_ppm) * direction / PPM_PER_PP
     kind: AlertKind = "settlement" if move.is_settling else "across_gap" if window.computed_across_gap else "move"
     episode = Episode(
@@ -236,6 +241,13 @@ def _says(window: WindowMove, rule: Rule, direction: int, move: Move, told: Told
         return True
     away_pp = (move.price_ppm - window.reference_ppm) * direction / PPM_PER_PP
     return away_pp >= window.move_pp * direction * REFERENCE_SHARE
+
+
+def _is_unusual(from_ppm: int, price_ppm: int, move: Move) -> bool:
+    """Whether a move is many of its market's usual steps. Where the price seldom changed nobody knows what is usual."""
+    if move.usual_step is None or move.changes < FEW_CHANGES:
+        return True
+    return usual_steps(from_ppm, price_ppm, move.usual_step) >= MANY_STEPS
 
 
 def _base_ppm(window: WindowMove, direction: int, move: Move, told: Told | None) -> int:

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from processors.analytics.episodes import Episode
 from processors.analytics.rules import Rule
-from processors.analytics.scoring import FEW_TRADES, usual_steps
+from processors.analytics.scoring import FEW_CHANGES, FEW_TRADES, MANY_STEPS, usual_steps
 from schemas.events import Move, WindowMove
 from schemas.units import PPM_PER_PP, window_label
 from schemas.words import Factor, Severity
 
 MANY_DOLLARS = 500.0
 """US dollars traded inside the window that speak for a move; less speaks against it."""
-
-MANY_STEPS = 4.0
-"""A move of so many of the market's usual steps is unusual."""
 
 BIG_MONEY_24H = 100_000.0
 BIG_MONEY_WINDOW = 10_000.0
@@ -32,6 +29,8 @@ def detected(rule: Rule, episode: Episode, move: Move, window: WindowMove) -> st
         f"volume_24h_usd {move.volume_24h_usd or 0:,.0f} >= {rule.min_volume_24h_usd:,.0f}",
         f"spread_pp {_spread_pp(move):.1f} <= {rule.max_spread_pp:g}",
     ]
+    if move.usual_step is not None and move.changes >= FEW_CHANGES:
+        parts.append(f"usual_steps {_steps(episode, move):.1f} >= {MANY_STEPS:g}")
     if rule.min_window_usd:
         parts.append(f"window_usd {window.volume_usd or 0:,.0f} >= {rule.min_window_usd:,.0f}")
     return " and ".join(parts) + _labels(episode)

@@ -13,7 +13,7 @@ from schemas.words import CATEGORIES, Category, RuleDirection, UnknownCategory
 
 UP, DOWN = 1, -1
 
-LOGIC_VERSION = "2"
+LOGIC_VERSION = "3"
 """Version of the rule written in `alerts`; a rule's own numbers add their digest (`Rule.version`)."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")

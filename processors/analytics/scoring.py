@@ -24,6 +24,9 @@ FEW_TRADES = 3
 FEW_CHANGES = 5
 """Under so many trades in the window, or changes of price ever, a move counts half."""
 
+MANY_STEPS = 6.0
+"""A move of so many of the market's usual steps is unusual."""
+
 FULL_STEPS = 10.0
 """Usual steps from which on a move counts fully."""
 

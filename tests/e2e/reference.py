@@ -5,6 +5,7 @@ Nothing here imports the product: the rules are read from the blueprint and writ
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -176,6 +177,8 @@ def alerts(moves: list[dict[str, Any]], rule: Mapping[str, float]) -> Iterator[T
             if not saying:
                 continue
             base = _base(saying[0], sign, now, last.get(sign))
+            if not _unusual(base, move):
+                continue
             size = sign * (move["price_ppm"] - base) / 10_000
             windows = tuple(w["window_s"] for w in saying)
             running[sign] = Running(now, base, size, size, windows[0], windows)
@@ -185,6 +188,15 @@ def alerts(moves: list[dict[str, Any]], rule: Mapping[str, float]) -> Iterator[T
         last = {s: x for s, x in last.items() if s in running or x.at >= now - longest * 1e6 or x.cool_until > now}
         close_us = None if move["seconds_to_close"] is None else now + move["seconds_to_close"] * 1_000_000
         newest = now
+
+
+def _unusual(base: float, move: dict[str, Any]) -> bool:
+    """Six usual steps in log-odds, once the price has changed five times; no step is less than 0.02."""
+    if move["usual_step"] is None or move["changes"] < 5:
+        return True
+    now, then = (min(max(ppm, 1_000), 999_000) / 1e6 for ppm in (move["price_ppm"], base))
+    size = abs(math.log(now / (1 - now)) - math.log(then / (1 - then)))
+    return bool(size >= 6 * max(move["usual_step"], 0.02))
 
 
 def _line(move: dict[str, Any], sign: int, episode: Running, state: str, at: int, reason: str | None) -> Transition:

@@ -293,6 +293,23 @@ def test_a_reason_repeats_the_conditions_with_their_numbers() -> None:
     assert alerts[1].reason == "after 60 s the median of 40 s holds 12.0 and the price 12.0 of 12.0 pp, spread_pp 1.0"
 
 
+@pytest.mark.parametrize(
+    ("usual_step", "changes", "detected"),
+    [(0.1351, 5, True), (0.1352, 5, False), (0.1352, 4, True), (None, 90, True), (0.001, 90, True)],
+)
+def test_a_move_of_fewer_than_six_usual_steps_is_usual_once_the_price_has_changed_five_times(
+    usual_step: float | None, changes: int, detected: bool
+) -> None:
+    """From 0.40 to 0.60 are 0.8109 in log-odds."""
+    assert bool(told([replace(at(0, 60), usual_step=usual_step, changes=changes)])) is detected
+
+
+def test_a_reason_tells_how_unusual_a_move_is_where_that_is_known() -> None:
+    _, alerts = play([replace(move, usual_step=0.03, changes=5) for move in CONFIRMED])
+
+    assert "and usual_steps 16.2 >= 6" in alerts[0].reason
+
+
 def test_factors_say_what_speaks_for_and_against_and_leave_out_what_is_not_known() -> None:
     known = [with_window(move, volume_usd=20.0, trades=12) for move in CONFIRMED]
     _, alerts = play([replace(move, usual_step=0.01) for move in known])
@@ -427,6 +444,8 @@ def move_lists(draw: st.DrawFn) -> list[Move]:
                     [{"market_status": "closed"}, {"spread_ppm": None}, {"is_settling": True}, {"price_basis": "last"}]
                 )
             )
+        extra["usual_step"] = draw(st.sampled_from([None, 0.01, 0.07, 0.15]))
+        extra["changes"] = draw(st.sampled_from([4, 5, 90]))
         windows = []
         for window_s in WINDOWS:
             then = draw(st.sampled_from([None, 300_000, 400_000, 500_000, 600_000]))

@@ -22,7 +22,7 @@ from schemas.units import US_PER_S
 from tests.e2e import reference
 from tests.processors.analytics.brute_force import expected, spells, standing
 from tests.processors.analytics.courses import Course, Parts
-from tests.processors.analytics.test_machines_moves import gives_a_move
+from tests.processors.analytics.test_machines_moves import gives_a_move, usual_step
 from tests.processors.ticks import make_tick
 
 WINDOWS = (100, 900)
@@ -35,7 +35,10 @@ def naive_move(ticks: list[Tick], windows_s: tuple[int, ...] = WINDOWS) -> dict[
     tick, found = ticks[-1], spells(ticks)
     close_us = tick.close_ts_us
     both = tick.bid_ppm is not None and tick.ask_ppm is not None
+    usual, changes = usual_step(found)
     return {
+        "usual_step": usual,
+        "changes": changes,
         "market_id": tick.market_id,
         "ts_event_us": tick.ts_event_us,
         "price_ppm": tick.price_ppm,

@@ -56,7 +56,7 @@ def verdict(
     [
         ("standing", {"standing_ppm": 450_000}, {"standing_ppm": 449_999}),
         ("two_sided", {"spread_ppm": 20_000}, {"spread_ppm": 20_001}),
-        ("unusual", {"usual_step": 0.1}, {"usual_step": 0.11}),
+        ("unusual", {"usual_step": 0.067}, {"usual_step": 0.068}),
         ("basis", {"price_basis": "mid"}, {"price_basis": "last"}),
         ("lifecycle", {"market_status": "open"}, {"market_status": "paused"}),
         ("lifecycle", {"is_settling": False}, {"is_settling": True}),
