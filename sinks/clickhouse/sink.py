@@ -60,7 +60,8 @@ _CONSUMER_CONFIG: dict[str, Any] = {
     "auto.offset.reset": "error",
     # A leader learns of new partitions from its metadata, by default after five minutes.
     "topic.metadata.refresh.interval.ms": 5_000,
-    # A batch is gathered for longer than this. Answering each message at once costs the broker a third of its work.
+    # A batch is gathered for longer than this. To answer each message at once cost the broker a seventh of its work (33
+    # and 28 % of a core at 2,000 ticks a second).
     "fetch.min.bytes": 1 << 20,
     "fetch.wait.max.ms": 100,
     # What librdkafka fetches ahead while a batch is being stored.
