@@ -28,6 +28,7 @@ _BOARD = {
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "board": _BOARD,
     "board_as_of": _BOARD,
+    "board_so_far": _BOARD,
     "cache_span": {"first_ts": _TIME, "last_ts": _TIME},
     "coverage": {"window": _TEXT, "coverage_s": _COUNT, "markets": _COUNT, "covered": _COUNT, "newest_ts": _TIME},
     "sparklines": {"token_id": _TEXT, "prices": _LIST},

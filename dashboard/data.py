@@ -70,6 +70,14 @@ def board(store: Store, window: str, filters: BoardFilters) -> pd.DataFrame:
     return _ask(store, "board", window=window, **_board_parameters(filters))
 
 
+@_shared(5)
+def board_so_far(store: Store, window_s: int, filters: BoardFilters) -> pd.DataFrame:
+    """The moves since prices came, at most over a window, for which no market has the history yet."""
+    parameters = _board_parameters(filters)
+    del parameters["hide_settling"], parameters["min_window_usd"]
+    return _ask(store, "board_so_far", window_s=window_s, **parameters)
+
+
 @_shared(60)
 def board_as_of(store: Store, window: str, as_of: datetime, filters: BoardFilters) -> pd.DataFrame:
     """The ranked board of a window as it was at a minute."""

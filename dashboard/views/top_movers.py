@@ -9,12 +9,14 @@ import streamlit as st
 
 from dashboard import data, formats
 from dashboard.context import Context, calm, choose_market, follow_choice
-from dashboard.data import BoardFilters
+from dashboard.data import BoardFilters, Coverage
 from dashboard.store import StoreUnavailableError
 from dashboard.views import controls, tables
 
 _SHOWN = "board_market_ids"
 _TABLE = "board"
+_SO_FAR_S = 900
+"""History that short is read price by price: the first minutes after the first start, or after a long absence."""
 
 
 def render(context: Context) -> None:
@@ -108,8 +110,13 @@ def _kept(context: Context, window: str) -> tuple[datetime, datetime] | None:
 def _live_board(context: Context, window: str, filters: BoardFilters) -> None:
     follow_choice(None)
     with calm():
-        frame = data.board(context.store, window, filters)
-        _say_coverage(context, window, frame)
+        known = data.coverage(context.store).get(window)
+        begins = known is not None and known.covered == 0 and known.coverage_s <= _SO_FAR_S
+        if begins:
+            frame = data.board_so_far(context.store, context.windows[window], filters)
+        else:
+            frame = data.board(context.store, window, filters)
+        _say_coverage(context, window, known, frame)
         if not frame.empty:
             _table(context, window, frame)
 
@@ -124,13 +131,13 @@ def _board_as_of(context: Context, window: str, filters: BoardFilters, as_of: da
     _table(context, window, frame)
 
 
-def _say_coverage(context: Context, window: str, frame: pd.DataFrame) -> None:
+def _say_coverage(context: Context, window: str, known: Coverage | None, frame: pd.DataFrame) -> None:
     """One line above the board: what is missing, or how to read it."""
-    known = data.coverage(context.store).get(window)
     if known is None:
         st.info("No market has ticked yet. The board fills as soon as prices arrive.", icon=controls.WAITING)
     elif known.covered == 0:
-        st.info(controls.not_covered(context, window, known), icon=controls.WAITING)
+        so_far = "" if frame.empty else f" Until then: the moves over {formats.span(known.coverage_s)} so far."
+        st.info(controls.not_covered(context, window, known) + so_far, icon=controls.WAITING)
     elif frame.empty:
         st.info(f"No market moved in the last {window} within these filters.", icon=":material/filter_alt:")
     else:

@@ -55,6 +55,12 @@ def young(warehouse: ServiceProcess) -> SeededStore:
 
 
 @pytest.fixture(scope="package")
+def begun(warehouse: ServiceProcess) -> SeededStore:
+    """Three minutes of history: no window is covered."""
+    return _seeded(_settings(warehouse, "dashboard_begun"), 3)
+
+
+@pytest.fixture(scope="package")
 def empty(warehouse: ServiceProcess) -> ClickHouseSettings:
     """Tables without rows."""
     settings = _settings(warehouse, "dashboard_empty")

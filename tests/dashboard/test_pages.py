@@ -104,6 +104,18 @@ def test_uncovered_window_says_how_far_history_reaches(app_environment: pytest.M
     assert not app.dataframe
 
 
+def test_in_the_first_minutes_the_board_shows_the_moves_so_far_and_says_over_how_long(
+    app_environment: pytest.MonkeyPatch, begun: SeededStore
+) -> None:
+    point_at(app_environment, begun.settings)
+
+    app = _run(_top_movers)
+
+    assert "5m board: history covers 3 min so far" in _said(app)
+    assert "the moves over 3 min so far" in _said(app)
+    assert len(app.dataframe[0].value) > 0
+
+
 def test_category_trends_has_a_row_for_each_category(app_environment: pytest.MonkeyPatch, seeded: SeededStore) -> None:
     point_at(app_environment, seeded.settings)
 

@@ -33,6 +33,7 @@ def _parameters(now: datetime) -> dict[str, dict[str, Any]]:
     return {
         "board": {**board, "min_window_usd": 0.0, "window": "1h", "hide_settling": True},
         "board_as_of": {**board, "window": "1h", "as_of": now},
+        "board_so_far": {**board, "window_s": 300},
         "cache_span": {"window": "1h"},
         "coverage": {},
         "sparklines": {"token_ids": [_TOKEN], "until": now, "span_s": 3600, "step_s": 60},
@@ -86,6 +87,15 @@ def test_query_on_an_empty_store_has_the_same_columns(
     frame = Store(empty).rows(query, COLUMNS[query], **_parameters(seeded.now)[query])
 
     assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == dict(COLUMNS[query])
+
+
+def test_the_board_of_a_window_without_history_is_the_move_since_the_first_price(seeded: SeededStore) -> None:
+    frame = _ask(seeded, "board_so_far", window_s=240)
+    truth = {path.market_id: path.move_pp(3) for path in seeded.paths if not path.crosses_gap(4)}
+
+    assert frame["score"].is_monotonic_decreasing
+    assert list(frame["move_pp"]) == pytest.approx([truth[market_id] for market_id in frame["market_id"]])
+    assert set(frame["market_id"]) == {market_id for market_id, move_pp in truth.items() if move_pp}
 
 
 def test_board_is_ranked_and_has_one_row_a_market(seeded: SeededStore) -> None:
