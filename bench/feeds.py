@@ -29,7 +29,8 @@ from bench.pipeline import machine
 from bench.processing import Place, stack
 from kernel import metrics
 from kernel.clock import SystemClock
-from kernel.settings import KafkaSettings
+from kernel.process import living
+from kernel.settings import KafkaSettings, ProcessSettings
 from movers.local.ports import free_port
 from producers.facts import Facts, Top
 from producers.limits import RateLimit
@@ -341,7 +342,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--burst", type=int, default=0, help="frames sent at once every ten seconds")
     parser.add_argument("--for", dest="seconds", type=float, default=60.0)
     options = parser.parse_args(arguments)
-    with stack() as place:
+    with stack() as place, living("bench-feeds", ProcessSettings()):
         limits = ceiling(place)
         port = free_port()
         command = [sys.executable, "-m", "bench", "feeds", "send"]
