@@ -29,8 +29,8 @@ def detected(rule: Rule, episode: Episode, move: Move, window: WindowMove) -> st
         f"volume_24h_usd {move.volume_24h_usd or 0:,.0f} >= {rule.min_volume_24h_usd:,.0f}",
         f"spread_pp {_spread_pp(move):.1f} <= {rule.max_spread_pp:g}",
     ]
-    if move.usual_step is not None and move.changes >= FEW_CHANGES:
-        parts.append(f"usual_steps {_steps(episode, move):.1f} >= {MANY_STEPS:g}")
+    if rule.min_usual_steps and move.usual_step is not None and move.changes >= FEW_CHANGES:
+        parts.append(f"usual_steps {_steps(episode, move):.1f} >= {rule.min_usual_steps:g}")
     if rule.min_window_usd:
         parts.append(f"window_usd {window.volume_usd or 0:,.0f} >= {rule.min_window_usd:,.0f}")
     return " and ".join(parts) + _labels(episode)

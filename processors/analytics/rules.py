@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import inf
 
+from processors.analytics.scoring import MANY_STEPS
 from schemas.events import Move
 from schemas.units import event_id
 from schemas.words import CATEGORIES, Category, RuleDirection, UnknownCategory
@@ -23,7 +24,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 class Rule:
     """One named rule. Empty tuples mean all.
 
-    `windows_s`: windows it looks at. `min_window_usd`: US dollars traded inside the window; 0 asks nothing. `venues`,
+    `windows_s`: windows it looks at. `min_window_usd`: US dollars traded inside the window; 0 asks nothing.
+    `min_usual_steps`: how many of its market's usual steps a move is, once they are known; 0 asks nothing. `venues`,
     `categories`, `markets` (a watch list) narrow it. `confirmed_only`: nothing is told before an episode is confirmed.
 
     Raises:
@@ -37,6 +39,7 @@ class Rule:
     min_volume_24h_usd: float = 10_000.0
     min_window_usd: float = 0.0
     max_spread_pp: float = 2.0
+    min_usual_steps: float = MANY_STEPS
     cooldown_s: int = 900
     venues: tuple[str, ...] = ()
     categories: tuple[Category, ...] = ()
@@ -51,8 +54,9 @@ class Rule:
         if not 0 < self.max_spread_pp <= 100:
             raise ValueError(f"max_spread_pp {self.max_spread_pp!r}: over 0, at most 100")
         # nan and inf are numbers to TOML. Nothing is at least nan, so such a rule would never tell anything.
-        if not all(0 <= least < inf for least in (self.min_volume_24h_usd, self.min_window_usd, self.cooldown_s)):
-            raise ValueError("min_volume_24h_usd, min_window_usd and cooldown_s: 0 or more")
+        least = (self.min_volume_24h_usd, self.min_window_usd, self.min_usual_steps, self.cooldown_s)
+        if not all(0 <= number < inf for number in least):
+            raise ValueError("min_volume_24h_usd, min_window_usd, min_usual_steps and cooldown_s: 0 or more")
         if self.direction not in ("up", "down", "both"):
             raise ValueError(f"direction {self.direction!r}: up, down or both")
         if any(window_s < 1 for window_s in self.windows_s):

@@ -304,6 +304,12 @@ def test_a_move_of_fewer_than_six_usual_steps_is_usual_once_the_price_has_change
     assert bool(told([replace(at(0, 60), usual_step=usual_step, changes=changes)])) is detected
 
 
+def test_a_rule_that_asks_for_no_usual_steps_tells_the_usual_too() -> None:
+    move = replace(at(0, 60), usual_step=5.0, changes=90)
+
+    assert play([move], replace(RULE, min_usual_steps=0.0))[1][0].state == "detected"
+
+
 def test_a_reason_tells_how_unusual_a_move_is_where_that_is_known() -> None:
     _, alerts = play([replace(move, usual_step=0.03, changes=5) for move in CONFIRMED])
 
