@@ -63,6 +63,8 @@ PRODUCER_CONFIG: Mapping[str, Any] = {
     "message.max.bytes": 16 * 1024 * 1024,
 }
 
+_NOT_KNOWN_YET_PAUSE_S = 0.1
+
 _LOST_LINK = frozenset(
     {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
 )
@@ -370,18 +372,21 @@ def create_topics(kafka: KafkaSettings, topics: Sequence[Topic] = CATALOGUE, tim
         for t in topics
         if t.name not in seen.topics
     ]
+    made: list[str] = []
     try:
         if missing:
-            for future in admin.create_topics(missing, operation_timeout=timeout_s).values():
-                _made_by_us_or_another(future, timeout_s)
-        _complete(admin, [t for t in topics if t.name in seen.topics and t.config], timeout_s)
+            for name, future in admin.create_topics(missing, operation_timeout=timeout_s).items():
+                if _is_made_by_us(future, timeout_s):
+                    made.append(name)
+        _complete(admin, [t for t in topics if t.name not in made and t.config], timeout_s)
     except KafkaException as error:
         raise KafkaAwayError(f"Kafka at {kafka.kafka_bootstrap_servers}: {error.args[0].str()}") from error
-    return [topic.topic for topic in missing]
+    return made
 
 
-def _made_by_us_or_another(future: Future[None], timeout_s: float) -> None:
-    """Waits for a topic to be made: two processes may start at once, and a topic just made is not yet listed by all.
+def _is_made_by_us(future: Future[None], timeout_s: float) -> bool:
+    """Waits for a topic to be made. False when another process made it meanwhile: two may start at once, and a topic
+    just made is not yet listed by all.
 
     Raises:
         KafkaException: Kafka refuses.
@@ -389,8 +394,10 @@ def _made_by_us_or_another(future: Future[None], timeout_s: float) -> None:
     try:
         future.result(timeout_s)
     except KafkaException as error:
-        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise
+        if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            return False
+        raise
+    return True
 
 
 def _complete(admin: AdminClient, topics: Sequence[Topic], timeout_s: float) -> None:
@@ -403,9 +410,9 @@ def _complete(admin: AdminClient, topics: Sequence[Topic], timeout_s: float) -> 
         return
     asked = {ConfigResource(ResourceType.TOPIC, t.name): t for t in topics}
     changes = []
-    for resource, future in admin.describe_configs(list(asked), request_timeout=timeout_s).items():
+    for resource, entries_now in _settings_of(admin, list(asked), timeout_s).items():
         own = ConfigSource.DYNAMIC_TOPIC_CONFIG.value
-        ours = {name for name, entry in future.result(timeout_s).items() if entry.source == own}
+        ours = {name for name, entry in entries_now.items() if entry.source == own}
         lacking = {name: value for name, value in asked[resource].config.items() if name not in ours}
         if lacking:
             log.info("topic_completed", topic=resource.name, **lacking)
@@ -414,6 +421,25 @@ def _complete(admin: AdminClient, topics: Sequence[Topic], timeout_s: float) -> 
     if changes:
         for done in admin.incremental_alter_configs(changes, request_timeout=timeout_s).values():
             done.result(timeout_s)
+
+
+def _settings_of(
+    admin: AdminClient, topics: list[ConfigResource], timeout_s: float
+) -> dict[ConfigResource, dict[str, ConfigEntry]]:
+    """The settings of topics that exist. The broker that is asked may not know yet one that was just made.
+
+    Raises:
+        KafkaException: Kafka refuses.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        asked = admin.describe_configs(topics, request_timeout=timeout_s)
+        try:
+            return {resource: future.result(timeout_s) for resource, future in asked.items()}
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART or time.monotonic() > deadline_s:
+                raise
+        time.sleep(_NOT_KNOWN_YET_PAUSE_S)
 
 
 def consumer(
