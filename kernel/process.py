@@ -112,6 +112,11 @@ class Process:
         for name, need in over.items():
             log.warning("need_back", need=name, away_s=round(time.monotonic() - need.since_s, 1))
 
+    def misses(self, need: str) -> bool:
+        """Whether something is away now."""
+        with self._lock:
+            return need in self._needs
+
     def until(self, step: Callable[[], T]) -> T:
         """Repeats a step of the start while what it needs is away, and says so; returns what the step returns.
 

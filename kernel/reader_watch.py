@@ -14,7 +14,7 @@ from kernel.kafka import Place, client_config
 from kernel.logs import get_logger
 from kernel.metrics import STALLED
 from kernel.settings import KafkaSettings
-from kernel.stall import Stall
+from kernel.stall import Joining, Stall
 
 log = get_logger(__name__)
 
@@ -30,6 +30,8 @@ class ReaderWatch:
         self._admin = AdminClient({**client_config(kafka, f"{stage}-reader-watch"), "log_level": 4})
         self._stage = stage
         self._stall = Stall()
+        self._joining = Joining(time.monotonic())
+        self._told_outside = False
         self._asked: dict[TopicPartition, Future[Any]] = {}
         self._asked_s = float("-inf")
         self._next_offsets: dict[Place, int] = {}
@@ -54,6 +56,19 @@ class ReaderWatch:
                 kafka_has_to=ends[place],
             )
         return bool(stuck)
+
+    def joined(self) -> None:
+        """The group has answered the reader."""
+        self._joining.joined = True
+
+    def finds_it_outside(self, *, kafka_away: bool) -> bool:
+        """Whether the group never answered the reader and never will: its client sleeps, and only another process
+        helps, since closing a client waits for its threads. Told once."""
+        outside = self._joining.in_vain(time.monotonic(), kafka_away=kafka_away)
+        if outside and not self._told_outside:
+            self._told_outside = True
+            log.error("reader_outside_its_group", stage=self._stage)
+        return outside
 
     def close(self) -> None:
         """Lets its client go, for the reason of `Publisher.close`. It is asked no more."""

@@ -18,6 +18,31 @@ LONGEST_BLINK_S = 15.0
 """Looks further apart than this say that the loop itself stood still (a slow store): all clocks begin anew."""
 
 
+JOINS_WITHIN_S = 300.0
+"""A group waits so long for its slowest member (`max.poll.interval.ms`) before it gives out partitions without it."""
+
+
+class Joining:
+    """A reader that asked to join its group and was never answered, be it with no partition at all.
+
+    librdkafka's waits end at a moment of the wall clock: one that is set back by an hour while a reader joins may keep
+    its thread asleep for that hour, while the loop turns and all seems well (seen in `tests/chaos`, seed 31).
+
+    Args:
+        now_s: when it asked, on a monotonic clock.
+    """
+
+    def __init__(self, now_s: float) -> None:
+        self._since_s = now_s
+        self.joined = False
+
+    def in_vain(self, now_s: float, *, kafka_away: bool) -> bool:
+        """Whether it has waited for longer than any group takes. While Kafka is away nobody can join."""
+        if kafka_away:
+            self._since_s = now_s
+        return not self.joined and now_s - self._since_s > JOINS_WITHIN_S
+
+
 class Stall:
     """Since when each place stands still. Moments are of one monotonic clock, in seconds."""
 

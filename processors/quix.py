@@ -185,7 +185,7 @@ def build(
         ),
         processing_guarantee="at-least-once",
         producer_extra_config={**COMING_BACK, **PRODUCER_CONFIG, "linger.ms": _LINGER_MS},
-        consumer_extra_config=_consumer_config(group, settings, process),
+        consumer_extra_config=_consumer_config(group, settings, process, watch),
     )
     source = app.topic(stage.input.name, value_deserializer="bytes", value_serializer="bytes")
     app.prepare(worker, source, watch, process.stopping)
@@ -322,12 +322,13 @@ class _Life:
         return self._settings.kafka
 
 
-def _consumer_config(group: str, settings: Settings, process: Process) -> dict[str, Any]:
+def _consumer_config(group: str, settings: Settings, process: Process, reader: ReaderWatch) -> dict[str, Any]:
     watch = LinkWatch(process, group, settings.kafka.kafka_bootstrap_servers)
 
     def polled(report: str) -> None:
         """Statistics come while the consumer is polled, be there messages or not: so the loop turns."""
-        process.beat()
+        if not reader.finds_it_outside(kafka_away=process.misses("kafka")):
+            process.beat()
         watch.statistics(report)
 
     return {

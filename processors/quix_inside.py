@@ -234,6 +234,7 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
         self._positions.clear()
 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        self._reader_watch.joined()
         self._changes_hands()
         data = self._topic_manager.non_changelog_topics
         self._put_right([tp for tp in partitions if tp.topic in data])

@@ -158,7 +158,8 @@ class Sink:
             self._refuse_put_out(messages)
             self._until_done(self._take_positions)
             return
-        self._process.beat()
+        if not self._reader_watch.finds_it_outside(kafka_away=self._process.misses("kafka")):
+            self._process.beat()
         self._room.look()
         batch = self._until_done(lambda: self._reader.read(self._expected(messages)))
         if batch.offsets:
@@ -270,6 +271,7 @@ class Sink:
     def _on_assign(self, reader: Consumer, partitions: list[TopicPartition]) -> None:
         # Only noted: the positions come from the store, and waiting for it inside this callback would block Kafka.
         reader.assign([])
+        self._reader_watch.joined()
         self._assigned = [(p.topic, p.partition) for p in partitions]
         self._positions = {}
         self._reassigned = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernel.stall import LONGEST_BLINK_S, PATIENCE_S, Stall
+from kernel.stall import JOINS_WITHIN_S, LONGEST_BLINK_S, PATIENCE_S, Joining, Stall
 
 A, B = ("ticks", 0), ("ticks", 1)
 LOOK_S = 5.0
@@ -55,3 +55,25 @@ def test_the_same_position_is_told_once_and_the_next_one_anew() -> None:
 
     assert _first_stuck_s(stall, end=10, position=4, start_s=300) is None
     assert _first_stuck_s(stall, end=10, position=5, start_s=600) is not None
+
+
+def test_a_reader_that_its_group_never_answers_has_joined_in_vain() -> None:
+    joining = Joining(now_s=0.0)
+
+    assert not joining.in_vain(JOINS_WITHIN_S, kafka_away=False)
+    assert joining.in_vain(JOINS_WITHIN_S + 1, kafka_away=False)
+
+
+def test_a_reader_that_was_answered_once_is_never_outside() -> None:
+    joining = Joining(now_s=0.0)
+    joining.joined = True
+
+    assert not joining.in_vain(10 * JOINS_WITHIN_S, kafka_away=False)
+
+
+def test_while_kafka_is_away_nobody_joins_in_vain() -> None:
+    joining = Joining(now_s=0.0)
+
+    assert not joining.in_vain(JOINS_WITHIN_S + 1, kafka_away=True)
+    assert not joining.in_vain(2 * JOINS_WITHIN_S, kafka_away=False)
+    assert joining.in_vain(2 * JOINS_WITHIN_S + 2, kafka_away=False)

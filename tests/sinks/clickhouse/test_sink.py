@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
+from structlog.testing import capture_logs
 
 from kernel import stall
 from kernel.errors import StoreAwayError
@@ -344,6 +345,18 @@ def test_a_reader_that_stopped_reading_is_replaced_and_told(stand: Stand, monkey
         assert STALLED.labels("store", TICKS.name)._value.get() > stuck_before
 
 
+def test_a_sink_that_its_group_never_answers_is_stuck_and_says_so(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a client whose thread sleeps since the clock was set back while it joined: connected, and no member."""
+    monkeypatch.setattr(stall, "JOINS_WITHIN_S", 0.5)
+    monkeypatch.setattr(sink_module.Sink, "_subscribe", lambda self: None)
+    with capture_logs() as logs, _sink_in_a_thread(stand, silent_after_s=1.0) as sink:
+        wait_until(lambda: sink._process.state == "stuck", "the supervisor is told that a restart helps")
+
+    assert [line["event"] for line in logs].count("reader_outside_its_group") == 1
+
+
 def test_without_tables_it_says_what_to_do(stand: Stand) -> None:
     stand.store.command("DROP TABLE alerts", {})
 
@@ -354,8 +367,8 @@ def test_without_tables_it_says_what_to_do(stand: Stand) -> None:
 
 
 @contextmanager
-def _sink_in_a_thread(stand: Stand) -> Iterator[sink_module.Sink]:
-    process = Process("sink-clickhouse")
+def _sink_in_a_thread(stand: Stand, silent_after_s: float = 60.0) -> Iterator[sink_module.Sink]:
+    process = Process("sink-clickhouse", silent_after_s=silent_after_s)
     sink = sink_module.Sink(Settings({**stand.environment(), "METRICS_PORT": "0"}), process)
     thread = threading.Thread(target=sink.run, daemon=True)
     thread.start()
