@@ -7,7 +7,8 @@ Its parts that change often are stored together; those that change seldom apart 
 State that was not written for `KEEP_DAYS` leaves the store and its changelog: once a day all that is stored is looked
 at, little by little. A silent market's last bar, closed by the time of others, is its last writing. Quix could do it
 (`ttl`), but its index of what expires when costs three more look-ups at each writing: at 2,000 ticks a second of 4,000
-markets a fifth of the processor's time (2026-11-29).
+markets a fifth of the processor's time (2026-11-29). A store that began under it keeps that index until it is wiped,
+and its old values still expire: so what changes seldom is written again each day that its market lives.
 """
 
 from __future__ import annotations
@@ -151,9 +152,10 @@ class Memory:
             elif known is None and on_time is not None:
                 seen = on_time(key.decode(), 0, self._stage.unpack(market.stored))
                 self._await(key, market, seen.due_us, seen.venue)
-        self._looked_until = keys[-1] if keys else b""
         if len(keys) < count:
             self._looked_until, self._looked_at_all_on = b"", today
+        else:
+            self._looked_until = keys[-1]
 
     def write(self, open_state: Open) -> None:
         """Writes what has changed since the last time."""
@@ -194,7 +196,7 @@ class Memory:
                 name, part = self._stage.state_keys[i], new[i]
                 if part is None and old[i] is not None:
                     state.delete(name)
-                elif part is not None and part != old[i]:
+                elif part is not None and (part != old[i] or today != market.day):
                     state.set_bytes(name, part)
             state.set_bytes(OFTEN, _DAY.pack(today) + _joined([new[i] for i in self._often]))
         market.stored, market.day = new, today

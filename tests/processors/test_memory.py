@@ -75,15 +75,19 @@ def test_a_state_comes_back_part_by_part_after_a_restart() -> None:
     assert again.recall(b"KALSHI:B", store.open, DAY_MS) == (None, None, None)
 
 
-def test_what_seldom_changes_is_written_when_it_changed() -> None:
+def test_what_seldom_changes_is_written_when_it_changed_and_once_a_day() -> None:
     store, of = Store(), Memory(STAGE, nothing)
     put(of, store, (b"1", b"body", None))
     of.write(store.open)
     assert store.wrote() == ["b", OFTEN]
 
-    put(of, store, (b"2", b"body", None), ms=2 * DAY_MS)
+    put(of, store, (b"2", b"body", None))
     of.write(store.open)
     assert store.wrote() == [OFTEN]
+
+    put(of, store, (b"3", b"body", None), ms=2 * DAY_MS)
+    of.write(store.open)
+    assert store.wrote() == ["b", OFTEN]
 
 
 def test_a_market_that_was_not_written_for_three_days_leaves_the_store_and_the_memory() -> None:
