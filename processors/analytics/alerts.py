@@ -9,8 +9,9 @@ market is open, at least the minimum of US dollars was traded in 24 hours (and i
 it), there is a bid and an ask no further apart than the maximum spread, the price is the middle of the two, and the
 price is at least a third of the move away from its own time-weighted mean over the window, so that the echo of an old
 spike is no move. And it is unusual: where the price has changed five times or more, the move is at least six of the
-market's usual steps (a rule may ask for fewer), in log-odds. In a lively market that is quoted minutes apart six points
-lie between two quotes.
+market's usual steps, in log-odds (a rule may say another number). In a lively market that is quoted minutes apart six
+points lie between two quotes.
+
 What was told is not told again: where the last message of the same rule and direction lies inside a window, only what
 the price has moved beyond the price told then counts. The shortest window that says so leads.
 
@@ -47,7 +48,7 @@ from dataclasses import replace
 from processors.analytics import reasons
 from processors.analytics.episodes import AlertState, Episode, Key, Told
 from processors.analytics.rules import DOWN, LOGIC_VERSION, UP, Rule
-from processors.analytics.scoring import FEW_CHANGES, usual_steps
+from processors.analytics.scoring import known_steps
 from schemas.events import Alert, Move, WindowMove
 from schemas.units import PPM_PER_PP, US_PER_S, event_id
 from schemas.words import AlertKind, Category, CloseReason, Direction, EpisodeState, UnknownCategory
@@ -205,7 +206,8 @@ def _detect(rule: Rule, direction: int, move: Move, told: Told | None) -> tuple[
         return None, None
     window = saying[0]
     from_ppm = _base_ppm(window, direction, move, told)
-    if not _is_unusual(rule, from_ppm, move.price_ppm, move):
+    steps = known_steps(from_ppm, move)
+    if steps is not None and steps < rule.min_usual_steps:
         return None, None
     size_pp = (move.price_ppm - from_ppm) * direction / PPM_PER_PP
     kind: AlertKind = "settlement" if move.is_settling else "across_gap" if window.computed_across_gap else "move"
@@ -242,13 +244,6 @@ def _says(window: WindowMove, rule: Rule, direction: int, move: Move, told: Told
         return True
     away_pp = (move.price_ppm - window.reference_ppm) * direction / PPM_PER_PP
     return away_pp >= window.move_pp * direction * REFERENCE_SHARE
-
-
-def _is_unusual(rule: Rule, from_ppm: int, price_ppm: int, move: Move) -> bool:
-    """Whether a move is many of its market's usual steps. Where the price seldom changed nobody knows what is usual."""
-    if move.usual_step is None or move.changes < FEW_CHANGES:
-        return True
-    return usual_steps(from_ppm, price_ppm, move.usual_step) >= rule.min_usual_steps
 
 
 def _base_ppm(window: WindowMove, direction: int, move: Move, told: Told | None) -> int:

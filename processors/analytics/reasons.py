@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from processors.analytics.episodes import Episode
 from processors.analytics.rules import Rule
-from processors.analytics.scoring import FEW_CHANGES, FEW_TRADES, MANY_STEPS, usual_steps
+from processors.analytics.scoring import FEW_TRADES, MANY_STEPS, known_steps, usual_steps
 from schemas.events import Move, WindowMove
 from schemas.units import PPM_PER_PP, window_label
 from schemas.words import Factor, Severity
@@ -29,8 +29,9 @@ def detected(rule: Rule, episode: Episode, move: Move, window: WindowMove) -> st
         f"volume_24h_usd {move.volume_24h_usd or 0:,.0f} >= {rule.min_volume_24h_usd:,.0f}",
         f"spread_pp {_spread_pp(move):.1f} <= {rule.max_spread_pp:g}",
     ]
-    if rule.min_usual_steps and move.usual_step is not None and move.changes >= FEW_CHANGES:
-        parts.append(f"usual_steps {_steps(episode, move):.1f} >= {rule.min_usual_steps:g}")
+    steps = known_steps(episode.from_ppm, move)
+    if rule.min_usual_steps and steps is not None:
+        parts.append(f"usual_steps {steps:.1f} >= {rule.min_usual_steps:g}")
     if rule.min_window_usd:
         parts.append(f"window_usd {window.volume_usd or 0:,.0f} >= {rule.min_window_usd:,.0f}")
     return " and ".join(parts) + _labels(episode)

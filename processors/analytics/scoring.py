@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from math import log1p, sqrt
 
 from processors.analytics.windows import log_odds
+from schemas.events import Move
 from schemas.frozen import dataclass
 from schemas.units import PPM_PER_PP
 from schemas.words import ScoreName
@@ -22,7 +23,7 @@ UNKNOWN_DOLLARS_SHARE = 0.25
 
 FEW_TRADES = 3
 FEW_CHANGES = 5
-"""Under so many trades in the window, or changes of price ever, a move counts half."""
+"""Under so many trades in the window, or changes of price ever, a move counts half, and no step is held to be usual."""
 
 MANY_STEPS = 6.0
 """A move of so many of the market's usual steps is unusual."""
@@ -105,6 +106,13 @@ def usual_steps(price_then_ppm: int, price_ppm: int, usual_step: float | None) -
     """How many of the market's usual steps a move is, in log-odds."""
     size = abs(log_odds(price_ppm) - log_odds(price_then_ppm))
     return size / max(usual_step or 0.0, MIN_USUAL_STEP)
+
+
+def known_steps(from_ppm: int, move: Move) -> float | None:
+    """How many of its market's usual steps a move is. None where the price seldom changed: what is usual is unknown."""
+    if move.price_ppm is None or move.usual_step is None or move.changes < FEW_CHANGES:
+        return None
+    return usual_steps(from_ppm, move.price_ppm, move.usual_step)
 
 
 def _tight(move: Evidence, size_pp: float) -> float:
