@@ -67,34 +67,29 @@ def _ask(store: Store, query: str, **parameters: Any) -> pd.DataFrame:
 @_shared(1.5)
 def board(store: Store, window: str, filters: BoardFilters) -> pd.DataFrame:
     """The ranked board of a window now."""
-    return _ask(store, "board", window=window, **_board_parameters(filters))
+    more = {"hide_settling": filters.hide_settling, "min_window_usd": filters.min_window_usd}
+    return _ask(store, "board", window=window, **_board_parameters(filters), **more)
 
 
 @_shared(5)
 def board_so_far(store: Store, window_s: int, filters: BoardFilters) -> pd.DataFrame:
     """The moves since prices came, at most over a window, for which no market has the history yet."""
-    parameters = _board_parameters(filters)
-    del parameters["hide_settling"], parameters["min_window_usd"]
-    return _ask(store, "board_so_far", window_s=window_s, **parameters)
+    return _ask(store, "board_so_far", window_s=window_s, **_board_parameters(filters))
 
 
 @_shared(60)
 def board_as_of(store: Store, window: str, as_of: datetime, filters: BoardFilters) -> pd.DataFrame:
     """The ranked board of a window as it was at a minute."""
-    parameters = _board_parameters(filters)
-    # The cache keeps no settlements, and neither what was traded inside a window.
-    del parameters["hide_settling"], parameters["min_window_usd"]
-    return _ask(store, "board_as_of", window=window, as_of=as_of, **parameters)
+    return _ask(store, "board_as_of", window=window, as_of=as_of, **_board_parameters(filters))
 
 
 def _board_parameters(filters: BoardFilters) -> dict[str, Any]:
+    """What every board can be filtered by. Only a window's own moves tell settlements and dollars inside the window."""
     return {
         "venues": list(filters.venues),
         "categories": list(filters.categories),
         "min_volume_usd": filters.min_volume_usd,
-        "min_window_usd": filters.min_window_usd,
         "max_spread_pp": filters.max_spread_pp,
-        "hide_settling": filters.hide_settling,
         "limit": filters.limit,
     }
 
