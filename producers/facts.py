@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from kernel.errors import BadMessageError
@@ -65,7 +63,6 @@ class Ack(NamedTuple):
 Fact = Top | Traded | News
 
 
-@dataclass(slots=True)
 class Facts:
     """All that one frame told.
 
@@ -74,14 +71,21 @@ class Facts:
     `left_out`: what was not used, by reason.
     """
 
-    facts: list[Fact] = field(default_factory=list)
-    heard: list[str] = field(default_factory=list)
-    opened: list[str] = field(default_factory=list)
-    doubts: list[str] = field(default_factory=list)
-    missed: dict[str, int] = field(default_factory=dict)
-    acks: list[Ack] = field(default_factory=list)
-    bad: list[BadMessageError] = field(default_factory=list)
-    left_out: Counter[str] = field(default_factory=Counter)
+    __slots__ = ("acks", "bad", "doubts", "facts", "heard", "left_out", "missed", "opened")
+
+    def __init__(self) -> None:
+        self.facts: list[Fact] = []
+        self.heard: list[str] = []
+        self.opened: list[str] = []
+        self.doubts: list[str] = []
+        self.missed: dict[str, int] = {}
+        self.acks: list[Ack] = []
+        self.bad: list[BadMessageError] = []
+        self.left_out: dict[str, int] = {}
+
+    def leave_out(self, reason: str) -> None:
+        """One more thing that was not used."""
+        self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
 
 def bad_frame(error: Exception, body: bytes) -> BadMessageError:

@@ -18,12 +18,12 @@ from kernel.errors import BadMessageError
 from kernel.logs import get_logger
 from producers.base import Errand, Received, Speech
 from producers.batch import CONTENT_TYPE, Batch
+from producers.changes import same_prices, topped, traded
 from producers.continuity import Continuity
 from producers.facts import Fact, Facts, News, Top, Traded
 from producers.intake import LEFT_OUT
 from producers.journal import Journal
 from producers.merge import Merge
-from producers.quotes import quote
 from producers.shards import Shard
 from producers.streams import Connection, Gap, Source
 from producers.ticks import Moment, Shown, tick_of
@@ -120,7 +120,7 @@ class Streamed:
         for fact in facts.facts:
             reason = self._take(source, fact, received_us)
             if reason:
-                facts.left_out[reason] += 1
+                facts.leave_out(reason)
         for reason, count in facts.left_out.items():
             self._left_out[reason] = self._left_out.get(reason, 0) + count
 
@@ -137,10 +137,10 @@ class Streamed:
         if last.market_status not in OPEN_STATUSES:
             return "not_open"
         if isinstance(fact, Traded):
-            return self._publish(_traded(last, fact), fact.ts_us, received_us)
-        shown = _topped(last, fact)
+            return self._publish(traded(last, fact), fact.ts_us, received_us)
+        shown = topped(last, fact)
         opening = fact.opening or not fact.ts_us
-        changed = not _same_prices(shown, last)
+        changed = not same_prices(shown, last)
         if opening:
             self.continuity.reopened(fact.token, source.data_s, changed=changed)
         if not changed:
@@ -198,7 +198,7 @@ class Streamed:
         last = known.shown if known is not None else None
         if known is None or last is None or shown.market_status != last.market_status:
             return shown
-        agrees = _same_prices(shown, last, but_last=True)
+        agrees = same_prices(shown, last, but_last=True)
         if agrees:
             shown = replace(shown, quote=last.quote)
         if moment.source == "hot" and (agrees or moment.as_of_us >= known.as_of_us):
@@ -317,39 +317,3 @@ class Streamed:
     def _markets(self, tokens: Iterable[str]) -> list[str]:
         found = (self._tracked.last_shown(self._speech.token_id(token)) for token in tokens)
         return [shown.market_id for shown in found if shown is not None]
-
-
-def _same_prices(one: Shown, other: Shown, *, but_last: bool = False) -> bool:
-    """Whether both say the same of prices. Sizes and volumes move without a change of price."""
-    a, b = one.quote, other.quote
-    return (a.bid_ppm, a.ask_ppm) == (b.bid_ppm, b.ask_ppm) and (but_last or a.last_ppm == b.last_ppm)
-
-
-def _topped(last: Shown, top: Top) -> Shown:
-    """The market with another top. A book that empties, as before a settlement, has no price at all: the last trade may
-    be old, and to fall back on it would look like a move."""
-    seen = quote(
-        top.bid_ppm,
-        top.ask_ppm,
-        top.last_ppm or last.quote.last_ppm,
-        bid_size_contracts=top.bid_size_contracts,
-        ask_size_contracts=top.ask_size_contracts,
-        tradable=top.bid_ppm is not None or top.ask_ppm is not None,
-    )
-    if seen.last_ppm is None and last.quote.last_ppm is not None:
-        seen = replace(seen, last_ppm=last.quote.last_ppm)
-    volume = last.volume_total_contracts if top.volume_contracts is None else top.volume_contracts
-    return replace(last, quote=seen, trades=0, volume_total_contracts=volume, ts_venue_us=top.ts_us or None)
-
-
-def _traded(last: Shown, trade: Traded) -> Shown:
-    """The market with another last trade."""
-    before = last.quote
-    seen = quote(
-        before.bid_ppm,
-        before.ask_ppm,
-        trade.price_ppm,
-        bid_size_contracts=before.bid_size_contracts,
-        ask_size_contracts=before.ask_size_contracts,
-    )
-    return replace(last, quote=seen, trades=1, ts_venue_us=trade.ts_us)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from producers.quotes import Quote
 from schemas.events import Tick
+from schemas.frozen import dataclass
 from schemas.units import event_id
 from schemas.words import MarketStatus, TickFlag, TickSource, TimeBasis
 
@@ -62,7 +63,7 @@ class Shown:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=False)
 class Earlier:
     """What a venue says that the price of a market was up to an instant, by its own clock."""
 

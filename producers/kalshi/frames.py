@@ -95,12 +95,12 @@ class KalshiFrames:
             self._count(item["sid"], item["seq"], facts)
         reader = self._kinds.get(kind)
         if reader is None:
-            facts.left_out["unused" if kind in _UNUSED else "unknown_event"] += 1
+            facts.leave_out("unused" if kind in _UNUSED else "unknown_event")
             return
         message = item.get("msg") or {}
         ticker = message.get("market_ticker") if isinstance(message, dict) else None
         if isinstance(ticker, str) and ticker.startswith(COMBO_PREFIX):
-            facts.left_out["combo"] += 1
+            facts.leave_out("combo")
             return
         reader(item, message, facts)
 
@@ -108,7 +108,7 @@ class KalshiFrames:
         """Numbers come without a gap. After one, no book of that subscription is right any more."""
         last = self._last.get(sid)
         if last is not None and seq <= last:
-            facts.left_out["out_of_order"] += 1
+            facts.leave_out("out_of_order")
             return
         self._last[sid] = seq
         if last is None or seq == last + 1:
@@ -168,7 +168,7 @@ class KalshiFrames:
         facts.heard.append(ticker)
         book = self._books.get(ticker)
         if book is None:
-            facts.left_out["no_snapshot_yet"] += 1
+            facts.leave_out("no_snapshot_yet")
             return
         side = {"yes": book.yes, "no": book.no}[message["side"]]
         price = _level(message["price_dollars"])
@@ -183,7 +183,7 @@ class KalshiFrames:
     def _tell(self, ticker: str, book: _Book, ts_us: int, order: int, facts: Facts, *, opening: bool = False) -> None:
         top = book.top()
         if top == book.told:
-            facts.left_out["top_unchanged"] += 1
+            facts.leave_out("top_unchanged")
             return
         book.told = top
         sizes = (_contracts(book.yes.size_at(top[0])), _contracts(book.no.size_at(book.no.highest)))
@@ -194,7 +194,7 @@ class KalshiFrames:
     def _lifecycle(self, item: dict[str, Any], message: dict[str, Any], facts: Facts) -> None:
         word = _NEWS.get(message["event_type"])
         if word is None:
-            facts.left_out["unknown_event"] += 1
+            facts.leave_out("unknown_event")
             return
         stamps = (message.get(name) for name in ("settled_ts", "determination_ts", "open_ts"))
         ts_us = next((int(stamp) * 1_000_000 for stamp in stamps if stamp), 0)

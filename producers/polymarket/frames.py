@@ -72,7 +72,7 @@ class PolymarketFrames:
                 kind = item["event_type"]
                 reader = self._kinds.get(kind)
                 if reader is None:
-                    facts.left_out["unused" if kind in _UNUSED else "unknown_event"] += 1
+                    facts.leave_out("unused" if kind in _UNUSED else "unknown_event")
                 else:
                     reader(item, facts)
             except BadMessageError as error:
@@ -90,12 +90,12 @@ class PolymarketFrames:
             book = self._books.get(token)
             if book is None:
                 if token not in self._unopened:
-                    facts.left_out["other_token"] += 1
+                    facts.leave_out("other_token")
                     continue
                 book = self._books[token] = _Book()  # its opening book is on the way, or will never come
             last = (entry.get("hash"), entry["price"], entry["side"], entry["size"])
             if last == book.last:
-                facts.left_out["delivered_twice"] += 1
+                facts.leave_out("delivered_twice")
                 facts.heard.append(token)
                 continue
             book.last = last
@@ -110,7 +110,7 @@ class PolymarketFrames:
         if stated != (book.bids.highest, book.asks.lowest) and token not in self._unopened:
             facts.doubts.append(token)
         if stated == book.told:
-            facts.left_out["top_unchanged"] += 1
+            facts.leave_out("top_unchanged")
             return
         book.told = stated
         facts.facts.append(_top(token, book, stated, ts_us))
@@ -120,7 +120,7 @@ class PolymarketFrames:
         token = item["asset_id"]
         opening = token in self._unopened
         if not opening and token not in self._books:
-            facts.left_out["other_token"] += 1
+            facts.leave_out("other_token")
             return
         book = _Book()
         for side, name in ((book.bids, "bids"), (book.asks, "asks")):
@@ -134,7 +134,7 @@ class PolymarketFrames:
             self._unopened.discard(token)
             facts.opened.append(token)
         elif known is not None and known.told == top:
-            facts.left_out["top_unchanged"] += 1
+            facts.leave_out("top_unchanged")
             return
         # Its last_trade_price is left alone: in real frames it can be the other outcome's (0.003 beside 0.996/0.997).
         facts.facts.append(_top(token, book, top, _stamp_us(item), opening=opening))
@@ -142,14 +142,14 @@ class PolymarketFrames:
     def _trade(self, item: dict[str, Any], facts: Facts) -> None:
         token = item["asset_id"]
         if token not in self._books and token not in self._unopened:
-            facts.left_out["other_token"] += 1
+            facts.leave_out("other_token")
             return
         facts.heard.append(token)
         ts_us = _stamp_us(item)
         parts = (item.get("transaction_hash") or ts_us, token, item["price"], item["size"], item.get("side"))
         trade_id = "/".join(map(str, parts))
         if trade_id in self._trades:
-            facts.left_out["delivered_twice"] += 1
+            facts.leave_out("delivered_twice")
             return
         self._trades[trade_id] = None
         if len(self._trades) > _REMEMBERED_TRADES:
@@ -163,7 +163,7 @@ class PolymarketFrames:
             facts.heard.append(token)
             facts.doubts.append(token)
         else:
-            facts.left_out["other_token"] += 1
+            facts.leave_out("other_token")
 
     def _listed(self, item: dict[str, Any], facts: Facts) -> None:
         facts.facts.append(News(_text(item["market"]), "listed", _stamp_us(item)))
@@ -193,7 +193,7 @@ class PolyBoltFrames:
             if "op" in said:
                 facts.acks.append(_ack(said))
             elif said["channel"] != POLYBOLT_CHANNEL:
-                facts.left_out["unknown_event"] += 1
+                facts.leave_out("unknown_event")
             else:
                 self._count(said, facts)
                 if said["payload"]:  # a cold token has none yet
