@@ -26,11 +26,13 @@ class Frame(NamedTuple):
 class Batch:
     """Frames of one connection that wait for their message."""
 
-    __slots__ = ("_frames", "_size", "last_us")
+    __slots__ = ("_frames", "_size", "first_us", "last_us")
 
     def __init__(self) -> None:
         self._frames: list[bytes] = []
         self._size = 0
+        self.first_us = 0
+        """Receipt of the oldest frame, our clock."""
         self.last_us = 0
         """Receipt of the newest frame, our clock."""
 
@@ -45,6 +47,8 @@ class Batch:
 
     def add(self, received_us: int, frame: bytes, step: int) -> None:
         """One more frame."""
+        if not self._frames:
+            self.first_us = received_us
         self._frames += (b"%d %d %d" % (received_us, len(frame), step), frame)
         self._size += len(frame)
         self.last_us = received_us

@@ -41,6 +41,9 @@ LEASE_S: Final = 15
 
 _WEIGHED_AFTER_S: Final = 1.0
 
+_RAW_WAITS_US: Final = US_PER_S
+"""A message of raw frames costs as much as reading five frames, so it waits for more of them, but not for long."""
+
 WITNESS = Metric(
     "movers_stream_witness", "What else shows a streamed market, held against it", ["venue", "by", "result"]
 )
@@ -275,10 +278,14 @@ class Streamed:
         self._tracked.unlease(markets)
         return markets
 
-    def flush(self) -> None:
-        """Sends raw frames that wait, and hands on what was counted: a metric costs more than a frame's reading."""
+    def flush(self, *, ending: bool = False) -> None:
+        """Sends raw frames that have waited long enough, at the end all of them. Hands on what was counted: a metric
+        costs more than a frame's reading."""
+        now_us = self._clock.now_us()
         for connection_id, batch in self._batches.values():
-            self._send(connection_id, batch)
+            # A clock that was set back must not keep them.
+            if ending or not 0 <= now_us - batch.first_us < _RAW_WAITS_US:
+                self._send(connection_id, batch)
         FRAMES.labels(self._shard.venue).inc(self._counted)
         for reason, count in self._left_out.items():
             LEFT_OUT.labels(self._shard.venue, reason).inc(count)

@@ -102,8 +102,8 @@ class StreamJobs:
             group.create_task(self._every(_LOOKUP_AFTER_S[0], self._look_up))
 
     def flush(self) -> None:
-        """Raw frames that wait go out."""
-        self._listener.flush()
+        """All raw frames that wait go out: the end has come."""
+        self._listener.flush(ending=True)
 
     def health(self) -> Mapping[str, Any]:
         """What /health shows of the streams."""
@@ -148,7 +148,7 @@ class StreamJobs:
         self._listener.weigh()
 
     async def _flush(self) -> None:
-        self.flush()
+        self._listener.flush()
 
     async def _audit_hottest(self) -> None:
         """The markets that matter most are held against the live book every few seconds."""
