@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,10 +25,11 @@ from producers import limits
 from producers.client import VenueHttp
 from producers.feed_state import GAP_PROMISES
 from producers.intake import LEFT_OUT
-from producers.jobs import Jobs
+from producers.jobs import STOPPED, Jobs
 from producers.shards import Shard
 from schemas.events import FeedStatus, RawMessage, Tick
 from schemas.units import PPM, US_PER_S
+from schemas.words import FeedWord
 from simulator.clock import real_now_us
 from simulator.tape import Line, Market, Quote, write_tape
 from tests.producers.whole_collector import Published, Venue, collecting
@@ -54,36 +56,53 @@ POLLED: Final = {
 PREFIXES: Final = {"polymarket": ("/gamma", "/clob"), "kalshi": ("/kalshi",)}
 LISTINGS: Final = {"polymarket": ("/gamma",), "kalshi": ("/kalshi",)}
 VENUES: Final = tuple(PREFIXES)
+REFUSALS: Final = (400, 403, 422)
 
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """A fault, where it strikes, and whether it blinds so that there is a gap to tell."""
+    """A fault, where it strikes, and what is said of it: one of these reasons where it blinds, so that there is a gap
+    to tell; none where it does not."""
 
     mode: str
     values: Mapping[str, Any] = field(default_factory=dict)
     prefixes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: PREFIXES)
-    blinds: bool = True
+    reasons: tuple[str, ...] = ()
+    until: FeedWord = "disconnected"
+    """It lasts until this is said. Where each answer is waited for, five failed sweeps take too long for a test."""
+
+    @property
+    def blinds(self) -> bool:
+        """Whether nothing useful is answered."""
+        return bool(self.reasons)
 
 
 FAULTS: Final = {
-    "429 that says when": Ordered("429", {"retry_after": "1"}),
-    "429 that does not": Ordered("429", {"retry_after": None}),
-    "500": Ordered("500"),
-    "HTML 503": Ordered("html", {"status": 503}),
-    "HTML 403": Ordered("html", {"status": 403}),
-    "HTML 200": Ordered("html", {"status": 200}),
-    "hang": Ordered("hang"),
-    "drip": Ordered("drip", {"delay_s": 0.2}),
-    "truncated": Ordered("truncated"),
-    "cursor repeated": Ordered("cursor", {"cursor": "repeat"}, LISTINGS),
-    "cursor null": Ordered("cursor", {"cursor": "null"}, LISTINGS),
-    "cursor absent": Ordered("cursor", {"cursor": "absent"}, LISTINGS),
-    "empty": Ordered("empty", {}, LISTINGS),
-    "rows come again": Ordered("shift", {"rows": 3}, LISTINGS, blinds=False),
-    "rows are missed": Ordered("shift", {"rows": -3}, LISTINGS, blinds=False),
-    "clock ahead": Ordered("skew", {"offset_s": 3_600}, blinds=False),
-    "clock behind": Ordered("skew", {"offset_s": -3_600}, blinds=False),
+    "429 that says when": Ordered("429", {"retry_after": "1"}, reasons=("HTTP 429",), until="degraded"),
+    "429 that does not": Ordered("429", {"retry_after": None}, reasons=("HTTP 429",)),
+    "500": Ordered("500", reasons=("HTTP 500",)),
+    "HTML 503": Ordered("html", {"status": 503}, reasons=("HTTP 503",)),
+    "HTML 403": Ordered("html", {"status": 403}, reasons=("HTTP 403",)),
+    "HTML 200": Ordered("html", {"status": 200}, reasons=("answer is not JSON",)),
+    "hang": Ordered("hang", reasons=("TimeoutError",), until="degraded"),
+    "drip": Ordered("drip", {"delay_s": 0.2}, reasons=("TimeoutError",), until="degraded"),
+    "truncated": Ordered("truncated", reasons=("answer is not JSON",)),
+    "cursor repeated": Ordered("cursor", {"cursor": "repeat"}, LISTINGS, reasons=("was there before",)),
+    "cursor wrong": Ordered(
+        "cursor", {"cursor": "no such page"}, LISTINGS, reasons=("invalid cursor", "was there before")
+    ),
+    "cursor null": Ordered("cursor", {"cursor": "null"}, LISTINGS, reasons=("does not say whether it is the last",)),
+    "cursor absent": Ordered(
+        "cursor",
+        {"cursor": "absent"},
+        LISTINGS,
+        reasons=("markets, 60 before", "does not say whether it is the last"),
+    ),
+    "empty": Ordered("empty", {}, LISTINGS, reasons=("markets, 60 before",)),
+    "rows come again": Ordered("shift", {"rows": 3}, LISTINGS),
+    "rows are missed": Ordered("shift", {"rows": -3}, LISTINGS),
+    "clock ahead": Ordered("skew", {"offset_s": 3_600}),
+    "clock behind": Ordered("skew", {"offset_s": -3_600}),
 }
 
 
@@ -209,10 +228,7 @@ def tape_of(folder: Path) -> Path:
 async def strike(life: Life) -> None:
     """Whole sweeps, the fault for so long that it has to be told, and whole sweeps again until all is as it is."""
     venue, out, fault = life.venue, life.out, FAULTS[life.fault]
-    async with httpx.AsyncClient(trust_env=False) as client:
-        asked_us = real_now_us()
-        status = (await client.get(f"{venue.running.address}/simulator/status")).json()
-        life.clock = (asked_us + real_now_us()) // 2, status["venue_now_us"][venue.name]
+    life.clock = await _clock(venue)
     left_out = _left_out(venue.name)
 
     def moved(more: int) -> Callable[[], bool]:
@@ -229,6 +245,9 @@ async def strike(life: Life) -> None:
             await until(life.in_gap, f"a gap of {venue.name} is told")
             enough = moved(40)
             await until(lambda: enough() and life.in_gap(), "and lasts")
+            life.moving = False  # what moves in a long gap proves no more
+            await until(lambda: bool(life.told(fault.until, life.struck_us)), f"{venue.name} is {fault.until}")
+            life.moving = True
         else:
             pages, enough = _pages(out), moved(100)
             await until(lambda: enough() and _pages(out) >= pages + 5 * MARKETS // PAGE, f"{venue.name} is swept on")
@@ -241,6 +260,18 @@ async def strike(life: Life) -> None:
         await until(lambda: _up_to_date(life), f"each market of {venue.name} shows its last price")
         await until(lambda: life.words()[-1].state == "connected" and not life.in_gap(), "all is well")
     life.left_out = _left_out(venue.name) - left_out
+
+
+async def _clock(venue: Venue) -> tuple[int, int]:
+    """Our time and the venue's at one moment: by the quickest of some answers, as time there runs ten times as fast."""
+    found: list[tuple[int, int, int]] = []
+    async with httpx.AsyncClient(trust_env=False) as client:
+        for _ in range(8):
+            asked_us = real_now_us()
+            status = (await client.get(f"{venue.running.address}/simulator/status")).json()
+            took_us = real_now_us() - asked_us
+            found.append((took_us, asked_us + took_us // 2, status["venue_now_us"][venue.name]))
+    return min(found)[1:]
 
 
 def _promises(jobs: Jobs) -> bool:
@@ -369,7 +400,7 @@ def test_each_answer_that_is_no_use_is_refused_or_is_asked_for_again(lives: Live
     for venue, life in lives.of.items():
         refused = {error.body for error in life.out.refusals}
         bad = [raw for raw in life.answers() if body_of(raw) is None]
-        unusable += sum(raw.http_status != 403 for raw in bad)  # that one is asked again by the next round
+        unusable += sum(raw.http_status not in REFUSALS for raw in bad)  # those are asked again by the next round
         for raw in bad:
             assert raw.body in refused or (raw.body.startswith(b'{"') and raw.http_status != 200), venue
     assert lives.retries >= unusable * 3 // 4 - 2 * len(VENUES), "the last of four ends the round"
@@ -436,6 +467,35 @@ def test_what_blinds_is_told_as_a_gap_that_is_closed_and_each_markets_first_tick
         assert ends[0].ts_received_us >= life.cured_us, venue
         assert len(after) == MARKETS, venue
         assert [tick for tick in after.values() if "after_gap" not in tick.flags] == [], venue
+
+
+def test_what_blinds_is_said_as_long_as_it_lasts_with_its_reason_and_of_all_markets(lives: Lives) -> None:
+    for venue, life in lives.of.items():
+        reasons, until_away = FAULTS[life.fault].reasons, FAULTS[life.fault].until == "disconnected"
+        *said, stopped = life.words()
+        # What came before the fault counts as it stood when the fault struck.
+        since = max(n for n, status in enumerate(said) if n == 0 or status.ts_received_us < life.struck_us)
+        worse = [state for state, _ in groupby(status.state for status in said[since:])]
+
+        assert (stopped.state, stopped.detail.partition(";")[0]) == ("disconnected", STOPPED), venue
+        assert {(s.shard, s.markets_tracked, s.market_ids) for s in life.out.statuses} == {("all", MARKETS, ())}, venue
+        if not reasons:
+            assert worse == ["connected"], venue
+            continue
+        # A question that hung until after the cure may still fail: degraded once more.
+        assert worse[: 2 + until_away] == ["connected", "degraded", *["disconnected"] * until_away], venue
+        assert worse[2 + until_away :] in (["connected"], ["connected", "degraded", "connected"]), venue
+        degraded = next(s for s in said[since:] if s.state == "degraded")
+        worst = next(s for s in said[since:] if s.state == FAULTS[life.fault].until)
+        well = next(s for s in said if s.state == "connected" and s.ts_received_us > worst.ts_received_us)
+        gap = life.told("gap_opened", life.struck_us)[0]
+        assert life.struck_us <= degraded.ts_received_us <= worst.ts_received_us < life.cured_us, venue
+        assert well.ts_received_us >= life.cured_us, venue
+        assert "failed 1 times in a row" in degraded.detail, venue
+        assert until_away == worst.detail.startswith("sync_prices failed 5 times in a row"), venue
+        assert [s.detail for s in (degraded, worst) if not any(reason in s.detail for reason in reasons)] == [], venue
+        assert life.struck_us <= gap.ts_received_us < life.cured_us, venue
+        assert life.told("gap_closed", gap.ts_received_us)[0].ts_event_us >= life.venue_us(life.cured_us) - SLACK_US
 
 
 def test_each_market_goes_forward_in_time(lives: Lives) -> None:

@@ -113,6 +113,7 @@ def simulators(folder: Path) -> Iterator[Callable[..., Running]]:
                     process.wait(10)
                 except subprocess.TimeoutExpired:
                     process.kill()
+                    process.wait()
             assert process.stderr is not None
             process.stderr.close()
 
