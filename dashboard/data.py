@@ -203,6 +203,12 @@ def siblings(store: Store, event_key: str, window: str, limit: int = 60) -> pd.D
 
 
 @_shared(2)
+def same_event(store: Store, market_id: str) -> pd.DataFrame:
+    """Confirmed pairs of one market: the other market, the newest quotes of both, when they came, who moves first."""
+    return _ask(store, "same_event", market_id=market_id)
+
+
+@_shared(2)
 def episodes(store: Store, filters: AlertFilters) -> pd.DataFrame:
     """Alert episodes, open ones on top."""
     parameters = {

@@ -337,6 +337,15 @@ def pairs_show(file: PairsFile = Path("pairs.csv"), hours: HoursOption = 24.0, a
     console.print_rows(stored.shown(_settings(), file, hours), as_json=as_json)
 
 
+@pairs_app.command("publish", epilog="Example: movers pairs publish --hours 72")
+def pairs_publish(file: PairsFile = Path("pairs.csv"), hours: HoursOption = 24.0) -> None:
+    """Write the verdicts, and who moves first, into the store, where the dashboard finds them."""
+    from movers.pairs import published
+
+    confirmed, over = published.publish(_settings(), file, hours)
+    typer.echo(f"{confirmed} confirmed pairs published, {over} that were published before are over", err=True)
+
+
 @pairs_app.command("alerts", epilog="Example: movers pairs alerts --hours 6")
 def pairs_alerts(file: PairsFile = Path("pairs.csv"), hours: HoursOption = 24.0, as_json: JsonFlag = False) -> None:
     """Show alerts of confirmed pairs, and whether the other venue went along."""

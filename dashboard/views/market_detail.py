@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -108,6 +109,7 @@ def _live(context: Context, market: Any, token_id: str, span: str, candles: bool
         _numbers(context, market, moves)
         newest = moves["ts"].max().to_pydatetime()
         _chart(context, market, token_id, newest, span, candles)
+        _same_event(context, market)
         left, right = st.columns(2, gap="medium")
         with left:
             _siblings(context, market)
@@ -198,6 +200,52 @@ def _chart(context: Context, market: Any, token_id: str, newest: datetime, span:
     if not series.gaps.empty:
         notes.append("Grey: the feed had a gap, nobody saw the price.")
     st.caption(" ".join(notes))
+
+
+def _same_event(context: Context, market: Any) -> None:
+    """The other venue's quotes beside this one's. Bids and asks and their age, never a difference: it would read as
+    money."""
+    now = datetime.now(tz=UTC)
+    for _, pair in data.same_event(context.store, market["market_id"]).iterrows():
+        st.markdown("**The same event on the other venue**")
+        key = f"same_event_{market['market_id']}_{pair['market_id']}"
+        st.dataframe(
+            tables.same_event(pair, market["venue"], now),
+            hide_index=True,
+            height="content",
+            key=key,
+            on_select=partial(_other_clicked, key, pair["market_id"]),
+            selection_mode="single-cell",
+        )
+        st.caption(" ".join((*_pair_facts(pair, market["venue"]), _NO_PROFIT)))
+
+
+def _other_clicked(key: str, market_id: str) -> None:
+    if tables.clicked_row(key) == 1:
+        choose_market(market_id)
+
+
+_NO_PROFIT = (
+    "The quotes came at different times, and fees, sizes and the rules of settlement differ: where they stand apart, "
+    "nothing says that money is to be had."
+)
+
+
+def _pair_facts(pair: Any, this_venue: str) -> list[str]:
+    """What is known of a pair, in sentences."""
+    note = f" ({formats.escape(pair['note'])})" if pair["note"] else ""
+    alike = "" if formats.is_missing(pair["confidence"]) else f"; the titles are {pair['confidence']:.0%} alike"
+    facts = [f"Confirmed by a person{note}{alike}."]
+    hours = f"{pair['looked_back_h']:g} hours before {formats.clock(pair['looked_at'], date=True)} UTC"
+    steps, answered, after_s = pair["steps"], pair["answered"], pair["other_after_s"]
+    if not steps:
+        return [*facts, f"Who moves first is not known: neither took a step in the {hours}."]
+    if formats.is_missing(after_s):
+        return [*facts, f"Who moves first is not known: none of {steps} steps in the {hours} was answered."]
+    here, there = formats.venue(this_venue), formats.venue(pair["venue"])
+    first, second = (here, there) if after_s >= 0 else (there, here)
+    who = "Both moved at once" if not after_s else f"{second} moved {abs(after_s):.1f} s after {first}"
+    return [*facts, f"{who}: the median of {answered} answered of {steps} steps in the {hours}."]
 
 
 def _siblings(context: Context, market: Any) -> None:

@@ -188,6 +188,20 @@ def siblings(frame: pd.DataFrame, window: str) -> Styler:
     return _styled(rows, kinds, signed=(f"Move {window}",))
 
 
+def same_event(pair: Any, this_venue: str, now: datetime) -> Styler:
+    """One confirmed pair, a row of `data.same_event`: both quotes, this market's first, and how old each is."""
+    rows = pd.DataFrame(
+        {
+            "Venue": [formats.venue(this_venue), formats.venue(pair["venue"])],
+            "Market": ["this one", formats.cell(pair["title"] or pair["market_id"])],
+            "Bid": [pair["this_bid"], pair["bid"]],
+            "Ask": [pair["this_ask"], pair["ask"]],
+            "Quote came": [formats.ago(pair["this_received"], now), formats.ago(pair["received"], now)],
+        }
+    )
+    return _styled(rows, {"Bid": formats.percent, "Ask": formats.percent}, signed=())
+
+
 def ticks(frame: pd.DataFrame) -> Styler:
     """The last ticks of a market."""
     rows = pd.DataFrame(

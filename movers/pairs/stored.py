@@ -73,36 +73,42 @@ def say(file: Path, verdict: Verdict, a: str, b: str, note: str) -> None:
 
 def shown(settings: Settings, file: Path, hours: float) -> list[Row]:
     """Each confirmed pair: newest quotes with their age, divergence now and an hour ago, steps, answers, lag."""
-    pairs, now_us = _confirmed(file), time.time_ns() // 1000
-    quotes = _quotes(settings, pairs, now_us - round(hours * 3600 * US_PER_S))
+    pairs, now_us = confirmed(file), time.time_ns() // 1000
+    quotes = quotes_of(settings, pairs, now_us - round(hours * 3600 * US_PER_S))
     return [_row(a, b, quotes[a], quotes[b], now_us) for a, b in pairs]
 
 
 def alerts(settings: Settings, file: Path, hours: float) -> list[Row]:
     """Alerts of confirmed pairs' markets: whether the other venue went along, and how many seconds later."""
-    pairs, now_us = _confirmed(file), time.time_ns() // 1000
+    pairs, now_us = confirmed(file), time.time_ns() // 1000
     from_us = now_us - round(hours * 3600 * US_PER_S)
-    quotes = _quotes(settings, pairs, from_us - AROUND_US)
+    quotes = quotes_of(settings, pairs, from_us - AROUND_US)
     other = dict(pairs) | {b: a for a, b in pairs}
     rows: list[Row] = []
     for told in console.query(settings, _ALERTS, {"markets": sorted(other), "from_us": from_us}):
         size_ppm = round(abs(told["peak_move_pp"]) * PPM_PER_PP) * (1 if told["direction"] == "up" else -1)
         step = Step(told["opened_us"], size_ppm)
-        there = together.half_us(_series(quotes[other[told["market_id"]]]), step)
+        there = together.half_us(series_of(quotes[other[told["market_id"]]]), step)
         shown = {name: told[name] for name in ("opened_at", "market_id", "direction", "peak_move_pp", "state", "title")}
         lag_s = None if there is None else (there - told["opened_us"]) / US_PER_S
         rows.append({**shown, "other_venue_confirms": there is not None, "other_venue_after_s": lag_s})
     return rows
 
 
-def _confirmed(file: Path) -> list[Key]:
+def confirmed(file: Path) -> list[Key]:
+    """The confirmed pairs.
+
+    Raises:
+        UserError: the file names none.
+    """
     found = [pair for pair, said in sorted(verdicts.read(file).items()) if said.verdict == "confirmed"]
     if not found:
         raise UserError(f"{file} names no confirmed pair; `movers pairs suggest` finds candidates, `confirm` notes one")
     return found
 
 
-def _quotes(settings: Settings, pairs: Iterable[Key], from_us: int) -> Mapping[str, Sequence[Row]]:
+def quotes_of(settings: Settings, pairs: Iterable[Key], from_us: int) -> Mapping[str, Sequence[Row]]:
+    """All quotes of the pairs' markets from an instant on, in order of time, by market."""
     found: dict[str, list[Row]] = defaultdict(list)
     markets = sorted({market for pair in pairs for market in pair})
     for row in console.query(settings, _QUOTES, {"markets": markets, "from_us": from_us}):
@@ -110,14 +116,14 @@ def _quotes(settings: Settings, pairs: Iterable[Key], from_us: int) -> Mapping[s
     return found
 
 
-def _series(rows: Sequence[Row]) -> Series:
+def series_of(rows: Sequence[Row]) -> Series:
     """The mids of one market. A price that is a last trade is not compared with them."""
     mids = [(row["ts_us"], (row["bid_ppm"] + row["ask_ppm"]) // 2) for row in rows if row["is_mid"]]
     return Series([ts_us for ts_us, _ in mids], [mid_ppm for _, mid_ppm in mids])
 
 
 def _row(a: str, b: str, rows_a: Sequence[Row], rows_b: Sequence[Row], now_us: int) -> Row:
-    went = together.together(_series(rows_a), _series(rows_b))
+    went = together.together(series_of(rows_a), series_of(rows_b))
     now, before = _apart(rows_a, rows_b, now_us), _apart(rows_a, rows_b, now_us - 3600 * US_PER_S)
     return {
         "market_a": a,

@@ -18,6 +18,7 @@ GRANT INSERT ON movers.alerts TO movers_write;
 GRANT INSERT ON movers.feed_status TO movers_write;
 GRANT INSERT ON movers.ingest_offsets TO movers_write;
 GRANT INSERT ON movers.ingest_pending TO movers_write;
+GRANT INSERT ON movers.market_pairs TO movers_write;
 GRANT INSERT ON movers.market_tokens TO movers_write;
 GRANT INSERT ON movers.markets TO movers_write;
 GRANT INSERT ON movers.movers_cache TO movers_write;

@@ -28,6 +28,8 @@ WINDOWS: dict[str, int] = {"5m": 5, "15m": 15, "1h": 60, "24h": 1440}
 THRESHOLD_PP = 10.0
 GAP_MINUTES = range(80, 95)  # minutes before now in which Kalshi's feed was down
 TICK_MINUTES = 180
+PAIR = ("KALSHI:SCOTUS-TARIFF", "POLY:0x11")
+NO_PAIR = ("KALSHI:HURR", "POLY:0x12")
 _SPREAD = 0.01
 
 Prices = NDArray[np.float64]
@@ -80,6 +82,7 @@ def seed(client: Client, *, now: datetime | None = None, history_min: int = 26 *
     _insert_movers_cache(client, paths, end)
     _insert_alerts(client, paths, end)
     _insert_feed_status(client, end)
+    _insert_pairs(client, end)
     return paths
 
 
@@ -291,6 +294,17 @@ def _insert_feed_status(client: Client, now: datetime) -> None:
         for venue, state, ts, detail, gap in states
     ]
     _insert(client, "feed_status", columns, rows)
+
+
+def _insert_pairs(client: Client, now: datetime) -> None:
+    """One pair that was confirmed, and one that was and is no more."""
+    columns = _names("market_a market_b verdict confidence note looked_back_h steps answered b_after_a_s ts")
+    rows = [
+        (*PAIR, "confirmed", 0.84, "same [rules]", 24.0, 6, 4, 7.5, now - 5 * MINUTE),
+        (*NO_PAIR, "confirmed", 0.8, "", 24.0, 0, 0, None, now - 50 * MINUTE),
+        (*NO_PAIR, "refused", 0.8, "other source", 24.0, 0, 0, None, now - 5 * MINUTE),
+    ]
+    _insert(client, "market_pairs", columns, rows)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard.data import AlertFilters, episodes
 from kernel.settings import ClickHouseSettings
 from tests.dashboard.fixtures import SeededStore, point_at
+from tests.dashboard.seed import NO_PAIR, PAIR
 
 pytestmark = pytest.mark.stack
 
@@ -139,6 +140,35 @@ def test_market_detail_shows_both_sides_and_siblings(app_environment: pytest.Mon
     assert len(app.dataframe[0].value) == 3
     assert "Yes prices add up to" in _said(app)
     assert len(app.get("plotly_chart")) == 1
+
+
+def test_market_detail_shows_the_other_venues_quotes_their_age_and_who_moves_first_and_claims_no_profit(
+    app_environment: pytest.MonkeyPatch, seeded: SeededStore
+) -> None:
+    point_at(app_environment, seeded.settings)
+
+    app = _run(_market_detail, market=PAIR[1])
+
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert list(table["Venue"]) == ["Polymarket", "Kalshi"]
+    assert table["Market"].iloc[1] == "Will the Supreme Court strike down the tariffs?"
+    assert (table["Bid"] < table["Ask"]).all()
+    assert table["Quote came"].str.endswith("ago").all()
+    said = _said(app)
+    assert "The same event on the other venue" in said
+    assert "the titles are 84% alike" in said
+    assert r"Confirmed by a person (same \[rules\])" in said
+    assert "Polymarket moved 7.5 s after Kalshi: the median of 4 answered of 6 steps" in said
+    assert "nothing says that money is to be had" in said
+
+
+def test_market_detail_of_a_market_without_a_pair_says_nothing_of_other_venues(
+    app_environment: pytest.MonkeyPatch, seeded: SeededStore
+) -> None:
+    point_at(app_environment, seeded.settings)
+
+    assert "other venue" not in _said(_run(_market_detail, market=NO_PAIR[1]))
 
 
 def test_market_detail_search_opens_what_was_chosen(app_environment: pytest.MonkeyPatch, seeded: SeededStore) -> None:

@@ -14,7 +14,7 @@ from dashboard.store import Store, StoreUnavailableError
 from kernel.settings import ClickHouseSettings
 from movers.local.ports import free_port
 from tests.dashboard.fixtures import SeededStore
-from tests.dashboard.seed import GAP_MINUTES
+from tests.dashboard.seed import GAP_MINUTES, NO_PAIR, PAIR
 
 pytestmark = pytest.mark.stack
 
@@ -50,6 +50,7 @@ def _parameters(now: datetime) -> dict[str, dict[str, Any]]:
         "market_alerts": {"market_id": _MARKET, "until": now, "span_s": 86_400},
         "feed_gaps": {"venue": "kalshi", "until": now, "span_s": 86_400},
         "siblings": {"event_key": "FED-DECISION-IN-DECEMBER", "window": "24h", "limit": 20},
+        "same_event": {"market_id": PAIR[0]},
         "episodes": {
             "venues": [],
             "categories": [],
@@ -162,6 +163,24 @@ def test_bars_in_wider_steps_keep_first_open_and_last_close(seeded: SeededStore)
     assert list(wide["close"]) == list(groups["close"].last())
     assert list(wide["high"]) == list(groups["high"].max())
     assert wide["volume_usd"].sum() == pytest.approx(narrow["volume_usd"].sum())
+
+
+def test_a_confirmed_pair_is_seen_from_both_sides_with_both_quotes_and_the_lag_turned(seeded: SeededStore) -> None:
+    [(_, a)], [(_, b)] = (list(_ask(seeded, "same_event", market_id=market).iterrows()) for market in PAIR)
+    prices = {path.market_id: float(path.prices[-1]) for path in seeded.paths}
+
+    assert (a["market_id"], a["venue"], b["market_id"], b["venue"]) == (PAIR[1], "polymarket", PAIR[0], "kalshi")
+    assert (a["bid"], a["ask"], a["this_bid"], a["this_ask"]) == (b["this_bid"], b["this_ask"], b["bid"], b["ask"])
+    assert a["this_bid"] < prices[PAIR[0]] < a["this_ask"]
+    assert a["bid"] < prices[PAIR[1]] < a["ask"]
+    assert (a["other_after_s"], b["other_after_s"], a["steps"], a["answered"]) == (7.5, -7.5, 6, 4)
+    assert {a["received"], a["this_received"]} == {b["received"], b["this_received"]}
+    assert seeded.now - a["received"] < timedelta(minutes=2)
+
+
+def test_a_pair_that_was_refused_later_is_none(seeded: SeededStore) -> None:
+    assert _ask(seeded, "same_event", market_id=NO_PAIR[0]).empty
+    assert _ask(seeded, "same_event", market_id=NO_PAIR[1]).empty
 
 
 def test_siblings_are_the_markets_of_the_event(seeded: SeededStore) -> None:

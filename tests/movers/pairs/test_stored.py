@@ -8,7 +8,8 @@ import pytest
 
 from kernel.errors import UserError
 from kernel.settings import ClickHouseSettings, Settings
-from movers.pairs import stored
+from movers import console
+from movers.pairs import published, stored
 from schemas.events import Tick
 from schemas.units import US_PER_S, event_id
 from sinks.clickhouse import rows as to
@@ -67,6 +68,46 @@ def test_candidates_are_found_confirmed_and_shown_with_who_moved_first(
     assert (row["apart_pp"], row["apart_pp_1h_ago"], row["quotes_cross_pp"]) == (2.0, 1.0, 1.0)
     assert row["older_quote_s"] >= 30 * 60
     assert (alert["other_venue_confirms"], alert["other_venue_after_s"]) == (True, 7.0)
+
+
+def test_what_is_published_is_what_people_say_now_with_who_moved_first(
+    database: ClickHouseSettings, store: Store, tmp_path: Path
+) -> None:
+    settings, file = settings_of(database), tmp_path / "pairs.csv"
+    titles = {"P": "Will the comet be seen by May 2027?", "K": "Comet seen by May 2027?"}
+    facts = [
+        a_market(market_id=m, title=title, venue="kalshi" if m == "K" else "polymarket", token_ids=(f"{m}:Y", f"{m}:N"))
+        for m, title in titles.items()
+    ]
+    store.insert(to.MARKETS, [to.market_row(market) for market in facts], "comets")
+    jump_us = time.time_ns() // 1000 - 30 * MINUTE_US
+    ticks = [quote("P", jump_us - 60 * MINUTE_US, 400_000), quote("K", jump_us - 60 * MINUTE_US, 410_000)]
+    ticks += [quote("P", jump_us, 500_000), quote("K", jump_us + 7 * US_PER_S, 520_000)]
+    store.insert(to.SNAPSHOTS, [to.tick_row(tick, 0, 100 + i) for i, tick in enumerate(ticks)], "comet ticks")
+
+    def told() -> list[tuple[object, ...]]:
+        rows = console.query(
+            settings,
+            "SELECT market_a, market_b, verdict, confidence > 0.7, note, steps, answered, b_after_a_s "
+            "FROM market_pairs FINAL ORDER BY market_a",
+        )
+        return [tuple(row.values()) for row in rows]
+
+    stored.say(file, "confirmed", "P", "K", "read by hand")
+    stored.say(file, "confirmed", "Q", "nowhere", "")
+    first = published.publish(settings, file, 24)
+    at_first = told()
+    stored.say(file, "refused", "P", "K", "another source")
+    file.write_text("".join(line for line in file.read_text().splitlines(True) if "nowhere" not in line))
+    second = published.publish(settings, file, 24)
+
+    assert first == (2, 0)
+    assert at_first == [
+        ("K", "P", "confirmed", 1, "read by hand", 1, 1, -7.0),
+        ("Q", "nowhere", "confirmed", None, "", 0, 0, None),
+    ]
+    assert second == (0, 2)
+    assert [(row[0], row[2], row[4]) for row in told()] == [("K", "refused", "another source"), ("Q", "withdrawn", "")]
 
 
 def test_without_a_confirmed_pair_the_way_to_one_is_told(database: ClickHouseSettings, tmp_path: Path) -> None:
