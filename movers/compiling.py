@@ -16,6 +16,7 @@ from pathlib import Path
 
 from kernel.errors import UserError
 from kernel.logs import get_logger
+from movers.constructors import with_constructors
 from movers.supervisor import child_environment
 from schemas import compiled, generate
 
@@ -67,15 +68,19 @@ def _lay_out(work: Path) -> list[str]:
     shutil.copytree(compiled.ROOT / "processors" / "analytics", work / "processors" / "analytics", ignore=skip)
     (work / "processors" / "__init__.py").touch()
     # A plain package each: their search path is of no use here and mypy could not follow it.
-    for package in ("processors/analytics", "schemas/fast"):
+    for package in ("processors/analytics", "schemas", "schemas/fast"):
         (work / package / "__init__.py").write_text("")
     (work / "mypy.ini").write_text(_CONFIG)
-    files = [f"processors/analytics/{name}.py" for name in compiled.ANALYTICS]
+    files = [f"schemas/{name}.py" for name in compiled.SCHEMAS]
+    files += [f"processors/analytics/{name}.py" for name in compiled.ANALYTICS]
     for topic in generate.HOT:
         path = generate.MODULE.format(subject_file=topic.subject_file).replace(".", "/") + ".py"
         (work / path).write_text(generate.source(topic))
         files.append(path)
-    return [path for path in files if (work / path).is_file()]
+    present = [name for name in files if (work / name).is_file()]
+    for name in present:
+        (work / name).write_text(with_constructors((work / name).read_text()))
+    return present
 
 
 def _take_over(work: Path, target: Path) -> None:

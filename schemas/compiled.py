@@ -16,8 +16,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-SOURCES = ("schemas/*.py", "schemas/avro/*.avsc", "processors/analytics/*.py")
+SOURCES = (
+    "schemas/*.py",
+    "schemas/avro/*.avsc",
+    "processors/analytics/*.py",
+    "movers/compiling.py",
+    "movers/constructors.py",
+)
 """What the compiled code depends on."""
+
+SCHEMAS = ("events",)
+"""Modules of schemas that are compiled, beside the codecs: each tick makes a dozen of these."""
 
 ANALYTICS = ("alerts", "bars", "episodes", "moves", "reasons", "scoring", "volume", "windows")
 """Modules of processors/analytics that are compiled; one that is not there is left out.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def test_a_tape_gives_back_what_was_written(tmp_path: Path) -> None:
 
 
 def fields_of(raw: RawMessage) -> dict[str, Any]:
-    return {name: getattr(raw, name) for name in RawMessage.__slots__}
+    return {field.name: getattr(raw, field.name) for field in fields(RawMessage)}
 
 
 def test_a_message_is_received_again_as_it_was() -> None:

@@ -1,0 +1,61 @@
+"""Constructors written out for the compiler do what the generated ones do."""
+
+from __future__ import annotations
+
+import sys
+import typing
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from movers.constructors import with_constructors
+
+SOURCE = """
+from schemas.frozen import dataclass
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    \"\"\"Bid and ask.\"\"\"
+
+    bid: int | None = None
+    sizes: tuple[float, ...]
+
+    def has_bid(self) -> bool:
+        return self.bid is not None
+"""
+
+
+@pytest.fixture
+def quotes(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module, made of the written out source."""
+    made = ModuleType("quotes")
+    monkeypatch.setitem(sys.modules, "quotes", made)
+    exec(with_constructors(SOURCE), made.__dict__)  # noqa: S102  # our own text
+    return made
+
+
+def test_a_written_out_constructor_takes_fields_by_name_with_their_defaults(quotes: Any) -> None:
+    assert quotes.Quote(sizes=(1.0,)).bid is None
+    assert quotes.Quote(sizes=(1.0,), bid=3).has_bid()
+    with pytest.raises(TypeError, match="sizes"):
+        quotes.Quote(bid=3)
+    with pytest.raises(TypeError, match="positional"):
+        quotes.Quote(3, (1.0,))
+
+
+def test_what_is_made_is_equal_and_hashed_by_its_fields_and_keeps_its_hints(quotes: Any) -> None:
+    assert quotes.Quote(sizes=()) == quotes.Quote(sizes=(), bid=None)
+    assert len({quotes.Quote(sizes=()), quotes.Quote(sizes=())}) == 1
+    assert typing.get_type_hints(quotes.Quote) == {"bid": int | None, "sizes": tuple[float, ...]}
+
+
+def test_source_without_a_dataclass_keeps_its_comments() -> None:
+    source = "x = 1  # type: ignore[assignment]\n"
+
+    assert with_constructors(source) == source
+
+
+def test_a_dataclass_that_is_made_by_position_is_refused() -> None:
+    with pytest.raises(NotImplementedError, match="Pair"):
+        with_constructors("@dataclass(frozen=True)\nclass Pair:\n    x: int\n")
