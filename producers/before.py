@@ -51,7 +51,7 @@ def read_before(shard: Shard, kafka: KafkaSettings, store: SchemaStore, seen: Se
     """
     markets: dict[str, Told] = {}
     mark = seen.read()
-    until_us = None if mark is None else mark.until_us
+    until_us, begun = (None, False) if mark is None else (mark.until_us, mark.begun)
     try:
         venue = ("venue", shard.venue.encode())
         codec = Codec(topics.MARKETS, store, Market)
@@ -62,10 +62,11 @@ def read_before(shard: Shard, kafka: KafkaSettings, store: SchemaStore, seen: Se
                     if shard.owns(market.market_id, market.category):
                         markets[market.market_id] = Told.of(market)
         if until_us is None:  # the mark knows better: what was said of the feed may be said before a whole sweep
-            until_us = seen_until_us(_statuses(shard, kafka, store))
+            statuses = list(_statuses(shard, kafka, store))
+            until_us, begun = seen_until_us(statuses), only_begun(statuses)
     except (TransientError, KafkaException) as error:
         log.warning("past_unreadable", shard=shard.name, error=str(error))
-    return Before(markets, until_us) if mark is None else Before(markets, **mark._asdict())
+    return Before(markets, until_us, begun=begun) if mark is None else Before(markets, **mark._asdict())
 
 
 def seen_until_us(statuses: Iterable[FeedStatus]) -> int | None:
@@ -85,6 +86,12 @@ def seen_until_us(statuses: Iterable[FeedStatus]) -> int | None:
         elif status.state == "connected":
             until_us = status.ts_event_us
     return until_us if open_since_us is None else open_since_us
+
+
+def only_begun(statuses: Iterable[FeedStatus]) -> bool:
+    """Whether what was said of the feed is of first looks alone, none of which became a whole sweep."""
+    words = [status.state for status in statuses if status.state in ("connected", "gap_opened", "gap_closed")]
+    return words[:1] == ["gap_opened"] and "gap_closed" not in words
 
 
 def _statuses(shard: Shard, kafka: KafkaSettings, store: SchemaStore) -> Iterator[FeedStatus]:

@@ -75,6 +75,12 @@ class FeedState:
         away_s = (now_us - since_us) / US_PER_S
         return [Change("gap_opened", f"nobody collected for {away_s:.0f} s", since_us)]
 
+    def begins(self, now_us: int) -> list[Change]:
+        """Nobody watched before, and not every market has been seen: blind until the first whole sweep."""
+        self._gap_open = True
+        self._last_sweep_us = self._owed_since_us = now_us
+        return [Change("gap_opened", "the first look at the venue: not every market has been seen yet", now_us)]
+
     def took_over(self, since_us: int, promise_s: float) -> None:
         """The process before this one saw the venue until a moment that is not long ago, and its promise stands. What
         it had shown may by then have been as old as that."""

@@ -104,16 +104,17 @@ class Jobs:
         self._unfound: Counter[str] = Counter()
         self._traded_since, self._traded_us = collector.traded_since, 0
         self._absent_since_us: int | None = None
-        self._first_seen, self._is_first = first_seen, True
+        self._first_seen, self._is_first = first_seen, False
         self._stopped_us: int | None = None
-        self._some_lost = False
+        self._some_lost = self._only_begun = False
         self._promised_before_s = 0.0
+        self._owed_s = 0
         self._said_s = clock.monotonic_s()
         self.streaming: StreamJobs | None = None
         if collector.streaming is not None:
             self.streaming = StreamJobs(
                 collector, collector.streaming, self._shard, self.tracked, self.venue_clock, self.intake, outbox, clock,
-                lambda: self._rhythm.heartbeat_s, self._tell_of_stream, journal,
+                lambda: self._promise_s, self._tell_of_stream, journal,
             )  # fmt: skip
 
     async def remember(self, before: Before) -> None:
@@ -131,9 +132,13 @@ class Jobs:
                 await asyncio.sleep(0)
         for whole in self._whole.values():
             whole.was_whole(len(self.tracked))
-        self._absent_since_us, self._some_lost = before.until_us, before.hands_full
+        self._absent_since_us = before.until_us
+        self._some_lost, self._only_begun = before.hands_full, before.begun
         self._is_first = before.until_us is None
         self._promised_before_s = before.promise_s or self._settings.collector_price_interval
+        self._owed_s = before.promise_s
+        if self._owed_s:
+            self._journal.note("promise", s=self._owed_s)
         self.tracked.watched_until_us = watched_until_us
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
@@ -208,7 +213,7 @@ class Jobs:
         """One crawl of all metadata, with the quotes in it; then asks after the markets that are no longer listed."""
         began_s = self._clock.monotonic_s()
         tally = Tally()
-        async for page in self._feed.crawl(Errand("crawl", self._rhythm.heartbeat_s)):
+        async for page in self._feed.crawl(Errand("crawl", self._promise_s)):
             await self._introduce(page, tally)
             await asyncio.sleep(0)
         self._judge(tally, CRAWL)
@@ -227,7 +232,7 @@ class Jobs:
         tally = Tally()
         first_us: int | None = None
         try:
-            async for page in self._feed.sweep(Errand("sweep", self._rhythm.heartbeat_s)):
+            async for page in self._feed.sweep(Errand("sweep", self._promise_s)):
                 as_of_us = await self._take(page, tally)
                 first_us = as_of_us if first_us is None else first_us
                 await asyncio.sleep(0)
@@ -246,14 +251,14 @@ class Jobs:
         busiest = self.tracked.busiest(self._settings.collector_hot_markets)
         ids = [self._reader.hot_id(known.market_id, known.token_id) for known in busiest]
         tally = Tally()
-        async for page in self._feed.hot(ids, Errand("hot", self._rhythm.heartbeat_s)):
+        async for page in self._feed.hot(ids, Errand("hot", self._promise_s)):
             await self._take(page, tally)
             await asyncio.sleep(0)
         self._judge(tally, HOT)
 
     async def trade_poll(self, traded_since: TradedSince) -> None:
         """The rows of all markets that have traded since the poll before."""
-        errand = Errand("hot", self._rhythm.heartbeat_s)
+        errand = Errand("hot", self._promise_s)
         traded, newest_us = await traded_since(self._traded_us or self._now_us(), errand)
         async for page in self._feed.hot(traded, errand):
             await self._take(page, Tally())
@@ -283,7 +288,7 @@ class Jobs:
         if not ids:
             return
         try:
-            async for page in self._feed.lookup(ids, Errand("lookup", self._rhythm.heartbeat_s)):
+            async for page in self._feed.lookup(ids, Errand("lookup", self._promise_s)):
                 await self._take(page, tally)
                 await asyncio.sleep(0)
         except (TransientError, PermanentError) as error:  # the next sweep asks again
@@ -296,7 +301,7 @@ class Jobs:
             return
         ids = [self._reader.hot_id(known.market_id, known.token_id) for known in unseen if known.token_id]
         try:
-            async for page in self._feed.hot(ids, Errand("hot", self._rhythm.heartbeat_s)):
+            async for page in self._feed.hot(ids, Errand("hot", self._promise_s)):
                 await self._take(page, tally)
                 await asyncio.sleep(0)
         except (TransientError, PermanentError) as error:
@@ -357,15 +362,18 @@ class Jobs:
             self._came_back(page.received, self._absent_since_us)
         elif self._is_first:
             self._is_first = False
-            self._first_seen(_said_us(page.received))
+            first_us = _said_us(page.received)
+            self._first_seen(first_us)
+            self._tell(self._state.begins(first_us))
 
     def _came_back(self, first: Received, since_us: int) -> None:
         """The first answer of this process: was somebody missing for longer than a sweep may take, or killed with what
-        it had seen in its hands? If not, the first sweep is still due by what was promised before."""
+        it had seen in its hands, or before it had seen all? If not, the first sweep is still due by what was promised
+        before."""
         self._absent_since_us = None
         now_us = _said_us(first)
         missing_s = (now_us - since_us) / US_PER_S
-        if self._some_lost or missing_s > GAP_PROMISES * self._promised_before_s:
+        if self._some_lost or self._only_begun or missing_s > GAP_PROMISES * self._promised_before_s:
             self._tell(self._state.was_away(since_us, now_us))
         else:
             self._state.took_over(since_us, self._promised_before_s)
@@ -378,10 +386,10 @@ class Jobs:
     def _swept(self, began_us: int, spent_s: float) -> None:
         """Takes note of a whole sweep."""
         self._tell(self._state.swept(began_us, self._due_s))
-        disturbed, promised_s = self._state.failures(SWEEP) > 0, self._rhythm.heartbeat_s
+        disturbed, promised_s = self._state.failures(SWEEP) > 0, self._promise_s
         self._rhythm.came_round(began_us, spent_s * self.venue_clock.pace, disturbed=disturbed)
-        if self._rhythm.heartbeat_s != promised_s:
-            self._journal.note("promise", s=self._rhythm.heartbeat_s)
+        if self._promise_s != promised_s:
+            self._journal.note("promise", s=self._promise_s)
         self._last_sweep_s = self._clock.monotonic_s()
         if self._rhythm.changed():
             event = "price_interval_kept" if self._rhythm.kept else "price_interval_not_kept"
@@ -446,6 +454,11 @@ class Jobs:
         return math.ceil(self._due_s)
 
     @property
+    def _promise_s(self) -> int:
+        """What a tick promises now: until this process knows how long its sweeps take, what the one before promised."""
+        return self._rhythm.heartbeat_s or self._owed_s
+
+    @property
     def _due_s(self) -> float:
         """Within what time of the last sweep the next one is due: what this process, or the one before it, promised."""
         return self._rhythm.due_s or self._promised_before_s
@@ -501,8 +514,11 @@ class Jobs:
         skewed = skew_us is not None and abs(skew_us) > self._settings.collector_max_skew_s * US_PER_S
         for number, change in enumerate(changes):
             if change.state == "gap_opened":
-                self._journal.note("gap", at_us=now_us)
-                self.tracked.gap_began(now_us)
+                self._journal.note("gap", at_us=now_us, until_told=True)
+                self.tracked.gap_began(now_us, until_told=True)
+            elif change.state == "gap_closed":
+                self._journal.note("gap_over")
+                self.tracked.gap_over()
             detail = f"{change.detail}; clock skew {skew_us} us" if skewed else change.detail
             log.info("feed_status", venue=self._venue, shard=self._shard.label, state=change.state, detail=detail)
             status = FeedStatus(

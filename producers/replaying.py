@@ -13,7 +13,8 @@ collector on a tape is played by itself, step by step. A note has its `step`, it
 | `opened` | a connection is there | `line`, its place; its name, `connection` |
 | `follow`, `leave` | tokens are subscribed, no longer subscribed | `line`; tokens |
 | `lease`, `unlease` | streams show these, do not show them any more | `until_us`; tokens |
-| `gap`, `forget` | nothing was seen up to now; a market is forgotten | `at_us`; `market` |
+| `gap` | nothing was seen up to now, nor of what is met until it is over, if that is told | `at_us`; `until_told` |
+| `gap_over`, `forget` | a whole sweep ends a gap; a market is forgotten | `market` |
 
 `pace` is what a simulator said of its time. Tokens are named in `new` when they first come up, counted from `first` on,
 and meant by `runs` of these numbers.
@@ -251,7 +252,8 @@ class _Life:
             "leave": self._leave,
             "lease": self._lease,
             "unlease": self._unlease,
-            "gap": lambda note: self._tracked.gap_began(note["at_us"]),
+            "gap": lambda note: self._tracked.gap_began(note["at_us"], until_told=note.get("until_told", False)),
+            "gap_over": lambda _: self._tracked.gap_over(),
             "forget": lambda note: self._tracked.forget(note["market"]),
         }
 

@@ -129,6 +129,7 @@ class Tracked:
         self._crawl = 0
         self.watched_until_us = 0
         """Until when somebody watched before this process began; 0 when nobody ever did."""
+        self._blind = False
         self._open = 0
         self._due: Counter[int] = Counter()
         self._busy = _Busy(busiest)
@@ -340,16 +341,22 @@ class Tracked:
         now_bucket = now_us // _DUE_BUCKET_US
         return sum(count for bucket, count in self._due.items() if bucket < now_bucket)
 
-    def gap_began(self, now_us: int) -> None:
-        """The feed was blind for longer than promised: the next tick of each market that no stream shows says so."""
+    def gap_began(self, now_us: int, *, until_told: bool = False) -> None:
+        """The feed was blind for longer than promised: the next tick of each market that no stream shows says so, and
+        the first tick of each that is met until `gap_over`, if that will be told."""
+        self._blind = until_told
         for known in self._known.values():
             if known.leader != "stream" or known.lease_us <= now_us:
                 known.gap = True
 
+    def gap_over(self) -> None:
+        """A whole sweep has shown what there is."""
+        self._blind = False
+
     # ── bookkeeping ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _begin(self, market_id: str, venue_market_id: str) -> Known:
-        known = self._known[market_id] = Known(market_id, venue_market_id)
+        known = self._known[market_id] = Known(market_id, venue_market_id, gap=self._blind)
         reopened = self._ended.pop(hash(market_id), None)
         known.event_us = self._forgotten_us if reopened is None else reopened.told_us
         self._open += 1

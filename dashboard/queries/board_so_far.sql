@@ -28,7 +28,7 @@ FROM
         argMax(volume_24h_usd, snapshots.ts) AS volume_usd,
         argMax(spread, snapshots.ts) AS spread_last,
         argMax(market_status, snapshots.ts) AS status,
-        countIf(has(flags, 'after_gap')) > 0 AS across_gap,
+        maxIf(snapshots.ts, has(flags, 'after_gap')) > min(snapshots.ts) AS across_gap,  -- the gap before the first is outside
         max(snapshots.ts) AS last_ts
     FROM snapshots
     WHERE ts > (SELECT max(ts) FROM snapshots) - toIntervalSecond({window_s:UInt32})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from producers.before import Mark, SeenUntil, seen_until_us
+from producers.before import Mark, SeenUntil, only_begun, seen_until_us
 from schemas.events import FeedStatus
 from schemas.words import FeedWord
 
@@ -33,6 +33,15 @@ def test_the_venue_was_seen_until_the_last_word_of_somebody_who_had_an_answer(
     statuses: list[FeedStatus], until_us: int | None
 ) -> None:
     assert seen_until_us(statuses) == until_us
+
+
+def test_a_first_look_that_never_became_a_whole_sweep_has_only_begun() -> None:
+    first_look = [status("gap_opened", 10, 10), status("connected", 20), status("degraded", 30)]
+
+    assert only_begun(first_look)
+    assert not only_begun([*first_look, status("gap_closed", 40, 10)])
+    assert not only_begun([status("connected", 10), status("gap_opened", 50, 20)]), "an earlier version said no gap"
+    assert not only_begun([])
 
 
 @pytest.mark.parametrize("word", ["disconnected", "degraded"])

@@ -261,6 +261,73 @@ def test_the_time_that_the_process_was_down_is_a_gap_and_its_ticks_say_so(bench:
 
 
 @KALSHI
+def test_until_the_first_whole_sweep_of_all_the_feed_is_blind_and_each_markets_first_tick_says_so(bench: Bench) -> None:
+    rows = [kalshi_row("KXE-ONE"), kalshi_row("KXE-TWO")]
+    bench.answer = kalshi_venue(rows, {})
+    jobs = bench.jobs("kalshi")
+    perform(jobs, lambda: jobs.remember(Before()), jobs.crawl)
+    bench.clock.advance(85)
+    before_the_sweep = [status.state for status in bench.statuses() if status.gap_started_us is not None]
+    perform(jobs, jobs.sweep)
+    bench.clock.advance(15)
+    rows.append(kalshi_row("KXE-NEW"))
+    perform(jobs, jobs.sweep)
+
+    assert before_the_sweep == ["gap_opened"]
+    told = [status for status in bench.statuses() if status.gap_started_us is not None]
+    assert [(s.state, s.gap_started_us) for s in told] == [("gap_opened", START_US), ("gap_closed", START_US)]
+    ticks: list[Tick] = [t for row in rows for t in bench.published(topics.TICKS, f"KALSHI:{row['ticker']}")]
+    assert [t.flags for t in ticks] == [("after_gap",), (), ()] * 2 + [()], "what is new later was not missed"
+    assert [t.heartbeat_s for t in ticks if "after_gap" in t.flags] == [0, 0]
+
+
+@KALSHI
+def test_a_market_that_is_first_met_after_a_downtime_may_have_been_missed_and_says_so(bench: Bench) -> None:
+    rows = [kalshi_row("KXE-KNOWN"), kalshi_row("KXE-UNKNOWN")]
+    bench.answer = kalshi_venue(rows[:1], {})
+    jobs = bench.jobs("kalshi")
+    perform(jobs, jobs.crawl)
+    [market] = bench.published(topics.MARKETS, "KALSHI:KXE-KNOWN")
+    bench.clock.advance(7_200)
+    bench.answer = kalshi_venue(rows, {})
+
+    later = bench.jobs("kalshi")
+    remembered = Before({market.market_id: Told.of(market)}, START_US)
+    perform(later, lambda: later.remember(remembered), later.crawl, later.sweep)
+
+    [first, *_] = bench.published(topics.TICKS, "KALSHI:KXE-UNKNOWN")
+    assert first.flags == ("after_gap",)
+
+
+@KALSHI
+def test_who_takes_over_promises_what_was_promised_until_he_knows_what_he_keeps_himself(bench: Bench) -> None:
+    bench.answer = kalshi_venue([kalshi_row("KXE-OWED")], {})
+    jobs = bench.jobs("kalshi")
+    since_us = START_US - 20 * US_PER_S
+
+    perform(jobs, lambda: jobs.remember(Before({}, since_us, promise_s=110)), jobs.crawl)
+    bench.clock.advance(30)
+    perform(jobs, jobs.sweep)
+    bench.clock.advance(15)
+    perform(jobs, jobs.sweep)
+
+    ticks: list[Tick] = bench.published(topics.TICKS, "KALSHI:KXE-OWED")
+    assert [t.heartbeat_s for t in ticks] == [110, 110, 15]
+
+
+@KALSHI
+def test_who_was_killed_in_the_first_look_of_all_leaves_its_gap_to_whoever_comes_next(bench: Bench) -> None:
+    bench.answer = kalshi_venue([kalshi_row("KXE-BEGUN")], {})
+    since_us = START_US - 5 * US_PER_S
+    jobs = bench.jobs("kalshi")
+
+    perform(jobs, lambda: jobs.remember(Before({}, since_us, begun=True)), jobs.crawl, jobs.sweep)
+
+    told = [status for status in bench.statuses() if status.gap_started_us is not None]
+    assert [(s.state, s.gap_started_us) for s in told] == [("gap_opened", since_us), ("gap_closed", since_us)]
+
+
+@KALSHI
 def test_a_quick_restart_is_no_gap(bench: Bench) -> None:
     bench.answer = kalshi_venue([kalshi_row("KXE-QUICK")], {})
     jobs = bench.jobs("kalshi")

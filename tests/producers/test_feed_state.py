@@ -60,6 +60,18 @@ def test_the_time_before_the_start_is_a_gap_until_the_first_whole_sweep() -> Non
     ]
 
 
+def test_the_first_look_of_all_is_a_gap_until_the_first_whole_sweep() -> None:
+    feed = FeedState()
+
+    opened = feed.begins(1_000 * US_PER_S)
+    closed = feed.swept(1_200 * US_PER_S, 0)
+
+    assert [(change.state, change.gap_started_us) for change in opened + closed] == [
+        ("gap_opened", 1_000 * US_PER_S),
+        ("gap_closed", 1_000 * US_PER_S),
+    ]
+
+
 def test_who_takes_over_in_time_owes_what_the_one_before_had_promised() -> None:
     feed = FeedState()
     feed.took_over(1_000 * US_PER_S, 15)

@@ -16,7 +16,7 @@ from schemas.units import US_PER_S, event_id
 from schemas.words import MarketStatus
 from tests.producers.conftest import Stack
 from tests.producers.shards import (
-    LEAST_PROMISE_S,
+    INTERVAL_S,
     SPEED,
     Down,
     Published,
@@ -117,7 +117,7 @@ def test_a_gap_that_was_told_twice_is_open_until_it_is_closed() -> None:
 @pytest.mark.stack
 def test_halves_that_are_killed_at_random_lose_nothing_untold_and_share_no_market(stack: Stack, tmp_path: Path) -> None:
     process, simulator = simulate(tmp_path, "--markets", "40", "--since", "12h", "--speed", str(SPEED))
-    settings = settings_for(stack, simulator, tmp_path) | {"COLLECTOR_PRICE_INTERVAL": str(LEAST_PROMISE_S)}
+    settings = settings_for(stack, simulator, tmp_path) | {"COLLECTOR_PRICE_INTERVAL": str(INTERVAL_S)}
     try:
         run, halves = restarted_at_random(
             stack, simulator, tmp_path, settings, venue="kalshi", seed=3, enough=lambda halves: halves.kills >= 2
