@@ -25,7 +25,7 @@ SOURCES = (
 )
 """What the compiled code depends on."""
 
-SCHEMAS = ("events",)
+SCHEMAS = ("events", "times", "units")
 """Modules of schemas that are compiled, beside the codecs: each tick makes a dozen of these."""
 
 ANALYTICS = ("alerts", "bars", "episodes", "moves", "reasons", "scoring", "volume", "windows")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from schemas.units import US_PER_S
 
-MAX_AHEAD_S = 60
+MAX_AHEAD_S: Final = 60
 """Seconds that an event may be stamped ahead of its receipt. Clocks that are kept differ by less; more is a mistake."""
 
-MAX_AHEAD_US = MAX_AHEAD_S * US_PER_S
+MAX_AHEAD_US: Final = MAX_AHEAD_S * US_PER_S
 
 
 def is_ahead(ts_event_us: int, ts_received_us: int) -> bool:

@@ -44,6 +44,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from processors.analytics import reasons
 from processors.analytics.episodes import AlertState, Episode, Key, Told
@@ -53,16 +54,16 @@ from schemas.events import Alert, Move, WindowMove
 from schemas.units import PPM_PER_PP, US_PER_S, event_id
 from schemas.words import AlertKind, Category, CloseReason, Direction, EpisodeState, UnknownCategory
 
-ESCALATION_FACTOR = 1.5
-CLOSING_SHARE = 0.5
-STANDING_SHARE = 0.5
-REFERENCE_SHARE = 1 / 3
-STILL_TIGHT_FACTOR = 2.0
-DECIDED_AFTER_US = 55 * US_PER_S
-REVERTED_COOLDOWN_S = 120
-UNDECIDED_AFTER_US = 16 * 60 * US_PER_S
-CLOSED_BY_TIME_AFTER_US = 60 * US_PER_S
-ENDED_BY_TIME_AFTER_US = 3600 * US_PER_S
+ESCALATION_FACTOR: Final = 1.5
+CLOSING_SHARE: Final = 0.5
+STANDING_SHARE: Final = 0.5
+REFERENCE_SHARE: Final = 1 / 3
+STILL_TIGHT_FACTOR: Final = 2.0
+DECIDED_AFTER_US: Final = 55 * US_PER_S
+REVERTED_COOLDOWN_S: Final = 120
+UNDECIDED_AFTER_US: Final = 16 * 60 * US_PER_S
+CLOSED_BY_TIME_AFTER_US: Final = 60 * US_PER_S
+ENDED_BY_TIME_AFTER_US: Final = 3600 * US_PER_S
 
 _DIRECTIONS: Mapping[int, Direction] = {UP: "up", DOWN: "down"}
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import struct
 from dataclasses import replace
 from math import nan
+from typing import Final
 
 from processors.analytics.volume import NO_COUNTER, highest, reading, traded_usd
 from schemas.events import Bar, Tick
@@ -27,18 +28,20 @@ from schemas.frozen import dataclass
 from schemas.times import is_ahead
 from schemas.units import US_PER_S, event_id
 
-BAR_S = 60
-_BAR_US = BAR_S * US_PER_S
+BAR_S: Final = 60
+_BAR_US: Final = BAR_S * US_PER_S
 
-GRACE_US = 5 * US_PER_S
+GRACE_US: Final = 5 * US_PER_S
 """So long after its end a bar waits for ticks that are on their way."""
 
-_VERSION = 2
+_VERSION: Final = 2
 # version, counter kind, bars, length of venue and token, price, newest, counter, carried volume (NaN), trades (-1)
-_HEAD = struct.Struct("<BBBBHiqddq")
+_HEAD: Final = struct.Struct("<BBBBHiqddq")
 # which, ticks, received, start, first, last, open, high, low, close, volume (NaN), trades (-1)
-_BAR = struct.Struct("<BIqqqqiiiidq")
-_BEFORE, _UNTOLD, _TOLD = 0, 1, 2
+_BAR: Final = struct.Struct("<BIqqqqiiiidq")
+_BEFORE: Final = 0
+_UNTOLD: Final = 1
+_TOLD: Final = 2
 """Which bar of a state: the one before the newest; the newest, before and after it was told."""
 
 

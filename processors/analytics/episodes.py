@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 from schemas.frozen import dataclass
 from schemas.words import AlertKind
@@ -13,14 +14,14 @@ KINDS: tuple[AlertKind, ...] = ("move", "settlement", "across_gap")
 Key = tuple[str, int]
 """Name of the rule, direction."""
 
-_VERSION = 2
+_VERSION: Final = 2
 # version, newest, end of the market (0 unknown), length of venue and token, episodes, told
-_HEADER = struct.Struct("<BqqBBHH")
+_HEADER: Final = struct.Struct("<BqqBBHH")
 # length of the rule's name, direction, kind, confirmed, across gap, windows, opened, onset (0 unknown), from, window,
 # size at detection, told, peak, threshold
-_EPISODE = struct.Struct("<BbBBBBqqiidddd")
+_EPISODE: Final = struct.Struct("<BbBBBBqqiidddd")
 # length of the rule's name, direction, when, price, cool-down until
-_TOLD = struct.Struct("<Bbqiq")
+_TOLD: Final = struct.Struct("<Bbqiq")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

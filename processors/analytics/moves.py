@@ -13,6 +13,8 @@ It gives no move by itself; a window that begins at one says `computed_across_ga
 
 from __future__ import annotations
 
+from typing import Final
+
 from processors.analytics.scoring import SCORES, Evidence
 from processors.analytics.windows import BASES, GAP, History, WindowPlan
 from schemas.events import Move, Tick, WindowMove
@@ -20,13 +22,13 @@ from schemas.times import is_ahead
 from schemas.units import PPM, PPM_PER_PP, US_PER_S, event_id
 from schemas.words import MARKET_STATUSES, NoMove
 
-SETTLING_WITHIN_S = 3600
+SETTLING_WITHIN_S: Final = 3600
 """A market this near its end, or past it, with a price near 0 or 1, is settling."""
 
-SETTLING_MARGIN_PPM = 30_000
+SETTLING_MARGIN_PPM: Final = 30_000
 """How near: 3 percentage points."""
 
-ONSET_FROM_PP = 2.0
+ONSET_FROM_PP: Final = 2.0
 """Moves under so many percentage points have no foot: nobody asks when nothing began."""
 
 

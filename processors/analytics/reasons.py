@@ -6,6 +6,8 @@ will last.
 
 from __future__ import annotations
 
+from typing import Final
+
 from processors.analytics.episodes import Episode
 from processors.analytics.rules import Rule
 from processors.analytics.scoring import FEW_TRADES, MANY_STEPS, known_steps, usual_steps
@@ -13,12 +15,12 @@ from schemas.events import Move, WindowMove
 from schemas.units import PPM_PER_PP, window_label
 from schemas.words import Factor, Severity
 
-MANY_DOLLARS = 500.0
+MANY_DOLLARS: Final = 500.0
 """US dollars traded inside the window that speak for a move; less speaks against it."""
 
-BIG_MONEY_24H = 100_000.0
-BIG_MONEY_WINDOW = 10_000.0
-FAR_STEPS = 8.0
+BIG_MONEY_24H: Final = 100_000.0
+BIG_MONEY_WINDOW: Final = 10_000.0
+FAR_STEPS: Final = 8.0
 
 
 def detected(rule: Rule, episode: Episode, move: Move, window: WindowMove) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import log1p, sqrt
+from typing import Final
 
 from processors.analytics.windows import log_odds
 from schemas.events import Move
@@ -15,27 +16,27 @@ from schemas.frozen import dataclass
 from schemas.units import PPM_PER_PP
 from schemas.words import ScoreName
 
-FULL_DOLLARS = 5_000.0
+FULL_DOLLARS: Final = 5_000.0
 """US dollars inside the window from which on a move counts fully."""
 
-UNKNOWN_DOLLARS_SHARE = 0.25
+UNKNOWN_DOLLARS_SHARE: Final = 0.25
 """What a move counts for while the venue does not tell what was traded inside the window."""
 
-FEW_TRADES = 3
-FEW_CHANGES = 5
+FEW_TRADES: Final = 3
+FEW_CHANGES: Final = 5
 """Under so many trades in the window, or changes of price ever, a move counts half, and no step is held to be usual."""
 
-MANY_STEPS = 6.0
+MANY_STEPS: Final = 6.0
 """A move of so many of the market's usual steps is unusual."""
 
-FULL_STEPS = 10.0
+FULL_STEPS: Final = 10.0
 """Usual steps from which on a move counts fully."""
 
-MIN_USUAL_STEP = 0.02
+MIN_USUAL_STEP: Final = 0.02
 """Log-odds: no market is taken to be calmer than this, or its first change would be a sensation."""
 
-NOT_STANDING_SHARE = 0.25
-SETTLING_SHARE = 0.1
+NOT_STANDING_SHARE: Final = 0.25
+SETTLING_SHARE: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ def signal(move: Evidence) -> float | None:
 
 Score = Callable[[Evidence], float | None]
 
-SCORES: Mapping[ScoreName, Score] = {"plain": plain, "signal": signal}
+SCORES: Final[Mapping[ScoreName, Score]] = {"plain": plain, "signal": signal}
 
 
 def _paid(move: Evidence) -> float:

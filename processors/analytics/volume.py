@@ -7,12 +7,14 @@ corrects its counter downwards for good is told too little until the old level i
 
 from __future__ import annotations
 
+from typing import Final
+
 from schemas.events import Tick
 from schemas.units import PPM
 
-NO_COUNTER = 0
-USD_COUNTER = 1
-CONTRACT_COUNTER = 2
+NO_COUNTER: Final = 0
+USD_COUNTER: Final = 1
+CONTRACT_COUNTER: Final = 2
 
 
 def reading(tick: Tick) -> tuple[int, float]:

@@ -23,47 +23,53 @@ import sys
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Final
 
 from processors.analytics.volume import NO_COUNTER, highest, reading, traded_usd
 from schemas.events import Tick
 from schemas.units import PPM, US_PER_S
 from schemas.words import MARKET_STATUSES, PriceBasis, ScoreName
 
-MIN_EXACT_POINTS = 256
+MIN_EXACT_POINTS: Final = 256
 """A list up to this long is never thinned."""
 
-MAX_TAIL_POINTS = 16
+MAX_TAIL_POINTS: Final = 16
 """So many points travel with the head of the stored history; beyond, they move to its body."""
 
-NONE, MID, LAST, GAP, FIGURE_MID, FIGURE_LAST = 0, 1, 2, 3, 4, 5
+NONE: Final = 0
+MID: Final = 1
+LAST: Final = 2
+GAP: Final = 3
+FIGURE_MID: Final = 4
+FIGURE_LAST: Final = 5
 """What held from a point on: no price, a mid, a last trade, nothing known because the feed was silent, or a mid or a
 last trade that the venue says there was."""
 
-BASES: tuple[PriceBasis, ...] = ("none", "mid", "last", "none", "mid", "last")
+BASES: Final[tuple[PriceBasis, ...]] = ("none", "mid", "last", "none", "mid", "last")
 """The codes above as words."""
 
-GAP_AFTER_PROMISES = 2.5
+GAP_AFTER_PROMISES: Final = 2.5
 """A silence is a gap when it is longer than so many promises: one tick may be late and the next early."""
 
-FIGURE_SERVES_WINDOWS = 2
+FIGURE_SERVES_WINDOWS: Final = 2
 """A venue's figure serves windows down to this part of its age: a change over a day is none over an hour."""
 
-STANDING_US = 40 * US_PER_S
+STANDING_US: Final = 40 * US_PER_S
 """Over how long the standing price is taken."""
 
-MIN_LOGIT_PPM = 1_000
+MIN_LOGIT_PPM: Final = 1_000
 """Log-odds are taken of prices not nearer to 0 and 1 than this: beyond, one tick of the book is worth a landslide."""
 
-_STEP_ALPHA = 0.1
-_STEP_CLIP = 4.0  # a jump counts as four usual steps, so that one piece of news does not become the usual
-_FIRST_STEP = 0.1  # log-odds: the most that the first change is believed to be usual
-_MIN_STEP = 0.005  # log-odds: less is no step, only the grid of the price
-_UNKNOWN_TRADES = -1
-_VERSION = 2
+_STEP_ALPHA: Final = 0.1
+_STEP_CLIP: Final = 4.0  # a jump counts as four usual steps, so that one piece of news does not become the usual
+_FIRST_STEP: Final = 0.1  # log-odds: the most that the first change is believed to be usual
+_MIN_STEP: Final = 0.005  # log-odds: less is no step, only the grid of the price
+_UNKNOWN_TRADES: Final = -1
+_VERSION: Final = 2
 # version, status, counter kind, points in body and tail, promise_s, newest, gap end, counter, traded, trades, step,
 # changes
-_HEAD = struct.Struct("<BBBxHHIqqddqdI")
-_POINT_BYTES = 8 + 4 + 1 + 8
+_HEAD: Final = struct.Struct("<BBBxHHIqqddqdI")
+_POINT_BYTES: Final = 8 + 4 + 1 + 8
 
 
 def log_odds(price_ppm: int) -> float:

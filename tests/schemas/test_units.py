@@ -37,7 +37,7 @@ def test_what_is_no_number_is_refused_each_time(value: object) -> None:
     ppm_from_venue(1)
     for _ in range(2):
         with pytest.raises(ValueError, match="not a decimal number"):
-            ppm_from_venue(value)  # type: ignore[arg-type]
+            ppm_from_venue(value)
 
 
 @given(st.decimals(min_value=0, max_value=1, places=9))
