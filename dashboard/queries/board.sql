@@ -22,8 +22,8 @@ WITH
                 AND NOT ({hide_settling:Bool} AND is_settling)
                 AND (
                     empty({categories:Array(String)})
-                    OR market_id IN (
-                        SELECT market_id FROM markets FINAL WHERE has({categories:Array(String)}, category)
+                    OR market_key IN (
+                        SELECT market_key FROM markets FINAL WHERE has({categories:Array(String)}, category)
                     )
                 )
             ORDER BY score DESC, abs_move_pp DESC, token_id

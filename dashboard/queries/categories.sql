@@ -12,10 +12,10 @@ SELECT
     sum(moves.window_volume_usd) AS window_volume_usd
 FROM
 (
-    SELECT *
+    SELECT window, market_key, move_pp, abs_move_pp, window_volume_usd
     FROM board_rows(as_of = NULL, windows = {windows:Array(String)})
     WHERE NOT is_settling AND coalesce(volume_24h_usd, 0) >= {min_volume_usd:Float64}
 ) AS moves
-INNER JOIN (SELECT market_id, category FROM markets FINAL) AS facts ON facts.market_id = moves.market_id
+INNER JOIN (SELECT market_key, category FROM markets FINAL) AS facts ON facts.market_key = moves.market_key
 GROUP BY window, category
 ORDER BY window, mean_abs_pp DESC

@@ -1,14 +1,14 @@
 -- The state of each venue's feed: newest data stored, and what its collectors said last (worst shard counts).
--- Ticks are looked for in the last hour of data (its start in the table's order: ts alone would select whole days); the
--- newest moment itself comes from the borders of the parts, for free.
+-- Ticks are looked for by hours, which the projection newest_of_venue answers without reading them; a venue whose newest is
+-- over an hour behind has none. The newest moment itself comes from the borders of the parts, for free.
 WITH
     newest AS
     (
         SELECT venue, max(ts) AS newest_ts, max(ts_received) AS newest_received
         FROM snapshots
-        WHERE ts >= (SELECT max(ts) FROM snapshots) - INTERVAL 1 HOUR
-            AND toStartOfHour(ts) >= toStartOfHour((SELECT max(ts) FROM snapshots) - INTERVAL 1 HOUR)
+        WHERE toStartOfHour(ts) >= toStartOfHour((SELECT max(ts) FROM snapshots) - INTERVAL 1 HOUR)
         GROUP BY venue
+        HAVING newest_ts >= (SELECT max(ts) FROM snapshots) - INTERVAL 1 HOUR
     ),
     shards AS
     (

@@ -202,3 +202,32 @@ def test_a_migrated_store_takes_todays_rows_beside_those_of_then(database: Click
 
     assert [tuple(row) for row in newest] == [("M-T1", "")]
     assert (ticks, markets, slowest_ms) == (3, 1, 250)
+
+
+def test_moves_stored_before_they_had_a_key_are_found_by_their_category(database: ClickHouseSettings) -> None:
+    moves = some_moves(random.Random(9))
+    fill(database, moves)
+    migrate(database)
+    reader = Reader(database)
+    asked = {
+        "window": "1h", "venues": [], "min_volume_usd": RULES.min_volume_24h, "min_window_usd": RULES.min_window_usd,
+        "max_spread_pp": RULES.max_spread_pp, "limit": 50, "hide_settling": True,
+    }  # fmt: skip
+
+    found = reader.rows("board", COLUMNS["board"], categories=["climate"], **asked)
+    others = reader.rows("board", COLUMNS["board"], categories=["sports"], **asked)
+    counted = reader.rows("categories", COLUMNS["categories"], windows=["1h"], threshold_pp=5.0, min_volume_usd=0.0)
+
+    shown = list(zip(found["market_id"], found["move_pp"].round(6), found["score"].round(6), strict=True))
+    assert shown == on_the_board(moves, 3600)
+    assert others.empty
+    fresh_us = NOON_US - 1_200_000_000
+    known = [
+        move
+        for move in moves
+        for window in move.windows
+        if window.window_s == 3600 and window.coverage_s >= 3600
+        if move.market_status == "open" and not move.is_settling and move.ts_event_us >= fresh_us
+    ]
+    assert list(counted["category"]) == ["climate"]
+    assert list(counted["markets"]) == [len(known)]
