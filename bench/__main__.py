@@ -9,6 +9,7 @@
     python -m bench looked_at TAPE …                      four ways of telling, on a recording (only when asked for)
     python -m bench scale                                 by markets and windows; restarts; sink (only when asked for)
     python -m bench plan_way                              PostgreSQL, movers by SQL, beside ours (only when asked for)
+    python -m bench board [--markets 200000]              the pages' questions, idle and loaded (only when asked for)
     python -m bench                                       the first two
 
 Prints tables, and JSON under bench/results/.
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import feeds, latency, looked_at, pipeline, plan_way, processing, scale, signal_quality, store
+from bench import board, feeds, latency, looked_at, pipeline, plan_way, processing, scale, signal_quality, store
 
 PARTS = {"pipeline": pipeline.main, "processing": processing.main}
 ON_DEMAND = {
@@ -29,6 +30,7 @@ ON_DEMAND = {
     "latency": latency.main,
     "scale": scale.main,
     "plan_way": plan_way.main,
+    "board": board.main,
 }
 
 
