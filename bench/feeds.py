@@ -1,10 +1,11 @@
 """From a streamed frame to Kafka's acknowledgement: how long it takes and what it costs, beside parsing alone.
 
-    python -m bench feeds [--markets 110000] [--rate 7000] [--burst 20000] [--for 60]
+    python -m bench feeds [--markets 110000] [--rate 7000] [--burst 13000] [--burst-over 1] [--for 60]
 
 A process of its own sends Polymarket frames over 400 markets a socket (one in three moves the top); ours reads them as
 a collector does, with the same pool, readers, tracking, encoding and outbox, into a real Kafka. The ceiling is the
-reader alone, and the reader with everything up to the encoded tick, on frames in memory.
+reader alone, and the reader with everything up to the encoded tick, on frames in memory. Every tenth second `--burst`
+frames more are sent, at once or over so many seconds.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import signal
 import subprocess
 import sys
 import time
+from array import array
 from collections.abc import Callable, Sequence
-from statistics import quantiles
+from functools import cache
 from typing import Any
 
 import psutil
+from confluent_kafka import Message
 from websockets.asyncio.server import ServerConnection, serve
 
 from bench import RESULTS
@@ -55,6 +58,12 @@ VENUE = "polymarket"
 TURNS_A_S = 50
 """The sender sends what is due so many times a second."""
 
+BURST_EVERY_S = 10
+PUMP_EVERY_S, FLUSH_EVERY_S = 0.01, 0.1
+"""As a collector does (`producers/runner.py`, `producers/streaming.py`)."""
+
+MEMORY_EVERY_S = 300.0
+
 
 def token(number: int) -> str:
     """A token as long as a real one."""
@@ -71,8 +80,8 @@ def book(number: int, at_ms: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def change(number: int, turn: int, at_ms: int) -> str:
-    """The so-many-th change of a market: each third moves the top up or down again."""
+def change(number: int, name: str, turn: int, at_ms: int) -> str:
+    """The so-many-th change of a market with this token: each third moves the top up or down again."""
     up = turn % 6 < 3
     if turn % 3 == 0:
         price, size, best = "0.41", "35" if up else "0", "0.41" if up else "0.4"
@@ -81,8 +90,8 @@ def change(number: int, turn: int, at_ms: int) -> str:
     other, other_best = f"{1 - float(price):.2f}", f"{1 - float(best):.2f}"
     digest = f"{number:020x}{turn:020x}"
     return (
-        f'{{"market":"0x{number:064x}","price_changes":[{{"asset_id":"{token(number)}","price":"{price}","size":"{size}",'
-        f'"side":"BUY","hash":"{digest}","best_bid":"{best}","best_ask":"0.42"}},{{"asset_id":"9{token(number)}",'
+        f'{{"market":"0x{number:064x}","price_changes":[{{"asset_id":"{name}","price":"{price}","size":"{size}",'
+        f'"side":"BUY","hash":"{digest}","best_bid":"{best}","best_ask":"0.42"}},{{"asset_id":"9{name}",'
         f'"price":"{other}","size":"{size}","side":"SELL","hash":"{digest}","best_bid":"0.58","best_ask":"{other_best}"}}],'
         f'"timestamp":"{at_ms}","event_type":"price_change"}}'
     )
@@ -91,12 +100,20 @@ def change(number: int, turn: int, at_ms: int) -> str:
 # ── the sender ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def send(port: int, markets: int, rate: int, burst: int) -> None:
-    """Serves sockets until SIGTERM; then says how much it sent. Every tenth second it sends `burst` frames at once.
+def due_frames(passed_s: float, rate: int, burst: int, over_s: float) -> int:
+    """How many frames are to be sent by then; a burst begins with each tenth second and takes `over_s`."""
+    bursts, into_s = divmod(passed_s, BURST_EVERY_S)
+    begun = min(1.0, into_s / over_s) if over_s else 1.0
+    return int(passed_s * rate) + int(burst * (bursts - 1 + begun if bursts else 0.0))
+
+
+async def send(port: int, markets: int, rate: int, burst: int, over_s: float) -> None:
+    """Serves sockets until SIGTERM; then says how much it sent.
 
     It begins when all markets are subscribed, and writes its frames by itself: it must cost less than what it measures.
     """
     numbers: dict[ServerConnection, list[int]] = {}
+    named = cache(token)  # of a number of 77 digits it costs as much as all else
     sent = 0
     stop, begin = asyncio.Event(), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -118,20 +135,20 @@ async def send(port: int, markets: int, rate: int, burst: int) -> None:
     async def flow() -> None:
         nonlocal sent
         await begin.wait()
-        began_s, place, planned, bursts, turns = time.monotonic(), 0, 0, 0, [0] * markets
+        began_s, place, planned, turns = time.monotonic(), 0, 0, [0] * markets
         sockets = list(numbers)
         while not stop.is_set():
             await asyncio.sleep(1 / TURNS_A_S)
-            passed_s = time.monotonic() - began_s
-            bursts = int(passed_s // 10) if burst else 0
-            due = int(passed_s * rate) + bursts * burst - planned
+            due = due_frames(time.monotonic() - began_s, rate, burst, over_s) - planned
             planned += due
             at_ms = time.time_ns() // 1_000_000
             for _ in range(due):
                 place += 1
                 socket = sockets[place % len(sockets)]
+                if socket.transport.is_closing():
+                    continue
                 number = numbers[socket][place // len(sockets) % len(numbers[socket])]
-                socket.transport.write(text_frame(change(number, turns[number], at_ms).encode()))
+                socket.transport.write(text_frame(change(number, named(number), turns[number], at_ms).encode()))
                 turns[number] += 1
                 sent += 1
 
@@ -169,17 +186,51 @@ def tracked_markets(count: int) -> Tracked:
     return tracked
 
 
+class Ways:
+    """How long things took, counted by the millisecond, so that half an hour of them takes no more room."""
+
+    def __init__(self) -> None:
+        self._counts = array("Q", [0] * 120_000)
+
+    def add(self, took_us: int) -> None:
+        """One more; a clock that seems to have gone back took no time."""
+        self._counts[min(max(0, took_us // 1_000), len(self._counts) - 1)] += 1
+
+    def clear(self) -> None:
+        """Forgets all."""
+        self._counts = array("Q", [0] * len(self._counts))
+
+    def quantile_ms(self, share: float) -> int:
+        """The millisecond within which so many were done."""
+        wanted, total = share * sum(self._counts), 0
+        for took_ms, count in enumerate(self._counts):
+            total += count
+            if total >= wanted:
+                return took_ms + 1
+        return len(self._counts)
+
+
+class Timed(Outbox):
+    """Keeps how long it took from the sender's stamp to Kafka's acknowledgement."""
+
+    ways: Ways
+
+    def _tick_delivered(self, ts_received_us: int, ts_event_us: int, message: Message) -> None:
+        self.ways.add(time.time_ns() // 1_000 - ts_event_us)
+        super()._tick_delivered(ts_received_us, ts_event_us, message)
+
+
 class Counting(Streamed):
     """Counts frames too, and keeps how long each that moved a top was on its way to us."""
 
     seen = 0
-    ways_ms: list[float]
+    ways: Ways
 
     def told(self, source: Source, body: bytes, facts: Facts) -> None:
         self.seen += 1
         for fact in facts.facts:
             if isinstance(fact, Top) and not fact.opening:
-                self.ways_ms.append((source.data_us - fact.ts_us) / 1_000)
+                self.ways.add(source.data_us - fact.ts_us)
         super().told(source, body, facts)
 
 
@@ -190,12 +241,12 @@ async def collect(
     clock, shard = SystemClock(), Shard(VENUE)
     tracked, venue_clock = tracked_markets(markets), VenueClock(5.0, clock.now_us())
     kafka = KafkaSettings(kafka_bootstrap_servers=place.bootstrap)
-    outbox = Outbox(shard, kafka, place.registry, Spill(place.folder / "spill"), clock)
+    outbox = Timed(shard, kafka, place.registry, Spill(place.folder / "spill"), clock)
     sockets = PolymarketSockets(url)
     listener = Counting(
         shard, sockets, tracked, venue_clock, outbox, clock, lambda: 60, lambda *_: None, lambda _: None
     )
-    listener.ways_ms = []
+    listener.ways, outbox.ways = Ways(), Ways()
     connections = -(-markets // TOKENS_A_SOCKET)
     streams = Streams(sockets, listener, clock, connections=connections, places=0, continuity=listener.continuity)
     outbox.warm_up()
@@ -208,15 +259,21 @@ async def collect(
         opened_s = time.monotonic() - started_s
         await asyncio.sleep(WARM_S)
         before, cpu, frames, ticks = _buckets(), own.cpu_times(), listener.seen, listener.ticks
-        memory = [own.memory_info().rss]
-        listener.ways_ms.clear()
+        memory_mb = [own.memory_info().rss // 2**20]
+        listener.ways.clear()
+        outbox.ways.clear()
         began_s = time.monotonic()
-        while time.monotonic() - began_s < seconds:
-            await asyncio.sleep(1.0)
-            memory.append(own.memory_info().rss)
+        while (left_s := began_s + seconds - time.monotonic()) > 0:
+            await asyncio.sleep(min(left_s, MEMORY_EVERY_S))
+            memory_mb.append(own.memory_info().rss // 2**20)
+            print(f"{time.monotonic() - began_s:.0f} s: {listener.seen} frames read, {memory_mb[-1]} MB", flush=True)
         took_s = time.monotonic() - began_s
         after, spent, last_frames, last_ticks = _buckets(), own.cpu_times(), listener.seen, listener.ticks
-        ways_ms = quantiles(listener.ways_ms, n=100)
+        ways = {
+            f"{name}_{word}_ms": kept.quantile_ms(share)
+            for name, kept in (("sent_to_read", listener.ways), ("sent_to_ack", outbox.ways))
+            for word, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
+        }
         stop_sender()
         await asyncio.sleep(3.0)
     finally:
@@ -232,12 +289,10 @@ async def collect(
         "ticks_per_s": round((last_ticks - ticks) / took_s),
         "cpu_us_per_frame": round(cpu_s / read * 1e6, 1),
         "took_s": round(took_s, 1),
-        "sent_to_read_p50_ms": round(ways_ms[49], 1),
-        "sent_to_read_p99_ms": round(ways_ms[98], 1),
+        **ways,
         "ack_p50_ms": _quantile(lag, 0.5),
         "ack_p99_ms": _quantile(lag, 0.99),
-        "rss_mb_first": memory[0] // 2**20,
-        "rss_mb_last": memory[-1] // 2**20,
+        "rss_mb": memory_mb,
         "connections": connections,
         "frames_read": listener.seen,
     }
@@ -249,10 +304,13 @@ async def _opened(streams: Streams, markets: int) -> None:
 
 
 async def _pump(outbox: Outbox, listener: Streamed) -> None:
+    flushed_s = 0.0
     while True:
         await outbox.pump()
-        listener.flush()
-        await asyncio.sleep(0.01)
+        if time.monotonic() - flushed_s >= FLUSH_EVERY_S:
+            flushed_s = time.monotonic()
+            listener.flush()
+        await asyncio.sleep(PUMP_EVERY_S)
 
 
 def _buckets() -> dict[float, float]:
@@ -295,7 +353,7 @@ class Nowhere:
 def ceiling(place: Place, count: int = 100_000, markets: int = 1_000) -> dict[str, float]:
     """Microseconds a frame: reading alone, and everything up to the encoded tick."""
     at_ms = time.time_ns() // 1_000_000
-    frames = [change(n % markets, n // markets, at_ms + n // 7).encode() for n in range(count)]
+    frames = [change(n % markets, token(n % markets), n // markets, at_ms + n // 7).encode() for n in range(count)]
     books = json.dumps([book(number, at_ms) for number in range(markets)]).encode()
 
     def reader() -> PolymarketFrames:
@@ -334,19 +392,21 @@ def _whole(place: Place, reader: PolymarketFrames, frames: Sequence[bytes], mark
 def main(arguments: list[str]) -> int:
     """Runs both, prints, writes `bench/results/feeds.json`."""
     if arguments[:1] == ["send"]:
-        asyncio.run(send(*(int(argument) for argument in arguments[1:5])))
+        port, markets, rate, burst = (int(argument) for argument in arguments[1:5])
+        asyncio.run(send(port, markets, rate, burst, float(arguments[5])))
         return 0
     parser = argparse.ArgumentParser(prog="bench feeds", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--markets", type=int, default=110_000)
     parser.add_argument("--rate", type=int, default=7_000, help="frames a second")
-    parser.add_argument("--burst", type=int, default=0, help="frames sent at once every ten seconds")
+    parser.add_argument("--burst", type=int, default=0, help="frames more every ten seconds")
+    parser.add_argument("--burst-over", type=float, default=0.0, help="seconds in which they are sent; 0 = at once")
     parser.add_argument("--for", dest="seconds", type=float, default=60.0)
     options = parser.parse_args(arguments)
     with stack() as place, living("bench-feeds", ProcessSettings()):
         limits = ceiling(place)
         port = free_port()
         command = [sys.executable, "-m", "bench", "feeds", "send"]
-        command += [str(number) for number in (port, options.markets, options.rate, options.burst)]
+        command += [str(number) for number in (port, options.markets, options.rate, options.burst, options.burst_over)]
         sender = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             url = f"ws://127.0.0.1:{port}/ws/market"
@@ -355,9 +415,10 @@ def main(arguments: list[str]) -> int:
             sender.terminate()
             told, _ = sender.communicate(timeout=20)
         found["frames_sent"] = int(told or 0)
+        found["dropped"] = found["frames_sent"] - found["frames_read"]
     result = {
         "machine": machine(), "load": round(os.getloadavg()[0], 1), "markets": options.markets, "rate": options.rate,
-        "burst": options.burst, "seconds": options.seconds, **limits, **found,
+        "burst": options.burst, "burst_over_s": options.burst_over, "seconds": options.seconds, **limits, **found,
         "ratio_to_read": round(found["cpu_us_per_frame"] / limits["read_us"], 1),
     }  # fmt: skip
     RESULTS.mkdir(exist_ok=True)
