@@ -199,8 +199,9 @@ _HEAD_ENDS: Final = b"\r\n\r\n"
 
 
 _TAKEN_BYTES: Final = 32 * 1024
-"""So much is taken from a connection at once, some forty frames. asyncio would take 256 kB, from hundreds of connections
-in one turn when they are behind: a hundred thousand frames without a timer, a report or a fresh frame in between."""
+"""So much is taken from a connection at once, some forty frames. asyncio would take 256 kB, from hundreds of
+connections in one turn when they are behind: eighty thousand frames without a timer, a report or a fresh frame between.
+"""
 
 _TAKEN: Final = memoryview(bytearray(_TAKEN_BYTES))
 """Holds what was just taken, of whichever connection: it is copied out before the next one's turn."""
