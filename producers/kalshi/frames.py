@@ -52,7 +52,7 @@ class KalshiFrames:
         self._books: dict[str, _Book] = {}
         self._channels: dict[int, str] = {}
         self._last: dict[int, int] = {}
-        self._kinds: dict[str, Callable[[dict[str, Any], dict[str, Any], Facts], None]] = {
+        self._kinds: dict[str, Callable[[dict[str, Any], Any, Facts], None]] = {
             "ticker": self._ticker,
             "trade": self._trade,
             "orderbook_snapshot": self._snapshot,
@@ -92,7 +92,7 @@ class KalshiFrames:
     def _item(self, item: dict[str, Any], facts: Facts) -> None:
         kind = item["type"]
         if "seq" in item:
-            self._count(item["sid"], item["seq"], facts)
+            self._count(_number(item["sid"]), _number(item["seq"]), facts)
         reader = self._kinds.get(kind)
         if reader is None:
             facts.leave_out("unused" if kind in _UNUSED else "unknown_event")
@@ -121,8 +121,8 @@ class KalshiFrames:
 
     # ── prices ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _ticker(self, item: dict[str, Any], message: dict[str, Any], facts: Facts) -> None:
-        ticker = message["market_ticker"]
+    def _ticker(self, item: dict[str, Any], message: Any, facts: Facts) -> None:
+        ticker = _ticker(message)
         facts.heard.append(ticker)
         stamp_us = _stamp_us(message)
         bid, ask = _price(message["yes_bid_dollars"]), _price(message["yes_ask_dollars"])
@@ -142,35 +142,40 @@ class KalshiFrames:
             )
         )
 
-    def _trade(self, item: dict[str, Any], message: dict[str, Any], facts: Facts) -> None:
-        ticker = message["market_ticker"]
+    def _trade(self, item: dict[str, Any], message: Any, facts: Facts) -> None:
+        ticker = _ticker(message)
         facts.heard.append(ticker)
         price, contracts = _price(message["yes_price_dollars"]), _size(message.get("count_fp", message.get("count")))
         if price is None or contracts is None:
             raise ValueError("a trade without price or count")
         facts.facts.append(Traded(ticker, price, contracts, _stamp_us(message), str(message["trade_id"])))
 
-    def _snapshot(self, item: dict[str, Any], message: dict[str, Any], facts: Facts) -> None:
+    def _snapshot(self, item: dict[str, Any], message: Any, facts: Facts) -> None:
         """The key of an empty side is absent."""
-        ticker = message["market_ticker"]
+        ticker = _ticker(message)
         book = _Book()
         for side, name in ((book.yes, "yes_dollars_fp"), (book.no, "no_dollars_fp")):
-            for price, size in message.get(name) or ():
-                side.put(_level(price), _hundredths(size))
+            for level in message.get(name) or ():
+                if len(level) != 2:
+                    raise ValueError(f"a level of {len(level)} parts")
+                side.put(_level(level[0]), _hundredths(level[1]))
         self._books[ticker] = book
         facts.heard.append(ticker)
         facts.opened.append(ticker)
         self._tell(ticker, book, 0, int(message.get("clock", 0)), facts, opening=True)
 
-    def _delta(self, item: dict[str, Any], message: dict[str, Any], facts: Facts) -> None:
+    def _delta(self, item: dict[str, Any], message: Any, facts: Facts) -> None:
         """A signed change of one level."""
-        ticker = message["market_ticker"]
+        ticker = _ticker(message)
         facts.heard.append(ticker)
         book = self._books.get(ticker)
         if book is None:
             facts.leave_out("no_snapshot_yet")
             return
-        side = {"yes": book.yes, "no": book.no}[message["side"]]
+        outcome = message["side"]
+        if outcome not in ("yes", "no"):
+            raise KeyError(outcome)
+        side = book.yes if outcome == "yes" else book.no
         price = _level(message["price_dollars"])
         total = (side.size_at(price) or 0.0) + _hundredths(message["delta_fp"])
         if not 0 <= total < 1e15:
@@ -191,28 +196,41 @@ class KalshiFrames:
 
     # ── what happens to markets, and to our subscriptions ────────────────────────────────────────────────────────────
 
-    def _lifecycle(self, item: dict[str, Any], message: dict[str, Any], facts: Facts) -> None:
+    def _lifecycle(self, item: dict[str, Any], message: Any, facts: Facts) -> None:
         word = _NEWS.get(message["event_type"])
         if word is None:
             facts.leave_out("unknown_event")
             return
         stamps = (message.get(name) for name in ("settled_ts", "determination_ts", "open_ts"))
         ts_us = next((int(stamp) * 1_000_000 for stamp in stamps if stamp), 0)
-        facts.facts.append(News(message["market_ticker"], word, ts_us))
+        facts.facts.append(News(_ticker(message), word, ts_us))
 
-    def _subscribed(self, item: dict[str, Any], message: dict[str, Any], facts: Facts) -> None:
+    def _subscribed(self, item: dict[str, Any], message: Any, facts: Facts) -> None:
         sid, channel = int(message["sid"]), str(message["channel"])
         self._channels[sid] = channel
         self._last.setdefault(sid, 0)
         facts.acks.append(Ack(int(item.get("id") or 0), channel, sid))
 
-    def _answered(self, item: dict[str, Any], message: dict[str, Any], facts: Facts) -> None:
+    def _answered(self, item: dict[str, Any], message: Any, facts: Facts) -> None:
         sid = int(item.get("sid") or 0)
         facts.acks.append(Ack(int(item.get("id") or 0), self._channels.get(sid, ""), sid))
 
-    def _refused(self, item: dict[str, Any], message: dict[str, Any], facts: Facts) -> None:
+    def _refused(self, item: dict[str, Any], message: Any, facts: Facts) -> None:
         code, text = int(message.get("code") or -1), str(message.get("msg"))
         facts.acks.append(Ack(int(item.get("id") or 0), "", 0, code, text))
+
+
+def _ticker(message: Any) -> str:
+    ticker = message["market_ticker"]
+    if not isinstance(ticker, str):
+        raise TypeError(f"market_ticker {ticker!r}")
+    return ticker
+
+
+def _number(value: Any) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"no whole number: {value!r}")
+    return value
 
 
 def _price(text: Any) -> int | None:
@@ -253,7 +271,7 @@ def _contracts(hundredths: float | None) -> float | None:
     return None if hundredths is None else hundredths / 100
 
 
-def _stamp_us(message: dict[str, Any]) -> int:
+def _stamp_us(message: Any) -> int:
     """The venue's stamp: `ts_ms`, in older frames `ts` in seconds."""
     ms = int(message["ts_ms"]) if "ts_ms" in message else int(message["ts"]) * 1_000
     if not 0 < ms < 4_102_444_800_000:  # 2100

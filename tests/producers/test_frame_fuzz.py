@@ -81,6 +81,8 @@ def check(facts: Facts) -> None:
         assert all(price is None or 0 <= price <= PPM for price in prices), fact
         assert all(size is None or (math.isfinite(size) and 0 <= size < 1e16) for size in sizes), fact
         assert 0 <= fact.ts_us < 4_102_444_800_000_000, fact
+        assert isinstance(fact.token, str), fact
+    assert all(isinstance(token, str) for token in (*facts.heard, *facts.opened, *facts.doubts)), facts.heard
 
 
 def polymarket() -> tuple[Callable[[bytes], Facts], list[bytes]]:
