@@ -92,6 +92,11 @@ class Line:
         """Whether messages can be sent."""
         return self._socket is not None
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether this life was ended by us, and is about to be over."""
+        return bool(self._kicked)
+
     async def run(self) -> None:
         """Connects, and again after each end, with a growing jittered pause, until cancelled or at rest for good."""
         while True:

@@ -63,6 +63,11 @@ class Connection(Source):
     tokens: dict[str, None] = field(default_factory=dict)
     gap: Gap | None = None
 
+    @property
+    def tells(self) -> bool:
+        """Whether it stands and something has come on it, so that the venue has heard what we want."""
+        return self.reader is not None and not self.line.is_ending and self.data_s > (self.line.opened_s or 0.0)
+
 
 class Hearer(Protocol):
     """Who uses what a stream tells."""
@@ -229,7 +234,7 @@ class Streams:
         connection.reader = self._sockets.reader()
         connection.connection_id = self._journal.connection()
         self._journal.note("opened", line=connection.number, connection=connection.connection_id)
-        connection.data_s = self._clock.monotonic_s()
+        connection.data_s = line.opened_s or self._clock.monotonic_s()
         tokens = list(connection.tokens)
         self._asked(connection, tokens)
         self._listener.changed(connection, "opened")
@@ -260,10 +265,15 @@ class Streams:
         if not self._sockets.mirrored:
             self.continuity.lost(connection.tokens)
         log.warning("stream_closed", connection=connection.number, reason=reason, status=status)
-        if was_open and not (self._sockets.mirrored and self.opened):
+        if was_open and not (self._sockets.mirrored and self._told_by_others(connection)):
             tokens = self.continuity.tokens if self._sockets.mirrored else connection.tokens
             self._open_gap(connection, list(tokens), connection.data_us or self._clock.now_us(), reason)
         self._listener.changed(connection, reason)
+
+    def _told_by_others(self, gone: Connection) -> bool:
+        """Whether another mirrored connection has told lately: one that is silent may be as dead as this one."""
+        since_s = self._clock.monotonic_s() - _SILENT_BESIDE_A_TWIN_S
+        return any(c is not gone and c.tells and c.data_s >= since_s for c in self.connections.values())
 
     # ── the watch ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -279,8 +289,7 @@ class Streams:
                 self._learn_limit(connection)
         for connection in self.connections.values():
             gap = connection.gap
-            over = connection.reader is not None and connection.data_s > (connection.line.opened_s or 0.0)
-            if gap is not None and over and not self.continuity.waits(gap.tokens):
+            if gap is not None and connection.tells and not self.continuity.waits(gap.tokens):
                 connection.gap = None
                 self._listener.gap_closed(connection, gap)
 

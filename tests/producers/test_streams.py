@@ -15,9 +15,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from kernel.clock import SystemClock
+from kernel.clock import ManualClock, SystemClock
 from producers.facts import Facts, Top, Traded
 from producers.kalshi.sockets import KalshiSockets, Signer
+from producers.limits import RateLimit
+from producers.line import Line
 from producers.merge import Merge
 from producers.polymarket.sockets import PolymarketSockets
 from producers.streams import Connection, Gap, Source, Streams
@@ -262,6 +264,7 @@ def test_a_frozen_connection_is_found_by_a_witness_and_made_anew_while_the_other
             if heard.newest(token)[0] != 900_000:
                 streams.continuity.witnessed(token, time.monotonic(), agrees=False)
         await until(lambda: all(heard.newest(t)[0] == 900_000 for t in venue.tokens), "the frozen ones")
+        await until(lambda: len(heard.closed) > 0, "the gap is closed, when they are shown again and not before")
         assert frozen["markets"] == 10
 
     drive(streams, work)
@@ -404,6 +407,50 @@ def test_one_of_two_connections_that_falls_silent_is_made_anew_and_nobody_misses
     assert heard.opened == []
 
 
+def test_a_twin_whose_subscription_is_not_known_to_stand_covers_for_nobody(
+    keys: dict[str, tuple[bytes, str]],
+) -> None:
+    heard, clock = Heard(merge=Merge()), ManualClock(START_US)
+    sockets = KalshiSockets("ws://nowhere", Signer("k", keys["rsa"][0]), clock.now_us)
+    streams = Streams(sockets, heard, clock, connections=2, places=0)
+    streams.continuity.met(TICKERS[0], clock.monotonic_s())
+    lines = [Line(n, "", dict, None, 10.0, streams, RateLimit(1.0, clock), clock) for n in (1, 2)]
+    streams.connections = {line.number: Connection(line.number, line=line) for line in lines}
+
+    def opens(line: Line) -> None:
+        clock.advance(1)
+        line.opened_s = line.heard_s = clock.monotonic_s()
+        streams.opened_line(line)
+
+    def tells(line: Line) -> None:
+        clock.advance(1)
+        line.heard_s = clock.monotonic_s()
+        streams.frame(line, b'{"id": 1, "type": "subscribed", "msg": {"channel": "ticker", "sid": 1}}')
+
+    for line in lines:
+        opens(line)
+        tells(line)
+    streams.closed_line(lines[0], "closed: 1013", None)
+    covered = list(heard.opened)
+    opens(lines[0])
+    streams.closed_line(lines[1], "closed: 1013", None)
+    opens(lines[1])
+    streams.watch()
+    closed_too_early = list(heard.closed)
+    tells(lines[1])
+    streams.watch()
+
+    tells(lines[0])
+    clock.advance(20)
+    streams.closed_line(lines[0], "3 tokens frozen", None)
+
+    assert covered == []
+    assert heard.opened.pop() == (1, 1, "3 tokens frozen"), "the other one has been as silent for 20 s"
+    assert heard.opened == [(2, 1, "closed: 1013")]
+    assert closed_too_early == [], "it stands open, and nothing says that it tells"
+    assert heard.closed == [2]
+
+
 def test_either_of_two_connections_killed_100_times_loses_nothing_and_doubles_nothing(
     venue: Venue, keys: dict[str, tuple[bytes, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -425,6 +472,7 @@ def test_either_of_two_connections_killed_100_times_loses_nothing_and_doubles_no
             await until(lambda: streams.opened == 2, "both are open again")
             # Both have begun to tell: the one that is killed next is not the only one that knew.
             await until(lambda: len(venue.connections()) == 2, "the venue sees both")
+            await until(lambda: all(c.tells for c in streams.connections.values()), "and both know it")
 
     drive(streams, work)
 
