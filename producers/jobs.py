@@ -110,6 +110,7 @@ class Jobs:
         self._promised_before_s = 0.0
         self._owed_s = 0
         self._said_s = clock.monotonic_s()
+        self._stream_gaps: dict[tuple[str, int], int] = {}
         self.streaming: StreamJobs | None = None
         if collector.streaming is not None:
             self.streaming = StreamJobs(
@@ -485,7 +486,17 @@ class Jobs:
     def _tell_of_stream(
         self, connection: str, word: FeedWord, detail: str, since_us: int | None, market_ids: Sequence[str]
     ) -> None:
-        """How one connection is doing. It is told under a shard of its own, with the markets that it concerns."""
+        """How one connection is doing. It is told under a shard of its own, with the markets that it concerns.
+
+        `since_us` is by our clock. It is told by the venue's, as that ran when the gap was first told, so that its end
+        names the same begin.
+        """
+        began_us = None
+        if since_us is not None:
+            gap = connection, since_us
+            began_us = self._stream_gaps.setdefault(gap, self.venue_clock.now_us(since_us))
+            if word == "gap_closed":
+                del self._stream_gaps[gap]
         received_us, now_us = self._clock.now_us(), self._now_us()
         log.info("stream_status", venue=self._venue, connection=connection, state=word, detail=detail)
         shard = f"{self._shard.label}/{connection}"
@@ -501,7 +512,7 @@ class Jobs:
             markets_stale=len(market_ids) if word == "gap_opened" else 0,
             ticks_published=0,
             bad_messages=0,
-            gap_started_us=since_us,
+            gap_started_us=began_us,
             market_ids=tuple(market_ids[:_NAMED_IN_A_STATUS]),
         )
         self._outbox.status(status)

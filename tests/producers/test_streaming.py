@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,32 @@ from tests.stack.waiting import wait_until
 pytestmark = pytest.mark.stack
 
 SLACK_US = 3 * US_PER_S
+QUIET_US = 60 * US_PER_S
+"""A gap begins when its connection was heard last, and the quietest markets may have said nothing for so long."""
 PREFIXES = {"polymarket": "/poly-ws", "kalshi": "/kalshi/trade-api/ws"}
+
+BLINDS: dict[str, dict[str, Any]] = {
+    "close": {},  # with 1013, as to a slow consumer
+    "drop": {},
+    "frozen": {},
+    "half_open": {},
+    "frozen_market": {"share": 0.3},
+    "refused": {},  # all connections are cut, and the key is rejected for a while
+}
+"""Faults of streams after which nobody is told what goes on, each on all connections of a venue at once."""
+AT_ONCE = [("kalshi", "close"), ("kalshi", "drop")]
+"""Where one of two connections may tell again before the other is gone: then nobody is blind, as the ledger shows."""
+BLINDED = [(venue, mode) for venue in PREFIXES for mode in BLINDS if (venue, mode) not in AT_ONCE]
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """A venue that was put through a fault, by our clock."""
+
+    mode: str
+    venue: str
+    since_us: int
+    until_us: int
 
 
 @dataclass
@@ -39,6 +65,7 @@ class Streaming:
     started_us: int
     stopped_us: int = 0
     ledger: list[dict[str, Any]] = field(default_factory=list)
+    struck: list[Struck] = field(default_factory=list)
 
     def health(self, venue: str) -> dict[str, Any]:
         """What the collector says of itself; nothing while it starts."""
@@ -56,14 +83,18 @@ class Streaming:
     def ticks(self, venue: str) -> list[Tick]:
         return self.run.events(topics.TICKS, venue)
 
-    def gaps(self, venue: str) -> list[tuple[str, int, int, frozenset[str]]]:
-        """Connection, begin, end and markets of each gap that was told."""
+    def words(self, venue: str) -> list[FeedStatus]:
+        """What was said of single connections, in order."""
         statuses: list[FeedStatus] = self.run.events(topics.FEED_STATUS, venue)
-        streams = [status for status in statuses if "/stream-" in status.shard]
+        return [status for status in statuses if "/stream-" in status.shard]
+
+    def gaps(self, venue: str) -> list[tuple[str, int, int, frozenset[str]]]:
+        """Connection, begin, end and markets of each gap that was told, by the venue's time."""
+        streams = self.words(venue)
         found = []
         for opened in (s for s in streams if s.state == "gap_opened"):
-            ends = [s.ts_received_us for s in streams if s.state == "gap_closed" and s.shard == opened.shard]
-            end_us = min((end for end in ends if end >= opened.ts_received_us), default=2**62)
+            closed = (s for s in streams if s.state == "gap_closed" and s.shard == opened.shard)
+            end_us = min((s.ts_event_us for s in closed if s.ts_received_us >= opened.ts_received_us), default=2**62)
             found.append((opened.shard, opened.gap_started_us or 0, end_us, frozenset(opened.market_ids)))
         return found
 
@@ -124,11 +155,20 @@ def _misbehave(streams: Streaming) -> None:
 
     for venue in PREFIXES:
         wait_until(grown(venue, "stream_ticks", 20), f"{venue} streams", 60)
-    for mode, more in (("close", {}), ("drop", {}), ("giant", {"bytes": 3_000_000}), ("frozen", {})):
+    for mode, more in ({"giant": {"bytes": 3_000_000}} | BLINDS).items():
+        since_us = time.time_ns() // 1_000
         for venue in PREFIXES:
             streams.fault(mode, venue, **more)
+            if mode == "refused":
+                streams.fault("drop", venue)
+        for venue in PREFIXES:
+            if (venue, mode) in BLINDED:
+                wait_until(partial(_told, streams, venue, since_us), f"{venue} {mode} is told", 60)
+        for venue in PREFIXES if mode == "refused" else ():
+            streams.fault("off", venue)
         for venue in PREFIXES:
             wait_until(grown(venue, "stream_ticks", streams.health(venue)["stream_ticks"] + 20), f"{venue} {mode}", 60)
+            streams.struck.append(Struck(mode, venue, since_us, time.time_ns() // 1_000))
     for mode in ("duplicated", "reordered", "lost"):
         for venue in PREFIXES:
             streams.fault(mode, venue, every=7)
@@ -138,6 +178,11 @@ def _misbehave(streams: Streaming) -> None:
             streams.fault("off", venue)
     for venue in PREFIXES:
         wait_until(grown(venue, "stream_ticks", streams.health(venue)["stream_ticks"] + 20), f"{venue} at last", 60)
+
+
+def _told(streams: Streaming, venue: str, since_us: int) -> bool:
+    """Whether a gap was told since then."""
+    return any(word.state == "gap_opened" and word.ts_received_us >= since_us for word in streams.words(venue))
 
 
 def market_id(row: dict[str, Any]) -> str:
@@ -179,13 +224,42 @@ def test_each_fault_that_blinds_is_a_gap_told_and_closed_and_the_ticks_after_it_
     streaming: Streaming, venue: str
 ) -> None:
     gaps = streaming.gaps(venue)
+    statuses: list[FeedStatus] = streaming.run.events(topics.FEED_STATUS, venue)
+    begun = [status.ts_received_us for status in statuses if status.state == "gap_opened"]
     after = [tick for tick in streaming.ticks(venue) if "after_gap" in tick.flags]
 
-    assert len(gaps) >= 3
+    assert len(gaps) >= sum(blinded == venue for blinded, _ in BLINDED)
     assert all(end_us < 2**62 for _, _, end_us, _ in gaps[:-1])
     assert after
     for tick in after:
-        assert any(begin_us - SLACK_US <= tick.ts_received_us for _, begin_us, _, _ in gaps)
+        assert any(begin_us - SLACK_US <= tick.ts_received_us for begin_us in begun)
+    first_us = min(begin_us for _, begin_us, _, _ in gaps)
+    assert [tick for tick in after if tick.ts_event_us >= first_us], "not of the first look only"
+
+
+@pytest.mark.parametrize(("venue", "mode"), BLINDED)
+def test_a_fault_is_told_with_its_begin_its_markets_and_its_end_and_each_of_them_is_seen_anew(
+    streaming: Streaming, venue: str, mode: str
+) -> None:
+    [struck] = [struck for struck in streaming.struck if (struck.mode, struck.venue) == (mode, venue)]
+    words = streaming.words(venue)
+    opened = [w for w in words if w.state == "gap_opened" and struck.since_us <= w.ts_received_us <= struck.until_us]
+    first_after: dict[str, Tick] = {}
+    for tick in streaming.ticks(venue):
+        if tick.ts_received_us >= opened[0].ts_received_us:
+            first_after.setdefault(tick.market_id, tick)
+
+    assert {w.shard.partition("-")[0] for w in opened} == {"all/stream"}
+    for gap in opened:
+        closed = [w for w in words if w.shard == gap.shard and w.gap_started_us == gap.gap_started_us]
+        closed = [w for w in closed if w.state == "gap_closed" and w.ts_received_us >= gap.ts_received_us]
+        assert gap.market_ids, f"{gap.detail}: of which markets?"
+        assert gap.markets_stale >= len(gap.market_ids)
+        assert struck.since_us - SLACK_US - QUIET_US <= (gap.gap_started_us or 0) <= gap.ts_event_us < struck.until_us
+        assert closed, f"{gap.detail}: its end was never told"
+    named = {market for gap in opened for market in gap.market_ids} & first_after.keys()
+    assert named
+    assert {m for m in named if "after_gap" in first_after[m].flags}, "the first tick of each says so"
 
 
 @pytest.mark.parametrize("venue", PREFIXES)
