@@ -39,17 +39,22 @@ from schemas.events import {events}
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
-_DOUBLE = Struct("<d")
-_pack_double: Final = _DOUBLE.pack
-_read_double: Final = _DOUBLE.unpack_from
+_pack_double: Final = Struct("<d").pack
+_read_double: Final = Struct("<d").unpack_from
+_pack_groups: Final = Struct("<q").pack
 _KNOWN: Final[dict[int, bytes]] = {{}}
+_WORDS: Final[dict[str, bytes]] = {{}}
 
 
 def _long(n: int) -> bytes:
+    if type(n) is not int:
+        raise ValueError("not a long")
+    if 0x1000000000000 <= n < 0x80000000000000:  # a moment of these centuries
+        return _eight_groups(n << 1)
     known = _KNOWN.get(n)
-    if known is not None and type(n) is int:
+    if known is not None:
         return known
-    if type(n) is not int or not -0x8000000000000000 <= n <= 0x7FFFFFFFFFFFFFFF:
+    if not -0x8000000000000000 <= n <= 0x7FFFFFFFFFFFFFFF:
         raise ValueError("not a long")
     z = (n << 1) ^ (n >> 63)
     out: list[int] = []
@@ -63,9 +68,22 @@ def _long(n: int) -> bytes:
     return known
 
 
+def _eight_groups(z: i64) -> bytes:
+    return _pack_groups(
+        z & 127 | (z & 0x3F80) << 1 | (z & 0x1FC000) << 2 | (z & 0xFE00000) << 3 | (z & 0x7F0000000) << 4
+        | (z & 0x3F800000000) << 5 | (z & 0x1FC0000000000) << 6 | z >> 49 << 56 | 0x80808080808080
+    )
+
+
 def _string(text: str) -> bytes:
+    known = _WORDS.get(text)
+    if known is not None:
+        return known
     data = text.encode()
-    return _long(len(data)) + data
+    known = _long(len(data)) + data
+    if len(data) < 12 and len(_WORDS) < 1000:
+        _WORDS[text] = known
+    return known
 '''
 
 

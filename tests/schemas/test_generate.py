@@ -96,7 +96,7 @@ def test_spoiled_bytes_are_read_as_fastavro_reads_them_or_not_at_all(topic: Topi
     assert repr(read) == repr(expected)
 
 
-@pytest.mark.parametrize("number", [63, 2**61, 2**62 - 1, 2**62, 2**63 - 1])
+@pytest.mark.parametrize("number", [63, 2**48 - 1, 2**48, 2**55 - 1, 2**55, 2**61, 2**62 - 1, 2**62, 2**63 - 1])
 def test_numbers_at_the_ends_of_a_machine_word_are_read_compiled_too(number: int) -> None:
     fast = fast_codec("ticks") or interpreted(TICKS)
     body = codec(TICKS)._reference_bytes(replace(make_tick(0, 400_000), ts_received_us=number, ts_sent_us=-number - 1))
