@@ -365,7 +365,7 @@ class Jobs:
             self._is_first = False
             first_us = _said_us(page.received)
             self._first_seen(first_us)
-            self._tell(self._state.begins(first_us))
+            self._tell(self._state.begins(first_us), first_us)
 
     def _came_back(self, first: Received, since_us: int) -> None:
         """The first answer of this process: was somebody missing for longer than a sweep may take, or killed with what
@@ -375,7 +375,7 @@ class Jobs:
         now_us = _said_us(first)
         missing_s = (now_us - since_us) / US_PER_S
         if self._some_lost or self._only_begun or missing_s > GAP_PROMISES * self._promised_before_s:
-            self._tell(self._state.was_away(since_us, now_us))
+            self._tell(self._state.was_away(since_us, now_us), now_us)
         else:
             self._state.took_over(since_us, self._promised_before_s)
 
@@ -517,9 +517,9 @@ class Jobs:
         )
         self._outbox.status(status)
 
-    def _tell(self, changes: Sequence[Change]) -> None:
-        """Changes go to `feed.status` and the log."""
-        received_us, now_us = self._clock.now_us(), self._now_us()
+    def _tell(self, changes: Sequence[Change], venue_us: int | None = None) -> None:
+        """Changes go to `feed.status` and the log; `venue_us`: the time there, before its clock was ever read."""
+        received_us, now_us = self._clock.now_us(), self._now_us() if venue_us is None else venue_us
         self._said_s = self._clock.monotonic_s() if changes else self._said_s
         skew_us = self.venue_clock.skew_us
         skewed = skew_us is not None and abs(skew_us) > self._settings.collector_max_skew_s * US_PER_S

@@ -480,6 +480,7 @@ def test_the_first_look_is_a_gap_until_the_first_whole_sweep_and_each_markets_fi
 
         assert opened.gap_started_us == closed.gap_started_us, venue
         assert (opened, opened.ticks_published) == (life.out.statuses[0], 0), f"{venue}: told before anything is shown"
+        assert opened.ts_event_us < closed.ts_event_us, f"{venue}: both by the venue's clock"
         assert len(first) == MARKETS, venue
         assert [tick for tick in first.values() if "after_gap" not in tick.flags] == [], venue
 
