@@ -32,12 +32,16 @@ def venue_line(row: pd.Series, now: datetime, sweep_interval_s: float) -> VenueL
     age_s = (now - row["newest_received"]).total_seconds()
     behind_s = (now - row["newest_ts"]).total_seconds()
     age = f"{max(0.0, age_s):.0f} s old" if age_s < 60 else f"{formats.span(age_s)} old"
+    silent = age_s > max(2 * sweep_interval_s + 30, 90)
     if row["in_gap"]:
         since = formats.clock(row["gap_started"])
-        return VenueLine("red", f"feed gap since {since} UTC, newest data {age}")
+        if silent or row["state"] == "disconnected":
+            return VenueLine("red", f"feed gap since {since} UTC, newest data {age}")
+        # A first look at the venue, a gap that is being made good, or one connection's: some markets are shown.
+        return VenueLine("orange", f"not every market shown since {since} UTC, newest data {age}")
     if row["state"] == "disconnected":
         return VenueLine("red", f"disconnected, newest data {age}")
-    if age_s > max(2 * sweep_interval_s + 30, 90):
+    if silent:
         return VenueLine("red", f"silent, newest data {age}")
     if row["state"] == "degraded":
         return VenueLine("orange", f"degraded ({row['detail']}), newest data {age}")

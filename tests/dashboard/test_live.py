@@ -48,6 +48,14 @@ def _row(received_s: float | None = 2.0, behind_s: float | None = None, **change
             _row(300, in_gap=True, gap_started=_NOW - timedelta(minutes=5)),
             VenueLine("red", "feed gap since 18:37 UTC, newest data 5 min old"),
         ),
+        (
+            _row(2, in_gap=True, gap_started=_NOW - timedelta(minutes=5)),
+            VenueLine("orange", "not every market shown since 18:37 UTC, newest data 2 s old"),
+        ),
+        (
+            _row(2, in_gap=True, state="disconnected", gap_started=_NOW - timedelta(minutes=5)),
+            VenueLine("red", "feed gap since 18:37 UTC, newest data 2 s old"),
+        ),
         (_row(2, markets_stale=7), VenueLine("orange", "2 s old, 7 of 100 markets stale")),
     ],
 )
