@@ -1,4 +1,4 @@
-"""`movers compile`: the analytics and the hot codecs as machine code, by mypyc, from the very same source.
+"""`movers compile`: analytics, streamed frames and hot codecs as machine code, by mypyc, from the very same source.
 
 Facts (mypy 2.4): mypyc checks types as it compiles and follows imports, so it works in a copy of the packages it needs;
 modules compiled together share one library, which must be importable from the top.
@@ -22,6 +22,7 @@ from schemas import compiled, generate
 
 log = get_logger(__name__)
 
+_PACKAGES = ("kernel", "processors", "processors/analytics", "producers", "schemas", "schemas/fast")
 _CONFIG = "[mypy]\nignore_missing_imports = True\nfollow_imports = silent\n"
 
 
@@ -66,13 +67,18 @@ def _lay_out(work: Path) -> list[str]:
     skip = shutil.ignore_patterns("__pycache__", "*.so")
     shutil.copytree(compiled.ROOT / "schemas", work / "schemas", ignore=skip)
     shutil.copytree(compiled.ROOT / "processors" / "analytics", work / "processors" / "analytics", ignore=skip)
-    (work / "processors" / "__init__.py").touch()
+    found = (path for name in compiled.FRAMES for path in sorted(compiled.ROOT.glob(f"producers/{name}.py")))
+    frames = [path.relative_to(compiled.ROOT).as_posix() for path in found]
+    for path in (*frames, "kernel/errors.py"):  # what else they import is left as it is, untyped
+        (work / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(compiled.ROOT / path, work / path)
     # A plain package each: their search path is of no use here and mypy could not follow it.
-    for package in ("processors/analytics", "schemas", "schemas/fast"):
+    for package in sorted({*_PACKAGES, *(str(Path(path).parent) for path in frames)}):
         (work / package / "__init__.py").write_text("")
     (work / "mypy.ini").write_text(_CONFIG)
     files = [f"schemas/{name}.py" for name in compiled.SCHEMAS]
     files += [f"processors/analytics/{name}.py" for name in compiled.ANALYTICS]
+    files += frames
     for topic in generate.HOT:
         path = generate.MODULE.format(subject_file=topic.subject_file).replace(".", "/") + ".py"
         (work / path).write_text(generate.source(topic))

@@ -61,12 +61,12 @@ def _changed(last: Shown, seen: Quote, trades: int, volume_contracts: float | No
 
 def _with_last(seen: Quote, last_ppm: int) -> Quote:
     return Quote(
-        seen.bid_ppm,
-        seen.ask_ppm,
-        last_ppm,
-        seen.price_ppm,
-        seen.price_basis,
-        seen.bid_size_contracts,
-        seen.ask_size_contracts,
-        seen.flags,
+        bid_ppm=seen.bid_ppm,
+        ask_ppm=seen.ask_ppm,
+        last_ppm=last_ppm,
+        price_ppm=seen.price_ppm,
+        price_basis=seen.price_basis,
+        bid_size_contracts=seen.bid_size_contracts,
+        ask_size_contracts=seen.ask_size_contracts,
+        flags=seen.flags,
     )

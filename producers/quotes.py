@@ -10,7 +10,7 @@ MAX_MID_SPREAD_PPM = 100_000
 """Over this spread a mid says nothing; the last trade is the price. Polymarket's own rule for the price it shows."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
     """Top of book and price of outcome 0. Prices in parts per million, sizes in contracts, None = not there."""
 

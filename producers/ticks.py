@@ -63,7 +63,7 @@ class Shown:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Earlier:
     """What a venue says that the price of a market was up to an instant, by its own clock."""
 

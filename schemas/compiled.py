@@ -1,4 +1,4 @@
-"""Where the hot parts lie as machine code, when this installation has them: the analytics and the codecs of hot topics.
+"""Where the hot parts lie as machine code, when this installation has them: analytics, streamed frames, hot codecs.
 
 `movers compile` makes them with mypyc, where a C compiler is; without one the same source runs interpreted, with the
 same results. They stand in a folder named after the sources' digest and the interpreter, so that code compiled from
@@ -16,15 +16,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-SOURCES = (
-    "schemas/*.py",
-    "schemas/avro/*.avsc",
-    "processors/analytics/*.py",
-    "movers/compiling.py",
-    "movers/constructors.py",
-)
-"""What the compiled code depends on."""
-
 SCHEMAS = ("events", "times", "units")
 """Modules of schemas that are compiled, beside the codecs: each tick makes a dozen of these."""
 
@@ -33,6 +24,19 @@ ANALYTICS = ("alerts", "bars", "episodes", "moves", "reasons", "scoring", "volum
 
 Not `rules`: pydantic reads its annotations at run time, and compiled classes keep only half of them. It is no hot path.
 """
+
+FRAMES = ("books", "changes", "facts", "quotes", "ticks", "*/frames")
+"""Modules of producers that are compiled, each venue's `frames` too: from a frame's bytes to the tick."""
+
+SOURCES = (
+    "schemas/*.py",
+    "schemas/avro/*.avsc",
+    "processors/analytics/*.py",
+    *(f"producers/{name}.py" for name in FRAMES),
+    "movers/compiling.py",
+    "movers/constructors.py",
+)
+"""What the compiled code depends on."""
 
 
 @cache

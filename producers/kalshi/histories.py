@@ -53,8 +53,8 @@ class KalshiPast:
         bid, ask, price = (_member(row, key) for key in ("yes_bid", "yes_ask", "price"))
         last = price_ppm(price, "close_dollars")
         return Earlier(
-            at_s * US_PER_S,
-            quote(
+            ts_us=at_s * US_PER_S,
+            quote=quote(
                 price_ppm(bid, "close_dollars"),
                 price_ppm(ask, "close_dollars"),
                 price_ppm(price, "previous_dollars") if last is None else last,

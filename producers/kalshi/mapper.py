@@ -138,7 +138,7 @@ def earlier(row: Row, now: Shown, moment: Moment) -> tuple[Earlier, ...]:
         BadMessageError: bad_price.
     """
     then = quote(*(price_ppm(row, key) for key in _PREVIOUS))
-    told = Earlier(moment.as_of_us - _DAY_US, then)
+    told = Earlier(ts_us=moment.as_of_us - _DAY_US, quote=then)
     opened_us = instant_us(row, "open_time")
     known = then.price_ppm is not None and (opened_us is None or opened_us <= told.ts_us)
     return (told,) if known and now.quote.price_ppm is not None else ()

@@ -40,7 +40,7 @@ class PolymarketPast:
             raise bad_row("bad_time", f"t: {at_s!r}"[:200], row)
         if price is None or not 0 < price < PPM:
             return None
-        return Earlier(at_s * US_PER_S, priced(price, shown))
+        return Earlier(ts_us=at_s * US_PER_S, quote=priced(price, shown))
 
 
 class PolymarketHistories:

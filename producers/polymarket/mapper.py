@@ -133,13 +133,22 @@ def earlier(row: Row, now: Shown, moment: Moment) -> tuple[Earlier, ...]:
             continue
         then_us = moment.as_of_us - before_s * US_PER_S
         if opened_us is None or opened_us <= then_us:
-            told.append(Earlier(then_us, priced(price - change, now)))
+            told.append(Earlier(ts_us=then_us, quote=priced(price - change, now)))
     return tuple(told)
 
 
 def priced(price_ppm: int, now: Shown) -> Quote:
     """The quote of a price that the venue names alone: taken for one like today's, a mid or a last trade."""
-    return Quote(None, None, None, price_ppm, now.quote.price_basis, None, None, ())
+    return Quote(
+        bid_ppm=None,
+        ask_ppm=None,
+        last_ppm=None,
+        price_ppm=price_ppm,
+        price_basis=now.quote.price_basis,
+        bid_size_contracts=None,
+        ask_size_contracts=None,
+        flags=(),
+    )
 
 
 def book_shown(row: Row, newest: Shown) -> Shown:

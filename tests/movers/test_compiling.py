@@ -1,7 +1,8 @@
 """The fast way and the plain one give the same: equal byte for byte, outputs and state.
 
 The fast way is compiled where it has been compiled, else interpreted with the codecs written from the `.avsc`; the
-plain one is interpreted with fastavro. `MOVERS_EQUALITY_TICKS=1000000` compares so many ticks instead of 20,000.
+plain one is interpreted with fastavro. `MOVERS_EQUALITY_TICKS=1000000` compares so many ticks instead of 20,000, and
+`MOVERS_EQUALITY_FRAMES` so many mutated frames of each venue instead of 5,000.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from schemas import compiled
 from tests.stack.processes import child_environment
 
 TICKS = int(os.environ.get("MOVERS_EQUALITY_TICKS", "20000"))
+FRAMES = int(os.environ.get("MOVERS_EQUALITY_FRAMES", "5000"))
 MARKETS = 200
 
 _SCRIPT = f"""
@@ -46,11 +48,37 @@ for count, tick in enumerate(house_ticks({MARKETS}, {TICKS} // {MARKETS} * 2 + 2
 print(windows.__file__.endswith(".py"), count, digest.hexdigest())
 """
 
+_FRAMES_SCRIPT = f"""
+import hashlib
+from producers.changes import topped, traded
+from producers.facts import Top, Traded
+from producers.polymarket import frames
+from producers.quotes import quote
+from producers.ticks import Moment, Shown, tick_of
+from tests.producers.test_frame_fuzz import VENUES, fuzz
 
-def outcome(**environment: str) -> tuple[str, str, str]:
-    """Whether plain source ran, how many ticks it took, and the digest of all it gave."""
+count, digest = 0, hashlib.sha256()
+shown = Shown(market_id="V:1", token_id="V:2", quote=quote(1, 2, 3), market_status="open", volume_total_usd=1.5)
+moment = Moment(as_of_us=5, ts_received_us=6, ts_event_basis="venue", source="stream", heartbeat_s=60)
+for venue in VENUES:
+    for facts in fuzz(venue, {FRAMES}, 7):
+        count += 1
+        for fact in facts.facts:
+            if isinstance(fact, Top):
+                shown = topped(shown, fact)
+            elif isinstance(fact, Traded):
+                shown = traded(shown, fact)
+            digest.update(repr((tuple(fact), tick_of("v", shown, moment, count))).encode())
+        told = (facts.heard, facts.opened, facts.doubts, facts.missed, facts.acks, facts.left_out)
+        digest.update(repr((told, [(error.reason, error.detail, error.body) for error in facts.bad])).encode())
+print(frames.__file__.endswith(".py"), count, digest.hexdigest())
+"""
+
+
+def outcome(script: str = _SCRIPT, **environment: str) -> tuple[str, str, str]:
+    """Whether plain source ran, how many ticks or frames it took, and the digest of all it gave."""
     done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT],
+        [sys.executable, "-c", script],
         env=child_environment(environment),
         cwd=compiled.ROOT,
         capture_output=True,
@@ -68,6 +96,17 @@ def test_the_fast_way_and_the_plain_one_give_the_same_outputs_and_state() -> Non
     assert fast[0] == str(compiled.folder() is None), compiling.why_not()
     assert plain[0] == "True"
     assert fast[1] == plain[1] == str(TICKS)
+    assert fast[2] == plain[2]
+
+
+@pytest.mark.timeout(3600)
+def test_frames_however_broken_tell_the_same_compiled_and_interpreted_down_to_the_words_of_a_refusal() -> None:
+    fast, plain = outcome(_FRAMES_SCRIPT), outcome(_FRAMES_SCRIPT, MOVERS_INTERPRETED="1")
+
+    assert fast[0] == str(compiled.folder() is None), compiling.why_not()
+    assert plain[0] == "True"
+    assert fast[1] == plain[1]
+    assert int(plain[1]) >= 3 * FRAMES
     assert fast[2] == plain[2]
 
 

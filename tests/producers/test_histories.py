@@ -40,7 +40,7 @@ from tests.producers.test_earlier import DAY_S, HOUR_S, NOW_US, Kept, moves_of, 
 
 def ago(seconds: int, price_ppm: int = 300_000) -> Earlier:
     """A price so many seconds before now."""
-    return Earlier(NOW_US - seconds * US_PER_S, quote(price_ppm - 10_000, price_ppm + 10_000, None))
+    return Earlier(ts_us=NOW_US - seconds * US_PER_S, quote=quote(price_ppm - 10_000, price_ppm + 10_000, None))
 
 
 class Points:
