@@ -41,6 +41,8 @@ BLINDS: dict[str, dict[str, Any]] = {
     "refused": {},  # all connections are cut, and the key is rejected for a while
 }
 """Faults of streams after which nobody is told what goes on, each on all connections of a venue at once."""
+DEAF = ("frozen", "half_open")
+"""Faults that leave a connection standing: the next is to strike new ones, none that nobody listens to any more."""
 AT_ONCE = [("kalshi", "close"), ("kalshi", "drop")]
 """Where one of two connections may tell again before the other is gone: then nobody is blind, as the ledger shows."""
 BLINDED = [(venue, mode) for venue in PREFIXES for mode in BLINDS if (venue, mode) not in AT_ONCE]
@@ -164,6 +166,8 @@ def _misbehave(streams: Streaming) -> None:
         for venue in PREFIXES:
             if (venue, mode) in BLINDED:
                 wait_until(partial(_told, streams, venue, since_us), f"{venue} {mode} is told", 60)
+            if mode in DEAF:
+                wait_until(partial(_all_anew, streams, venue, since_us), f"{venue} {mode}: all opened anew", 60)
         for venue in PREFIXES if mode == "refused" else ():
             streams.fault("off", venue)
         for venue in PREFIXES:
@@ -183,6 +187,13 @@ def _misbehave(streams: Streaming) -> None:
 def _told(streams: Streaming, venue: str, since_us: int) -> bool:
     """Whether a gap was told since then."""
     return any(word.state == "gap_opened" and word.ts_received_us >= since_us for word in streams.words(venue))
+
+
+def _all_anew(streams: Streaming, venue: str, since_us: int) -> bool:
+    """Whether each connection was opened since then."""
+    words = streams.words(venue)
+    opened = {word.shard for word in words if word.state == "connected" and word.ts_received_us >= since_us}
+    return opened == {word.shard for word in words}
 
 
 def market_id(row: dict[str, Any]) -> str:
