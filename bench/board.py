@@ -6,7 +6,7 @@ The dashboard's own queries through its own client, wall time, the client's shar
 each market with four windows, two thirds of them moved, and a day of bars for one market in a thousand. Loaded: the
 store takes `rate` rows a second, a tick and its four windows being five, in batches each half second; they are made
 inside the store, so what a sink spends beside it is not in it. Beside each stands the same table read once in the
-plainest way (`plain_scan`), and the board as one statement with FINAL (`board_final`), the way of before.
+plainest way (`plain_scan`).
 """
 
 from __future__ import annotations
@@ -87,13 +87,6 @@ _PLAIN_SCAN = """
 SELECT max(score), max(abs_move_pp) FROM movers_latest
 WHERE window = '15m' AND volume_24h_usd >= 10000 AND coverage_s >= 900
 """
-_RANKING = """
-SELECT market_id, token_id, venue, price_now, price_then, move_pp, score, volume_24h_usd, window_volume_usd, spread,
-    seconds_to_close, is_settling, computed_across_gap, ts
-FROM board_rows(as_of = NULL, windows = ['15m'])
-WHERE abs_move_pp > 0 AND coalesce(volume_24h_usd, 0) >= 10000
-ORDER BY score DESC, abs_move_pp DESC, token_id LIMIT 50
-"""
 _BOARD = {
     "window": "15m", "venues": [], "categories": [], "min_volume_usd": 10_000.0, "min_window_usd": 0.0,
     "max_spread_pp": 100.0, "hide_settling": False, "limit": 50,
@@ -161,7 +154,6 @@ def questions(store: Store, board: Board) -> dict[str, Callable[[], object]]:
         "market_bars": day,
     }
     asked: dict[str, Callable[[], object]] = {"plain_scan": lambda: store.rows(_PLAIN_SCAN)}
-    asked["ranking"] = lambda: store.rows(_RANKING)
     for name, changed in _FILTERS.items():
         asked[name] = lambda changed=changed: board.rows("board", COLUMNS["board"], **{**_BOARD, **changed})  # type: ignore[misc]
     for name, given in others.items():
