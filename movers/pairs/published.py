@@ -15,20 +15,13 @@ from kernel.settings import Settings
 from movers import console
 from movers.pairs import together, verdicts
 from movers.pairs.match import Listing, confidence
-from movers.pairs.stored import quotes_of, series_of
+from movers.pairs.stored import LISTINGS, quotes_of, series_of
 from movers.pairs.verdicts import Key
 from schemas.units import US_PER_S
 
 _COLUMNS = (
     "market_a", "market_b", "verdict", "confidence", "note", "looked_back_h", "steps", "answered", "b_after_a_s",
 )  # fmt: skip
-_LISTINGS = """
-SELECT market_id, toString(venue) AS venue, title, if(outcome IN ('Yes', 'No'), '', outcome) AS outcome,
-    toUnixTimestamp64Micro(close_ts) AS close_us
-FROM markets FINAL
-LEFT JOIN (SELECT market_id, outcome FROM market_tokens FINAL WHERE outcome_index = 0) AS token USING market_id
-WHERE market_id IN {markets:Array(String)}
-"""
 _PUBLISHED = "SELECT market_a, market_b FROM market_pairs FINAL WHERE verdict = 'confirmed'"
 _WITHDRAWN = "withdrawn"
 _NOBODY_MOVED = together.Together(0, 0, None)
@@ -45,7 +38,7 @@ def publish(settings: Settings, file: Path, hours: float) -> tuple[int, int]:
         UserError: the file cannot be read, or the store refuses.
     """
     said = verdicts.read(file)
-    pairs = [pair for pair, one in sorted(said.items()) if one.verdict == "confirmed"]
+    pairs = verdicts.confirmed(said)
     went = _together(settings, pairs, hours)
     listings = _listings(settings, pairs)
     rows = [
@@ -71,7 +64,8 @@ def _facts(went: together.Together) -> Row:
 
 def _listings(settings: Settings, pairs: Sequence[Key]) -> Mapping[str, Listing]:
     markets = sorted({market for pair in pairs for market in pair})
-    rows = console.query(settings, _LISTINGS, {"markets": markets}) if markets else []
+    asked = f"{LISTINGS} WHERE market_id IN {{markets:Array(String)}}"
+    rows = console.query(settings, asked, {"markets": markets}) if markets else []
     return {row["market_id"]: Listing(**row) for row in rows}
 
 

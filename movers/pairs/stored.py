@@ -19,13 +19,13 @@ from schemas.units import PPM_PER_PP, US_PER_S
 
 Row = Mapping[str, Any]
 
-_LISTINGS = """
+LISTINGS = """
 SELECT market_id, toString(venue) AS venue, title, if(outcome IN ('Yes', 'No'), '', outcome) AS outcome,
     toUnixTimestamp64Micro(close_ts) AS close_us
 FROM markets FINAL
 LEFT JOIN (SELECT market_id, outcome FROM market_tokens FINAL WHERE outcome_index = 0) AS token USING market_id
-WHERE status = 'open'
 """
+"""A `Listing` a row; to be followed by which markets."""
 _QUOTES = """
 SELECT toString(market_id) AS market, toUnixTimestamp64Micro(ts) AS ts_us,
     toInt64(toDecimal64(bid, 6) * 1000000) AS bid_ppm, toInt64(toDecimal64(ask, 6) * 1000000) AS ask_ppm,
@@ -46,7 +46,7 @@ ORDER BY opened_at DESC
 def suggested(settings: Settings, file: Path, least: float) -> list[Row]:
     """Candidates of which nobody has said anything, the surest first."""
     said = verdicts.read(file)
-    listings = [Listing(**row) for row in console.query(settings, _LISTINGS)]
+    listings = [Listing(**row) for row in console.query(settings, f"{LISTINGS} WHERE status = 'open'")]
     return [
         {
             "confidence": one.confidence,
@@ -73,14 +73,14 @@ def say(file: Path, verdict: Verdict, a: str, b: str, note: str) -> None:
 
 def shown(settings: Settings, file: Path, hours: float) -> list[Row]:
     """Each confirmed pair: newest quotes with their age, divergence now and an hour ago, steps, answers, lag."""
-    pairs, now_us = confirmed(file), time.time_ns() // 1000
+    pairs, now_us = _confirmed(file), time.time_ns() // 1000
     quotes = quotes_of(settings, pairs, now_us - round(hours * 3600 * US_PER_S))
     return [_row(a, b, quotes[a], quotes[b], now_us) for a, b in pairs]
 
 
 def alerts(settings: Settings, file: Path, hours: float) -> list[Row]:
     """Alerts of confirmed pairs' markets: whether the other venue went along, and how many seconds later."""
-    pairs, now_us = confirmed(file), time.time_ns() // 1000
+    pairs, now_us = _confirmed(file), time.time_ns() // 1000
     from_us = now_us - round(hours * 3600 * US_PER_S)
     quotes = quotes_of(settings, pairs, from_us - AROUND_US)
     other = dict(pairs) | {b: a for a, b in pairs}
@@ -95,13 +95,8 @@ def alerts(settings: Settings, file: Path, hours: float) -> list[Row]:
     return rows
 
 
-def confirmed(file: Path) -> list[Key]:
-    """The confirmed pairs.
-
-    Raises:
-        UserError: the file names none.
-    """
-    found = [pair for pair, said in sorted(verdicts.read(file).items()) if said.verdict == "confirmed"]
+def _confirmed(file: Path) -> list[Key]:
+    found = verdicts.confirmed(verdicts.read(file))
     if not found:
         raise UserError(f"{file} names no confirmed pair; `movers pairs suggest` finds candidates, `confirm` notes one")
     return found

@@ -53,6 +53,11 @@ def read(path: Path) -> dict[Key, Said]:
     return found
 
 
+def confirmed(said: Mapping[Key, Said]) -> list[Key]:
+    """The pairs that are one event, in their order."""
+    return [pair for pair, one in sorted(said.items()) if one.verdict == "confirmed"]
+
+
 def write(path: Path, verdicts: Mapping[Key, Said]) -> None:
     """Writes all verdicts, in order of the pairs.
 
