@@ -106,7 +106,7 @@ class Jobs:
         self._absent_since_us: int | None = None
         self._first_seen, self._is_first = first_seen, False
         self._stopped_us: int | None = None
-        self._some_lost = self._only_begun = False
+        self._ended_early = False
         self._promised_before_s = 0.0
         self._owed_s = 0
         self._said_s = clock.monotonic_s()
@@ -134,7 +134,7 @@ class Jobs:
         for whole in self._whole.values():
             whole.was_whole(len(self.tracked))
         self._absent_since_us = before.until_us
-        self._some_lost, self._only_begun = before.hands_full, before.begun
+        self._ended_early = before.hands_full or before.begun
         self._is_first = before.until_us is None
         self._promised_before_s = before.promise_s or self._settings.collector_price_interval
         self._owed_s = before.promise_s
@@ -374,7 +374,7 @@ class Jobs:
         self._absent_since_us = None
         now_us = _said_us(first)
         missing_s = (now_us - since_us) / US_PER_S
-        if self._some_lost or self._only_begun or missing_s > GAP_PROMISES * self._promised_before_s:
+        if self._ended_early or missing_s > GAP_PROMISES * self._promised_before_s:
             self._tell(self._state.was_away(since_us, now_us), now_us)
         else:
             self._state.took_over(since_us, self._promised_before_s)

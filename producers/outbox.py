@@ -72,7 +72,7 @@ class Outbox:
         self._dead_seen: set[str] = set()
         self._lag = metrics.LAG.labels(_STAGE, venue)
         self._newest = metrics.NEWEST_EVENT.labels(_STAGE, venue)
-        self._newest_us = self._newest_told_us = 0
+        self._newest_us = 0
         self._ticks_delivered = 0
         self._counted = {t.name: metrics.MESSAGES.labels(_STAGE, t.name) for t in topics.CATALOGUE}
         self.ticks_published = 0
@@ -181,8 +181,6 @@ class Outbox:
         if self._ticks_delivered:
             self._counted[topics.TICKS.name].inc(self._ticks_delivered)
             self._ticks_delivered = 0
-        if self._newest_us > self._newest_told_us:
-            self._newest_told_us = self._newest_us
             self._newest.set(self._newest_us / US_PER_S)
 
 
