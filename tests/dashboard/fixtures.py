@@ -14,6 +14,7 @@ from kernel.clickhouse import connect
 from kernel.settings import ClickHouseSettings
 from movers.local.ports import free_port
 from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.store import Store as Writer
 from tests.dashboard.seed import Path, seed
 from tests.stack.processes import ServiceProcess
 
@@ -66,6 +67,17 @@ def empty(warehouse: ServiceProcess) -> ClickHouseSettings:
     settings = _settings(warehouse, "dashboard_empty")
     migrate(settings)
     return settings
+
+
+@pytest.fixture
+def database(warehouse: ServiceProcess) -> Iterator[ClickHouseSettings]:
+    """Tables without rows, for one test to fill."""
+    settings = _settings(warehouse, "dashboard_database")
+    migrate(settings)
+    yield settings
+    with_store = Writer(settings)
+    with_store.command(f"DROP DATABASE {settings.clickhouse_database}", {})
+    with_store.close()
 
 
 @pytest.fixture

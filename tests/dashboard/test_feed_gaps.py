@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,24 +11,12 @@ from dashboard.store import Store as Reader
 from kernel.settings import ClickHouseSettings
 from schemas.units import US_PER_S, datetime_from_micros
 from sinks.clickhouse import rows as to
-from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.store import Store
 from tests.sinks.events import NOON_US, a_status
-from tests.stack.processes import ServiceProcess
 
 pytestmark = pytest.mark.stack
 
 MIN_US = 60 * US_PER_S
-
-
-@pytest.fixture
-def database(warehouse: ServiceProcess) -> Iterator[ClickHouseSettings]:
-    settings = ClickHouseSettings(clickhouse_port=warehouse.port, clickhouse_database="feed_gaps")
-    migrate(settings)
-    yield settings
-    with_store = Store(settings)
-    with_store.command("DROP DATABASE feed_gaps", {})
-    with_store.close()
 
 
 def gaps(database: ClickHouseSettings, *said: tuple[str, str, int, int]) -> list[tuple[int, int | None]]:
@@ -54,7 +41,7 @@ def gaps(database: ClickHouseSettings, *said: tuple[str, str, int, int]) -> list
 
 
 def _minutes(moment: Any) -> float:
-    return (moment - datetime_from_micros(NOON_US)).total_seconds() / 60  # type: ignore[no-any-return]
+    return float((moment - datetime_from_micros(NOON_US)).total_seconds() / 60)
 
 
 def test_a_gap_ends_when_its_shard_says_so_and_is_open_until_then(database: ClickHouseSettings) -> None:

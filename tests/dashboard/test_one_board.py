@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,25 +13,13 @@ from kernel.settings import ClickHouseSettings, RuleSettings
 from movers.console import top_movers
 from schemas.units import datetime_from_micros
 from sinks.clickhouse import rows as to
-from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.ranking import Ranking
 from sinks.clickhouse.store import Store
 from tests.sinks.events import NOON_US, a_move, a_window
-from tests.stack.processes import ServiceProcess
 
 pytestmark = pytest.mark.stack
 
 RULES = RuleSettings()
-
-
-@pytest.fixture
-def database(warehouse: ServiceProcess) -> Iterator[ClickHouseSettings]:
-    settings = ClickHouseSettings(clickhouse_port=warehouse.port, clickhouse_database="one_board")
-    migrate(settings)
-    yield settings
-    with_store = Store(settings)
-    with_store.command("DROP DATABASE one_board", {})
-    with_store.close()
 
 
 def test_live_at_a_minute_is_the_cache_of_that_minute_also_after_a_restart(
@@ -66,7 +53,10 @@ def test_live_at_a_minute_is_the_cache_of_that_minute_also_after_a_restart(
     }  # fmt: skip
     live = reader.rows("board", COLUMNS["board"], **asked, hide_settling=True)
     cached = reader.rows("board_as_of", COLUMNS["board_as_of"], **asked, as_of=datetime_from_micros(NOON_US))
-    for name, value in (("CLICKHOUSE_PORT", database.clickhouse_port), ("CLICKHOUSE_DATABASE", "one_board")):
+    for name, value in (
+        ("CLICKHOUSE_PORT", database.clickhouse_port),
+        ("CLICKHOUSE_DATABASE", database.clickhouse_database),
+    ):
         monkeypatch.setenv(name, str(value))
     printed = top_movers(kernel_settings.load(), "1h", 50)
 
