@@ -38,6 +38,7 @@ class FeedState:
     _last_sweep_us: int | None = None
     _owed_since_us: int = 0
     _gap_open: bool = False
+    _unanswered: bool = False
     has_swept: bool = False
     """Whether this process has done a whole sweep: until then it cannot say that it has seen the venue."""
 
@@ -61,12 +62,23 @@ class FeedState:
     def failed(self, job: str, detail: str) -> list[Change]:
         """A job could not be done."""
         count = self._failures[job] = self.failures(job) + 1
-        away = self.failures(SWEEP) >= DISCONNECTED_AFTER
+        away = self._unanswered or self.failures(SWEEP) >= DISCONNECTED_AFTER
         state: FeedWord = "disconnected" if away else "degraded"
         if state == self.state or (self.state == "disconnected" and not away and job != SWEEP):
             return []
         self.state = state
         return [Change(state, f"{job} failed {count} times in a row: {detail}")]
+
+    def unanswered(self, waited_s: float) -> list[Change]:
+        """Nothing that can be used has come since the start: nobody knows how the venue is."""
+        if self._unanswered:
+            return []
+        self._unanswered, self.state = True, "disconnected"
+        return [Change("disconnected", f"no usable answer for {waited_s:.0f} s since the start")]
+
+    def answered(self) -> None:
+        """Something has come: from now on jobs tell how the venue is."""
+        self._unanswered = False
 
     def was_away(self, since_us: int, now_us: int) -> list[Change]:
         """This process, or the one before it, has seen nothing between these moments."""
@@ -74,6 +86,11 @@ class FeedState:
         self._last_sweep_us = self._owed_since_us = since_us
         away_s = (now_us - since_us) / US_PER_S
         return [Change("gap_opened", f"nobody collected for {away_s:.0f} s", since_us)]
+
+    def mistimed(self) -> list[Change]:
+        """The open gap was told by a clock that is not the venue's."""
+        self._gap_open = False
+        return [Change("gap_closed", "told by our clock, which is ahead of the venue's", self._last_sweep_us)]
 
     def begins(self, now_us: int) -> list[Change]:
         """Nobody watched before, and not every market has been seen: blind until the first whole sweep."""

@@ -38,6 +38,9 @@ CRAWL, HOT, TRADES = "sync_markets", "hot", "trades"
 SAY_EVERY_S = 60.0
 """Wall seconds after which the state is said again: who was killed said nothing."""
 
+ANSWER_WITHIN_S = 10.0
+"""Wall seconds after its start in which a collector waits for a first answer, before it says that it is blind."""
+
 STOPPED = "the collector was stopped"
 """What the last word of a collector says that was told to end."""
 
@@ -105,6 +108,8 @@ class Jobs:
         self._traded_since, self._traded_us = collector.traded_since, 0
         self._absent_since_us: int | None = None
         self._first_seen, self._is_first = first_seen, False
+        self._began_us, self._began_s = began_us, clock.monotonic_s()
+        self._blind_told_us: int | None = None
         self._stopped_us: int | None = None
         self._ended_early = False
         self._promised_before_s = 0.0
@@ -128,11 +133,12 @@ class Jobs:
             safe_until_us=before.until_us,
         )
         for number, told in enumerate(before.markets.values()):
-            self.tracked.restore(told, before.until_us)
+            self.tracked.restore(told, before.until_us, before.promise_s)
             if number % 1_000 == 0:
                 await asyncio.sleep(0)
         for whole in self._whole.values():
             whole.was_whole(len(self.tracked))
+        self._began_us, self._began_s = self._clock.now_us(), self._clock.monotonic_s()
         self._absent_since_us = before.until_us
         self._ended_early = before.hands_full or before.begun
         self._is_first = before.until_us is None
@@ -359,25 +365,47 @@ class Jobs:
             return self.intake.take(page, tally).as_of_us
 
     def _look_back(self, page: Page) -> None:
-        if self._absent_since_us is not None:
-            self._came_back(page.received, self._absent_since_us)
-        elif self._is_first:
-            self._is_first = False
-            first_us = _said_us(page.received)
-            self._first_seen(first_us)
+        if not self._unanswered:
+            return
+        first_us, since_us, blind_us = _said_us(page.received), self._absent_since_us, self._blind_told_us
+        self._absent_since_us, self._is_first = None, False
+        self._state.answered()
+        goes_on = blind_us is not None and blind_us <= first_us
+        if blind_us is not None and not goes_on:  # it was told by our clock, which is ahead of the venue's
+            self._tell(self._state.mistimed(), self._clock.now_us())
+        if since_us is None:
+            self._first_seen(self._began_us if goes_on else first_us)
+        if goes_on:
+            return
+        if since_us is None:
             self._tell(self._state.begins(first_us), first_us)
-
-    def _came_back(self, first: Received, since_us: int) -> None:
-        """The first answer of this process: was somebody missing for longer than a sweep may take, or killed with what
-        it had seen in its hands, or before it had seen all? If not, the first sweep is still due by what was promised
-        before."""
-        self._absent_since_us = None
-        now_us = _said_us(first)
-        missing_s = (now_us - since_us) / US_PER_S
-        if self._ended_early or missing_s > GAP_PROMISES * self._promised_before_s:
-            self._tell(self._state.was_away(since_us, now_us), now_us)
+        elif blind_us is not None or self._is_gap(since_us, first_us):
+            self._tell(self._state.was_away(since_us, first_us), first_us)
         else:
+            # The first sweep is still due by what was promised before.
             self._state.took_over(since_us, self._promised_before_s)
+
+    @property
+    def _unanswered(self) -> bool:
+        """Whether nothing that can be used has come since the start."""
+        return self._is_first or self._absent_since_us is not None
+
+    def _is_gap(self, since_us: int, now_us: int) -> bool:
+        """Whether somebody was missing for longer than a sweep may take, or was killed with what it had seen in its
+        hands, or before it had seen all."""
+        return self._ended_early or now_us - since_us > GAP_PROMISES * self._promised_before_s * US_PER_S
+
+    def _wait_for_an_answer(self) -> None:
+        """Without any for a while the feed is blind, which is told by our clock: the venue's cannot be asked."""
+        waited_s, now_us = self._clock.monotonic_s() - self._began_s, self._clock.now_us()
+        if not self._unanswered or waited_s < ANSWER_WITHIN_S:
+            return
+        self._tell(self._state.unanswered(waited_s), now_us)
+        since_us = self._absent_since_us
+        if self._blind_told_us is None and (since_us is None or self._is_gap(since_us, now_us)):
+            self._blind_told_us = now_us
+            blind = self._state.begins(self._began_us) if since_us is None else self._state.was_away(since_us, now_us)
+            self._tell(blind, now_us)
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -438,6 +466,7 @@ class Jobs:
     def watch(self) -> None:
         """Notices a gap while a sweep is late; says now and then how things stand, changed or not."""
         self._journal.flush()
+        self._wait_for_an_answer()
         self._tell(self._state.watch(self._now_us(), self._due_s))
         if self._state.state is not None and self._clock.monotonic_s() - self._said_s >= SAY_EVERY_S:
             self._tell([Change(self._state.state, "as before")])

@@ -209,13 +209,14 @@ class Tracked:
             self._end(known)
         return changed
 
-    def restore(self, told: Told, safe_until_us: int | None) -> None:
+    def restore(self, told: Told, safe_until_us: int | None, promise_s: int = 0) -> None:
         """A market as it was told before this process began.
 
         Args:
             told: its last message.
             safe_until_us: until when all that was seen is known to have got through; None where that is not known. A
                 market that settled later is asked for once more: its last tick may have gone down with the process.
+            promise_s: what ticks promised then, if anything: it is owed on.
         """
         status = told.status
         if status == "settled":
@@ -228,6 +229,8 @@ class Tracked:
         known.told, known.told_us, known.token_id = status, told.told_us, told.token_id
         self._set_status(known, status)
         self._of_token[told.token_id] = told.market_id
+        if status == "open" and safe_until_us is not None:
+            self._promise(known, safe_until_us, promise_s)
 
     def untold(self, shown: Shown) -> bool:
         """Whether a price was shown of a market whose metadata, or whose present status, was never told."""
