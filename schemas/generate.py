@@ -1,8 +1,9 @@
 """Source of an encoder and a decoder for one subject, written from its `.avsc`: what fastavro does, laid out flat.
 
 The code is plain typed Python, so that mypyc can compile it (`movers compile`); interpreted it gives the same bytes,
-only slower. What it reads with is machine words there (`i64`), which wrap: so no sum may pass 63 bits, and the 64th bit
-of a number is masked off where Python would not need it. It knows our own version of the schema and nothing else.
+only slower. What it reads and writes with is machine words there (`i64`), which wrap: so no sum may pass 63 bits, and
+the 64th bit of a number is masked off, or written from a Python number (`_longest`). Bytes go into mypyc's own writer,
+whose calls are machine code when compiled. It knows our own version of the schema and nothing else.
 Wherever it stumbles it raises, and `Codec` asks fastavro, which then decides and words the error. What it may never do
 is accept what fastavro refuses.
 
@@ -34,56 +35,50 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
+from librt.strings import BytesWriter, write_f64_le, write_i64_le
 from schemas.events import {events}
 
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
-_pack_double: Final = Struct("<d").pack
 _read_double: Final = Struct("<d").unpack_from
-_pack_groups: Final = Struct("<q").pack
-_KNOWN: Final[dict[int, bytes]] = {{}}
-_WORDS: Final[dict[str, bytes]] = {{}}
 
 
-def _long(n: int) -> bytes:
+def _long(out: BytesWriter, n: int) -> None:
     if type(n) is not int:
         raise ValueError("not a long")
-    if 0x1000000000000 <= n < 0x80000000000000:  # a moment of these centuries
-        return _eight_groups(n << 1)
-    known = _KNOWN.get(n)
-    if known is not None:
-        return known
-    if not -0x8000000000000000 <= n <= 0x7FFFFFFFFFFFFFFF:
-        raise ValueError("not a long")
-    z = (n << 1) ^ (n >> 63)
-    out: list[int] = []
+    if not -0x4000000000000000 <= n < 0x4000000000000000:
+        _longest(out, n)
+        return
+    m: i64 = n
+    z: i64 = (m << 1) ^ (m >> 63)
+    if 0x2000000000000 <= z < 0x100000000000000:  # eight groups: a moment of these centuries
+        write_i64_le(
+            out,
+            z & 127 | (z & 0x3F80) << 1 | (z & 0x1FC000) << 2 | (z & 0xFE00000) << 3 | (z & 0x7F0000000) << 4
+            | (z & 0x3F800000000) << 5 | (z & 0x1FC0000000000) << 6 | z >> 49 << 56 | 0x80808080808080,
+        )
+        return
     while z > 127:
         out.append(z & 127 | 128)
         z >>= 7
     out.append(z)
-    known = bytes(out)
-    if len(known) < 5 and len(_KNOWN) < 50000:
-        _KNOWN[n] = known
-    return known
 
 
-def _eight_groups(z: i64) -> bytes:
-    return _pack_groups(
-        z & 127 | (z & 0x3F80) << 1 | (z & 0x1FC000) << 2 | (z & 0xFE00000) << 3 | (z & 0x7F0000000) << 4
-        | (z & 0x3F800000000) << 5 | (z & 0x1FC0000000000) << 6 | z >> 49 << 56 | 0x80808080808080
-    )
+def _longest(out: BytesWriter, n: int) -> None:
+    if not -0x8000000000000000 <= n <= 0x7FFFFFFFFFFFFFFF:
+        raise ValueError("not a long")
+    z = (n << 1) ^ (n >> 63)
+    while z > 127:
+        out.append(z & 127 | 128)
+        z >>= 7
+    out.append(z)
 
 
-def _string(text: str) -> bytes:
-    known = _WORDS.get(text)
-    if known is not None:
-        return known
+def _string(out: BytesWriter, text: str) -> None:
     data = text.encode()
-    known = _long(len(data)) + data
-    if len(data) < 12 and len(_WORDS) < 1000:
-        _WORDS[text] = known
-    return known
+    _long(out, len(data))
+    out.write(data)
 '''
 
 
@@ -101,9 +96,9 @@ def source(topic: Topic) -> str:
             _HEAD.format(file=topic.subject_file, events=names),
             "",
             f"def encode(e: {event.__name__}) -> bytes:",
-            "    out: list[bytes] = []",
+            "    out = BytesWriter()",
             *writer.lines,
-            '    return b"".join(out)',
+            "    return out.getvalue()",
             "",
             "",
             f"def decode(data: bytes, start: int) -> {event.__name__}:",
@@ -159,32 +154,32 @@ class _Writer(_Lines):
         if isinstance(kind, list):
             _require(kind[0] == "null" and len(kind) == 2, kind)
             v = self.fresh("v")
-            self.add(depth, f"{v} = {value}", f"if {v} is None:", '    out.append(b"\\x00")', "else:")
-            self.add(depth + 1, 'out.append(b"\\x02")')
+            self.add(depth, f"{v} = {value}", f"if {v} is None:", "    out.append(0)", "else:")
+            self.add(depth + 1, "out.append(2)")
             self._value(kind[1], v, item, depth + 1)
         elif isinstance(kind, dict):
             _require(kind["type"] == "array", kind)
             v, i = self.fresh("v"), self.fresh("i")
-            self.add(depth, f"{v} = {value}", f"if {v}:", f"    out.append(_long(len({v})))", f"    for {i} in {v}:")
+            self.add(depth, f"{v} = {value}", f"if {v}:", f"    _long(out, len({v}))", f"    for {i} in {v}:")
             if item is None:
                 self._value(kind["items"], i, None, depth + 2)
             else:
                 self.record(kind["items"], item, i, depth + 2)
-            self.add(depth, 'out.append(b"\\x00")')
+            self.add(depth, "out.append(0)")
         elif kind == "int":
             v = self.fresh("v")
             self.add(depth, f"{v} = {value}", f"if not -0x80000000 <= {v} <= 0x7FFFFFFF:")
-            self.add(depth, '    raise ValueError("not an int")', f"out.append(_long({v}))")
+            self.add(depth, '    raise ValueError("not an int")', f"_long(out, {v})")
         elif kind == "long":
-            self.add(depth, f"out.append(_long({value}))")
+            self.add(depth, f"_long(out, {value})")
         elif kind == "string":
-            self.add(depth, f"out.append(_string({value}))")
+            self.add(depth, f"_string(out, {value})")
         elif kind == "double":
-            self.add(depth, f"out.append(_pack_double({value}))")
+            self.add(depth, f"write_f64_le(out, {value})")
         elif kind == "boolean":
             v = self.fresh("v")
             self.add(depth, f"{v} = {value}", f"if {v} is not True and {v} is not False:")
-            self.add(depth, '    raise ValueError("not a boolean")', f'out.append(b"\\x01" if {v} else b"\\x00")')
+            self.add(depth, '    raise ValueError("not a boolean")', f"out.append(1 if {v} else 0)")
         else:
             _require(False, kind)
 
