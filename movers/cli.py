@@ -51,7 +51,7 @@ PortOption = Annotated[int | None, typer.Option("--port", help="Port of the dash
 
 @app.command(epilog="Example: movers demo --markets 500 --speed 120")
 def demo(
-    markets: Annotated[int, typer.Option(min=2, max=20_000, help="Markets on the house tape.")] = 500,
+    markets: Annotated[int, typer.Option(help="Markets on the house tape.")] = 500,
     seed: Annotated[int, typer.Option(help="Seed of the house tape.")] = 1,
     since: Annotated[str, typer.Option(help="How far in the past the tape starts, e.g. 2h or 45m.")] = "2h",
     speed: Annotated[float, typer.Option(help="How much faster than real time until the present is reached.")] = 120.0,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from zlib import crc32
 
 import orjson
@@ -21,6 +22,9 @@ Row = TypeVar("Row")
 
 SPOILED = "simulator.spoiled"
 """Scope key: the answer will be broken on its way, so it must not count as served."""
+
+_FEW: Final = 100
+"""So many new rows are put in one by one."""
 
 MOMENT_US = "simulator.moment_us"
 """Scope key: the venue's time of an answer that moved the tape on."""
@@ -76,6 +80,77 @@ def page_of(
         ordered = [row for row in ordered if (key(row) < after if descending else key(row) > after)]
     page = ordered[:limit]
     return page, key(page[-1]) if len(ordered) > limit else None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted(Generic[Row]):
+    """What a query asks for: rows of all that are listed, or of those that it names, that are to be kept."""
+
+    keep: Callable[[Row], bool]
+    named: Sequence[Row] | None = None
+
+    def of(self, listed: Iterable[Row]) -> list[Row]:
+        """The rows, in no order."""
+        return [row for row in (listed if self.named is None else self.named) if self.keep(row)]
+
+
+class Listing(Generic[Row]):
+    """Rows in the order of a key that stays as it is, so that a page costs what is on it, however many rows there are.
+
+    `source` is where rows are appended as they are listed.
+    """
+
+    def __init__(self, source: Sequence[Row], key: Callable[[Row], Key]) -> None:
+        self._source = source
+        self._key = key
+        self._taken = 0
+        self._rows: list[Row] = []
+
+    def page(
+        self, wanted: Wanted[Row], cursor: Cursor | None, limit: int, *, descending: bool = False
+    ) -> tuple[list[Row], Key | None]:
+        """As `page_of`, of the rows wanted."""
+        if wanted.named is not None:
+            return page_of(wanted.of(()), self._key, cursor, limit, descending=descending)
+        found: list[Row] = []
+        for row in self._after(cursor, descending=descending):
+            if wanted.keep(row):
+                if len(found) == limit:
+                    return found, self._key(found[-1])
+                found.append(row)
+        return found, None
+
+    def page_by(
+        self,
+        order: Callable[[Row], Any],
+        wanted: Wanted[Row],
+        cursor: Cursor | None,
+        limit: int,
+        *,
+        descending: bool = False,
+    ) -> tuple[list[Row], Key | None]:
+        """A page in an order that changes as time goes on: all rows are sorted for it."""
+        # Equal ones stand in the order of their first number: a cursor has two.
+        rows = wanted.of(self._source)
+        return page_of(rows, lambda row: (order(row), self._key(row)[0]), cursor, limit, descending=descending)
+
+    def _after(self, cursor: Cursor | None, *, descending: bool) -> Iterator[Row]:
+        self._take_in()
+        rows, key = self._rows, self._key
+        if descending:
+            end = len(rows) if cursor is None else bisect_left(rows, cursor.key, key=key)
+            return (rows[place] for place in range(end - 1, -1, -1))
+        start = 0 if cursor is None else bisect_right(rows, cursor.key, key=key)
+        return (rows[place] for place in range(start, len(rows)))
+
+    def _take_in(self) -> None:
+        fresh = self._source[self._taken :]
+        self._taken += len(fresh)
+        if len(fresh) > _FEW:
+            self._rows = sorted([*self._rows, *fresh], key=self._key)
+            return
+        for row in fresh:
+            insort(self._rows, row, key=self._key)
 
 
 def limit_of(request: Request, default: int, most: int) -> int:

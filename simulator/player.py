@@ -18,9 +18,9 @@ class Player:
     where it is, whatever is served: a test can then kill a sweeper and know that nothing is lost.
     """
 
-    def __init__(self, venue: str, tape: Tape, clock: TapeClock | None) -> None:
+    def __init__(self, venue: str, tape: Tape, clock: TapeClock | None, past_us: int = 0) -> None:
         self.venue = venue
-        self.world = World()
+        self.world = World(tape.start_us - past_us if past_us else None)
         self.lockstep = clock is None
         self.held = False
         self.moments_served = 0

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import math
 import re
 import signal
@@ -52,6 +53,8 @@ from simulator.polymarket.sockets import PolymarketSocket
 from simulator.sessions import Switchboard, with_line
 from simulator.tape import VENUES, Line, Market, Tape, parse_line, read_tape
 
+MOST_MARKETS: Final = 400_000
+"""Of the house tape: about 1 GB for each 100,000 once all rows have been asked for."""
 PUMP_S: Final = 0.05  # how often the tape is played on when nobody asks
 log = logs.get_logger(__name__)
 
@@ -70,15 +73,17 @@ class Options:
     lockstep: bool = False
     truth: Path | None = None
     shift: str | None = None
+    past_s: float = 0.0
 
 
 class Simulator:
     """Both venues over one tape, as an ASGI application (`app`)."""
 
-    def __init__(self, tape: Tape, *, speed: float, lockstep: bool) -> None:
+    def __init__(self, tape: Tape, *, speed: float, lockstep: bool, past_s: float = 0.0) -> None:
         self.clock = TapeClock(tape.start_us, speed, tape.end_us)
         self.lockstep = lockstep
-        self.players = {venue: Player(venue, tape, None if lockstep else self.clock) for venue in VENUES}
+        past_us = int(past_s * US_PER_S)
+        self.players = {venue: Player(venue, tape, None if lockstep else self.clock, past_us) for venue in VENUES}
         self.faults: Faults
         self.board = Switchboard()
         self.kalshi_socket = KalshiSocket(self.players["kalshi"], self.board)
@@ -300,8 +305,8 @@ def _port(text: str) -> int:
 
 
 def _market_count(text: str) -> int:
-    if not text.isdigit() or not 2 <= int(text) <= 200_000:
-        raise argparse.ArgumentTypeError(f"must be 2 to 200000: {text!r}")
+    if not text.isdigit() or not 2 <= int(text) <= MOST_MARKETS:
+        raise argparse.ArgumentTypeError(f"must be 2 to {MOST_MARKETS}: {text!r}")
     return int(text)
 
 
@@ -334,6 +339,9 @@ def options(argv: Sequence[str]) -> Options:
     parser.add_argument("--markets", type=_market_count, default=500, help="house tape: open markets of both venues")
     parser.add_argument("--seed", type=int, default=1, help="house tape: same seed and start, same tape")
     parser.add_argument("--since", type=duration_s, default=7_200.0, metavar="2h", help="house tape: how far back")
+    parser.add_argument(
+        "--past", type=duration_s, default=0.0, metavar="25h", help="house tape: prices of before it, for histories"
+    )
     parser.add_argument("--speed", type=_positive, default=60.0, help="tape seconds a second until the present")
     parser.add_argument("--tape", type=Path, help="play this recording instead (see simulator/README.md)")
     parser.add_argument("--lockstep", action="store_true", help="step on only when a full price sweep was served")
@@ -345,7 +353,7 @@ def options(argv: Sequence[str]) -> Options:
     if given.tape is not None and given.truth:
         raise UserError("--truth is known for the house tape only, not with --tape")
     values = vars(given)
-    return Options(since_s=values.pop("since"), **values)
+    return Options(since_s=values.pop("since"), past_s=values.pop("past"), **values)
 
 
 def open_tape(chosen: Options, truth: IO[bytes] | None = None) -> Tape:
@@ -389,6 +397,18 @@ class _Ended(Exception):
 
 
 @contextlib.contextmanager
+def _no_collector() -> Iterator[None]:
+    """Hundreds of thousands of markets that stay for good: looked through by the collector for nothing, again and
+    again while they are made, and at each of its rounds afterwards."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
     """Turns the two signals into an ordinary end. (uvicorn shuts down on them, and then raises them once more.)"""
 
@@ -416,7 +436,10 @@ def _serve(chosen: Options) -> None:
                 truth = stack.enter_context(chosen.truth.open("wb", buffering=0))
             except OSError as error:
                 raise UserError(f"cannot write {chosen.truth}: {error.strerror or error}") from error
-        simulator = Simulator(open_tape(chosen, truth), speed=chosen.speed, lockstep=chosen.lockstep)
+        with _no_collector():
+            simulator = Simulator(
+                open_tape(chosen, truth), speed=chosen.speed, lockstep=chosen.lockstep, past_s=chosen.past_s
+            )
         config = uvicorn.Config(
             simulator.app,
             date_header=False,  # ours is the tape's

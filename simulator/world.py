@@ -5,13 +5,15 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 from zlib import crc32
 
 from schemas.units import PPM, US_PER_S
 from simulator import ids
+from simulator.past import past_ppm
 from simulator.tape import Close, Line, Market, Quote, Settle, Trade
 
 DAY_US: Final = 86_400 * US_PER_S
@@ -22,6 +24,11 @@ HISTORY_LENGTH: Final = 4_000  # over a day, also after the oldest quarter went
 
 Levels = dict[int, int]
 """Price in ppm → size in hundredths of a contract."""
+
+Top = tuple[int | None, int | None, int | None, int | None]
+"""Best bid and ask in ppm, and their sizes in hundredths of a contract."""
+
+NO_TOP: Final[Top] = (None, None, None, None)
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +52,7 @@ class MarketState:
     settled_us: int | None = None
     history_us: array[int] = field(default_factory=lambda: array("q"))  # played prices, a minute or more apart
     history_ppm: array[int] = field(default_factory=lambda: array("l"))
+    past_from_us: int | None = None  # from here to the first played price, prices are made up
     rendered: dict[str, bytes] = field(default_factory=dict)  # an API's rows, dropped at each change
 
     @property
@@ -66,9 +74,24 @@ class MarketState:
         return self.last_ppm
 
     def price_at(self, at_us: int) -> int | None:
-        """The shown price at an instant in the past, or None where the played history does not reach back so far."""
-        place = bisect_right(self.history_us, at_us)
-        return self.history_ppm[place - 1] if place else None
+        """The shown price at an instant in the past, or None where its history does not reach back so far."""
+        if place := bisect_right(self.history_us, at_us):
+            return self.history_ppm[place - 1]
+        if self.past_from_us is None or at_us < self.past_from_us or not self.history_us:
+            return None
+        return past_ppm(self.market.market, self.history_ppm[0], self.history_us[0], at_us, self.tick_ppm)
+
+    def history(self, from_us: int, to_us: int, step_us: int) -> Iterator[tuple[int, int]]:
+        """(instant, price) of a time, so far apart at least."""
+        if self.past_from_us is not None and self.history_us:
+            for at_us in range(max(from_us, self.past_from_us), min(to_us + 1, self.history_us[0]), step_us):
+                if (price := self.price_at(at_us)) is not None:
+                    yield at_us, price
+        last_us = None
+        for at_us, price in zip(self.history_us, self.history_ppm, strict=True):
+            if from_us <= at_us <= to_us and (last_us is None or at_us - last_us >= step_us):
+                last_us = at_us
+                yield at_us, price
 
     def remember(self, ts_us: int) -> None:
         """Adds the shown price to the history, at most once a minute; the oldest go when there are too many."""
@@ -82,9 +105,12 @@ class MarketState:
 
     def book(self) -> tuple[Levels, Levels]:
         """Bids and asks of outcome 0. Deep levels are made up, the same at the same price, so that they stay put."""
-        bids = self._ladder(self.bid_ppm, -self.tick_ppm, self.bid_centi)
-        asks = self._ladder(self.ask_ppm, self.tick_ppm, self.ask_centi)
-        return bids, asks
+        return self.book_of((self.bid_ppm, self.ask_ppm, self.bid_centi, self.ask_centi))
+
+    def book_of(self, top: Top) -> tuple[Levels, Levels]:
+        """The same with other best levels."""
+        bid_ppm, ask_ppm, bid_centi, ask_centi = top
+        return self._ladder(bid_ppm, -self.tick_ppm, bid_centi), self._ladder(ask_ppm, self.tick_ppm, ask_centi)
 
     def _ladder(self, best: int | None, step: int, best_centi: int | None) -> Levels:
         if best is None:
@@ -101,15 +127,29 @@ def _resting_centi(market: str, price_ppm: int) -> int:
     return 500 + (noise % 9_973) * (1 + (noise >> 16) % 40)
 
 
-@dataclass(slots=True)
+@dataclass
 class Change:
-    """What one tape line did, for the streams. `bids`/`asks` are the book before it."""
+    """What one tape line did, for the streams."""
 
     line: Line
     state: MarketState
-    bids: Levels
-    asks: Levels
+    before: Top
     listed: bool  # the market appeared with this line
+
+    @cached_property
+    def book_before(self) -> tuple[Levels, Levels]:
+        """Bids and asks before it. Made when somebody asks: most changes concern nobody who listens."""
+        return self.state.book_of(self.before)
+
+    @property
+    def bids(self) -> Levels:
+        """Bids before it."""
+        return self.book_before[0]
+
+    @property
+    def asks(self) -> Levels:
+        """Asks before it."""
+        return self.book_before[1]
 
 
 @dataclass(slots=True)
@@ -123,21 +163,28 @@ class TradeRecord:
 
 
 class World:
-    """One venue. `apply` plays a line; `listeners` hear of each change."""
+    """One venue. `apply` plays a line; `listeners` hear of each change.
 
-    def __init__(self) -> None:
+    With `past_from_us` markets that were opened before they were listed here have had prices since then.
+    """
+
+    def __init__(self, past_from_us: int | None = None) -> None:
+        self._past_from_us = past_from_us
         self.states: dict[str, MarketState] = {}
         self.events: dict[str, list[MarketState]] = {}
+        self.listed: list[MarketState] = []
+        self.listed_events: list[list[MarketState]] = []
         self.by_token: dict[str, tuple[MarketState, int]] = {}
         self.trades: deque[TradeRecord] = deque(maxlen=20_000)
         self.listeners: list[Callable[[Change], None]] = []
         self.version = 0  # grows with each change
         self._unlisted: dict[str, Market] = {}
         self._trade_count = 0
+        self._open = 0
 
     def open_count(self) -> int:
         """Markets whose trading has not ended."""
-        return sum(state.phase == "open" for state in self.states.values())
+        return self._open
 
     def knows(self, market: str) -> bool:
         """Whether a market is listed, or will be with its first quote."""
@@ -161,22 +208,30 @@ class World:
             state, listed = self._list(self._unlisted[line.market], line.ts_us, announce=False), True
         if state.phase == "settled":
             return
-        bids, asks = state.book() if self.listeners else ({}, {})
+        before = (state.bid_ppm, state.ask_ppm, state.bid_centi, state.ask_centi)
         self._change(state, line)
         for state_of_event in self.event_of(state) if not isinstance(line, Quote) else (state,):
             state_of_event.rendered.clear()
         for listener in self.listeners:
-            listener(Change(line, state, bids, asks, listed))
+            listener(Change(line, state, before, listed))
 
     def _list(self, market: Market, ts_us: int, *, announce: bool = True) -> MarketState:
         state = MarketState(market, len(self.states), ts_us, changed_us=ts_us)
+        if self._past_from_us is not None and market.opened_us is not None:
+            state.past_from_us = max(self._past_from_us, market.opened_us)
         self.states[market.market] = state
-        self.events.setdefault(market.event, []).append(state)
+        self.listed.append(state)
+        self._open += 1
+        event = self.events.get(market.event)
+        if event is None:
+            event = self.events[market.event] = []
+            self.listed_events.append(event)
+        event.append(state)
         for index, token in enumerate(market.tokens):
             self.by_token[token] = (state, index)
         if announce:
             for listener in self.listeners:
-                listener(Change(market, state, {}, {}, listed=True))
+                listener(Change(market, state, NO_TOP, listed=True))
         return state
 
     def _change(self, state: MarketState, line: Quote | Close | Settle) -> None:
@@ -186,6 +241,7 @@ class World:
             return
         state.bid_ppm = state.ask_ppm = None
         state.ended_us = state.ended_us or line.ts_us
+        self._open -= state.phase == "open"
         if isinstance(line, Settle):
             state.phase, state.winner, state.settled_us = "settled", line.winner, line.ts_us
         else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -24,7 +25,8 @@ from simulator.kalshi.rows import (
 from simulator.paging import (
     Cursor,
     CursorError,
-    Key,
+    Listing,
+    Wanted,
     answer,
     begin_sweep,
     fingerprint,
@@ -43,6 +45,7 @@ MAX_BOOKS: Final = 100
 MAX_CANDLES: Final = 10_000
 CANDLE_SIDES: Final = ("open_dollars", "high_dollars", "low_dollars", "close_dollars")
 CANDLE_PRICES: Final = (*CANDLE_SIDES, "mean_dollars")
+Event = list[MarketState]
 
 
 def refused(status: int, code: str, message: str, details: str = "") -> Response:
@@ -68,6 +71,8 @@ class KalshiApi:
         self._player = player
         self._world = player.world
         self._rows = KalshiRows(player.world)
+        self._markets = Listing(player.world.listed, lambda s: ("", s.number))
+        self._events = Listing(player.world.listed_events, lambda e: ("", e[0].number))
 
     def routes(self) -> list[Route]:
         """Paths under the API's base address."""
@@ -106,22 +111,19 @@ class KalshiApi:
 
     async def events(self, request: Request) -> Response:
         """`GET /events`: an event matches a status when any of its markets does, so nested ones come mixed."""
-        events = list(self._world.events.values())
-        status = request.query_params.get("status")
-        if status is not None:
+        keeps: list[Callable[[Event], bool]] = []
+        if (status := request.query_params.get("status")) is not None:
             if status not in PHASE_OF_FILTER:
                 return bad_request("invalid status filter")
-            events = [e for e in events if any(s.phase == PHASE_OF_FILTER[status] for s in e)]
+            phase = PHASE_OF_FILTER[status]
+            keeps.append(lambda e: any(s.phase == phase for s in e))
         if series := request.query_params.get("series_ticker"):
-            events = [e for e in events if e[0].market.series == series]
+            keeps.append(lambda e: e[0].market.series == series)
         if tickers := set(values(request, "tickers")):
-            events = [e for e in events if e[0].market.event in tickers]
+            keeps.append(lambda e: e[0].market.event in tickers)
         nested = bool(flag(request, "with_nested_markets"))
-
-        def key(states: list[MarketState]) -> Key:
-            return "", states[0].number
-
-        page = self._page(request, events, key, 200, 200)
+        wanted: Wanted[Event] = Wanted(lambda event: all(keep(event) for keep in keeps))
+        page = self._page(request, partial(self._events.page, wanted), 200, 200)
         if isinstance(page, Response):
             return page
         rows, cursor, _ = page
@@ -151,8 +153,8 @@ class KalshiApi:
         is_sweep = status == "open" and not named and mve != "only"
         if is_sweep and first:
             begin_sweep(request, self._player)
-        states = [] if mve == "only" else self._matching(request, status)
-        page = self._page(request, states, lambda s: ("", s.number), 100, 1_000)
+        wanted = Wanted(lambda _: False) if mve == "only" else self._matching(request, status)
+        page = self._page(request, partial(self._markets.page, wanted), 100, 1_000)
         if isinstance(page, Response):
             return page
         rows, cursor, began_us = page
@@ -162,23 +164,26 @@ class KalshiApi:
         last = answer(b'{"cursor":"' + cursor.encode() + b'","markets":[' + b",".join(body) + b"]}")
         return serve_last_page(last, request, self._player, began_us) if is_sweep and not cursor else last
 
-    def _matching(self, request: Request, status: str | None) -> list[MarketState]:
-        states = list(self._world.states.values())
+    def _matching(self, request: Request, status: str | None) -> Wanted[MarketState]:
+        known, named = self._world.states, None
+        keeps: list[Callable[[MarketState], bool]] = []
         if status is not None:
-            states = [s for s in states if s.phase == PHASE_OF_FILTER[status]]
+            phase = PHASE_OF_FILTER[status]
+            keeps.append(lambda s: s.phase == phase)
         if tickers := set(values(request, "tickers")):
-            states = [s for s in states if s.market.market in tickers]
+            named = [known[ticker] for ticker in tickers if ticker in known]
         if event := request.query_params.get("event_ticker"):
-            states = [s for s in states if s.market.event in event.split(",")]
+            events = event.split(",")
+            keeps.append(lambda s: s.market.event in events)
         if series := request.query_params.get("series_ticker"):
-            states = [s for s in states if s.market.series == series]
-        return states
+            keeps.append(lambda s: s.market.series == series)
+        return Wanted(lambda state: all(keep(state) for keep in keeps), named)
 
     def _combos(self) -> list[bytes]:
-        legs = [state for state in self._world.states.values() if state.phase == "open"][: COMBOS + 1]
+        legs = itertools.islice((state for state in self._world.listed if state.phase == "open"), COMBOS + 1)
         return [combo_row(pair) for pair in itertools.pairwise(legs)]
 
-    def _page(self, request: Request, rows: list[Any], key: Any, default: int, most: int) -> Any:
+    def _page(self, request: Request, page_after: Callable[[Cursor | None, int], Any], default: int, most: int) -> Any:
         """Rows of the page, the cursor after it ("" at the end), and the tape time at which the listing began."""
         query = fingerprint(request, without=("cursor", "limit"))
         cursor = None
@@ -191,7 +196,7 @@ class KalshiApi:
         except ValueError:
             return bad_request("invalid limit")
         began_us = cursor.moment_us if cursor else self._player.now_us()
-        page, more = page_of(rows, key, cursor, limit)
+        page, more = page_after(cursor, limit)
         return page, "" if more is None else Cursor(query, more, began_us).encode(), began_us
 
     async def market(self, request: Request) -> Response:
@@ -236,16 +241,16 @@ class KalshiApi:
 
     async def trades(self, request: Request) -> Response:
         """`GET /markets/trades`: newest first, of all markets or one."""
-        records = list(self._world.trades)
         try:
             low_s = int(request.query_params.get("min_ts", 0))
             high_s = int(request.query_params.get("max_ts", 2**40))
         except ValueError:
             return bad_request("invalid min_ts or max_ts")
-        records = [r for r in records if low_s * US_PER_S <= r.ts_us <= high_s * US_PER_S]
+        newest_first = itertools.takewhile(lambda r: r.ts_us >= low_s * US_PER_S, reversed(self._world.trades))
+        records = [r for r in newest_first if r.ts_us <= high_s * US_PER_S]
         if ticker := request.query_params.get("ticker"):
             records = [r for r in records if r.market == ticker]
-        page = self._page(request, records, lambda r: ("", -r.number), 100, 1_000)
+        page = self._page(request, partial(page_of, records, lambda r: ("", -r.number)), 100, 1_000)
         if isinstance(page, Response):
             return page
         rows, cursor, _ = page

@@ -14,13 +14,13 @@ from schemas.units import PPM, US_PER_S
 from simulator.paging import (
     Cursor,
     CursorError,
-    Key,
+    Listing,
+    Wanted,
     answer,
     begin_sweep,
     fingerprint,
     flag,
     limit_of,
-    page_of,
     serve_last_page,
     values,
 )
@@ -44,7 +44,6 @@ Event = list[MarketState]
 
 # `volume` and `liquidity` are text columns and sort as text; the *Num ones sort as numbers.
 MARKET_ORDERS: Final[dict[str, Callable[[MarketState], Any]]] = {
-    "id": lambda s: int(s.market.market_id),
     "volumeNum": lambda s: s.volume,
     "volume24hr": lambda s: s.volume_24h,
     "volume": lambda s: repr(round(s.volume, 6)),
@@ -54,7 +53,6 @@ MARKET_ORDERS: Final[dict[str, Callable[[MarketState], Any]]] = {
     "startDate": lambda s: s.listed_us,
 }
 EVENT_ORDERS: Final[dict[str, Callable[[Event], Any]]] = {
-    "id": lambda e: int(e[0].market.event_id),
     "volume": lambda e: sum(s.volume for s in e),
     "volume24hr": lambda e: sum(s.volume_24h for s in e),
     "volume_24hr": lambda e: sum(s.volume_24h for s in e),
@@ -78,6 +76,8 @@ class PolymarketApi:
         self._player = player
         self._world = player.world
         self._rows = GammaRows(player.world)
+        self._markets = Listing(player.world.listed, lambda s: (int(s.market.market_id), s.number))
+        self._events = Listing(player.world.listed_events, lambda e: (int(e[0].market.event_id), e[0].number))
 
     def gamma_routes(self) -> list[Route]:
         """Paths under Gamma's base address."""
@@ -119,16 +119,16 @@ class PolymarketApi:
         is_sweep = flag(request, "closed") is not True and not _names_markets(request)
         if is_sweep and "after_cursor" not in request.query_params:
             begin_sweep(request, self._player)
-        rows = self._filtered_markets(request)
-        if isinstance(rows, Response):
-            return rows
+        wanted = self._wanted_markets(request)
+        if isinstance(wanted, Response):
+            return wanted
         include_tag = bool(flag(request, "include_tag"))
         return self._keyset(
             request,
             "markets",
-            rows,
+            wanted,
+            self._markets,
             MARKET_ORDERS,
-            lambda s: int(s.market.market_id),
             lambda s: self._rows.market(s, include_tag=include_tag),
             most=100,
             is_sweep=is_sweep,
@@ -136,18 +136,16 @@ class PolymarketApi:
 
     async def events_keyset(self, request: Request) -> Response:
         """`GET /events/keyset`: at most 500 a page, markets and tags inside."""
-        rows = self._filtered_events(request)
-        return self._keyset(
-            request, "events", rows, EVENT_ORDERS, lambda e: int(e[0].market.event_id), self._rows.event, most=500
-        )
+        wanted = self._wanted_events(request)
+        return self._keyset(request, "events", wanted, self._events, EVENT_ORDERS, self._rows.event, most=500)
 
     def _keyset(
         self,
         request: Request,
         name: str,
-        rows: list[Any],
+        wanted: Wanted[Any],
+        listing: Listing[Any],
         orders: dict[str, Callable[[Any], Any]],
-        number: Callable[[Any], int],
         render: Callable[[Any], bytes],
         *,
         most: int,
@@ -156,8 +154,8 @@ class PolymarketApi:
         """`after_cursor` alone moves the page on: `cursor` and `next_cursor` are ignored, `offset` is refused."""
         if "offset" in request.query_params:
             return refused("offset is not supported on keyset endpoints, use after_cursor")
-        order = orders.get(request.query_params.get("order", "volume24hr"))
-        if order is None:
+        order = request.query_params.get("order", "volume24hr")
+        if order != "id" and order not in orders:
             return refused("order fields are not valid")
         moment_us, cursor = self._player.now_us(), None
         query = fingerprint(request, without=("after_cursor", "cursor", "next_cursor", "limit"))
@@ -170,11 +168,11 @@ class PolymarketApi:
         except ValueError:
             return refused("limit is not valid")
 
-        def key(row: Any) -> Key:
-            return order(row), number(row)
-
         descending = not flag(request, "ascending")
-        page, more = page_of(rows, key, cursor, limit, descending=descending)
+        if order == "id":
+            page, more = listing.page(wanted, cursor, limit, descending=descending)
+        else:
+            page, more = listing.page_by(orders[order], wanted, cursor, limit, descending=descending)
         began_us = cursor.moment_us if cursor else moment_us
         body = b'{"' + name.encode() + b'":[' + b",".join(render(row) for row in page) + b"]"
         if more is not None:
@@ -184,14 +182,17 @@ class PolymarketApi:
 
     async def markets(self, request: Request) -> Response:
         """`GET /markets`, the legacy way: offset, limit silently cut to 100."""
-        rows = self._filtered_markets(request)
-        if isinstance(rows, Response):
-            return rows
-        return self._offset(request, rows, MARKET_ORDERS, self._rows.market)
+        wanted = self._wanted_markets(request)
+        if isinstance(wanted, Response):
+            return wanted
+        orders = MARKET_ORDERS | {"id": lambda s: int(s.market.market_id)}
+        return self._offset(request, wanted.of(self._world.listed), orders, self._rows.market)
 
     async def events(self, request: Request) -> Response:
         """`GET /events`, the legacy way."""
-        return self._offset(request, self._filtered_events(request), EVENT_ORDERS, self._rows.event)
+        rows = self._wanted_events(request).of(self._world.listed_events)
+        orders = EVENT_ORDERS | {"id": lambda e: int(e[0].market.event_id)}
+        return self._offset(request, rows, orders, self._rows.event)
 
     def _offset(
         self,
@@ -241,39 +242,42 @@ class PolymarketApi:
         """Gamma's health."""
         return answer({"status": "ok"})
 
-    def _filtered_markets(self, request: Request) -> list[MarketState] | Response:
-        states = list(self._world.states.values())
-        closed, active = flag(request, "closed"), flag(request, "active")
-        if closed is not None:
-            states = [s for s in states if (s.phase == "settled") == closed]
-        if active is False:
-            states = []
-        for name, of in (
-            ("id", lambda s: (s.market.market_id,)),
-            ("condition_ids", lambda s: (s.market.market,)),
-            ("clob_token_ids", lambda s: s.market.tokens),
-        ):
-            wanted = set(values(request, name))
+    def _wanted_markets(self, request: Request) -> Wanted[MarketState] | Response:
+        keeps: list[Callable[[MarketState], bool]] = []
+        if (closed := flag(request, "closed")) is not None:
+            keeps.append(lambda s: (s.phase == "settled") == closed)
+        if flag(request, "active") is False:
+            keeps.append(lambda _: False)
+        if slugs := set(values(request, "slug")):
+            keeps.append(lambda s: orjson.loads(self._rows.nested(s))["slug"] in slugs)
+        asked = {name: set(values(request, name)) for name in ("id", "condition_ids", "clob_token_ids")}
+        for name, wanted in asked.items():
             if len(wanted) > MAX_FILTER_VALUES:
                 return refused(f"{name} has more than {MAX_FILTER_VALUES} values")
-            if wanted:
-                states = [s for s in states if wanted.intersection(of(s))]
-        if slugs := set(values(request, "slug")):
-            states = [s for s in states if orjson.loads(self._rows.nested(s))["slug"] in slugs]
-        return states
+        if ids := asked["id"]:
+            keeps.append(lambda s: s.market.market_id in ids)
+        world = self._world
+        named = None
+        if conditions := asked["condition_ids"]:
+            keeps.append(lambda s: s.market.market in conditions)
+            named = [world.states[condition] for condition in conditions if condition in world.states]
+        if tokens := asked["clob_token_ids"]:
+            keeps.append(lambda s: not tokens.isdisjoint(s.market.tokens))
+            found = (world.by_token[token][0] for token in tokens if token in world.by_token)
+            named = list({state.number: state for state in found}.values())
+        return Wanted(lambda state: all(keep(state) for keep in keeps), named)
 
-    def _filtered_events(self, request: Request) -> list[Event]:
-        events = list(self._world.events.values())
-        closed = flag(request, "closed")
-        if closed is not None:
-            events = [e for e in events if is_closed(e) == closed]
+    def _wanted_events(self, request: Request) -> Wanted[Event]:
+        keeps: list[Callable[[Event], bool]] = []
+        if (closed := flag(request, "closed")) is not None:
+            keeps.append(lambda e: is_closed(e) == closed)
         if wanted := set(values(request, "id")):
-            events = [e for e in events if e[0].market.event_id in wanted]
+            keeps.append(lambda e: e[0].market.event_id in wanted)
         if slugs := set(values(request, "slug")):
-            events = [e for e in events if e[0].market.event in slugs]
+            keeps.append(lambda e: e[0].market.event in slugs)
         if tags := set(values(request, "tag_slug")):
-            events = [e for e in events if tags.intersection(row["slug"] for row in tag_rows(e[0].market.tags))]
-        return events
+            keeps.append(lambda e: not tags.isdisjoint(row["slug"] for row in tag_rows(e[0].market.tags)))
+        return Wanted(lambda event: all(keep(event) for keep in keeps))
 
     # ── CLOB ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -397,12 +401,11 @@ class PolymarketApi:
 
     def _history(self, token: str, start_s: int, end_s: int, step_s: int) -> list[dict[str, float]]:
         found = self._world.by_token.get(token)
-        points: list[dict[str, float]] = []
-        for ts_us, ppm in zip(found[0].history_us, found[0].history_ppm, strict=True) if found else ():
-            at_s = ts_us // US_PER_S
-            if start_s <= at_s <= end_s and (not points or at_s - points[-1]["t"] >= step_s):
-                points.append({"t": at_s, "p": (ppm if found and found[1] == 0 else PPM - ppm) / PPM})
-        return points
+        if found is None:
+            return []
+        state, index = found
+        points = state.history(start_s * US_PER_S, end_s * US_PER_S, step_s * US_PER_S)
+        return [{"t": at_us // US_PER_S, "p": (ppm if index == 0 else PPM - ppm) / PPM} for at_us, ppm in points]
 
     async def time(self, _: Request) -> Response:
         """The venue's clock, whole seconds, a bare number."""

@@ -101,13 +101,16 @@ class PolyBoltSocket(Endpoint[_Client]):
 
     def _tell(self, change: Change) -> None:
         state = change.state
-        after, before = state.book(), (change.bids, change.asks)
-        if _best(*after) == _best(*before):
+        told = [
+            (index, client)
+            for index, token in enumerate(state.market.tokens)
+            for client in self._clients
+            if token in client.tokens
+        ]
+        if not told or _best(*state.book()) == _best(*change.book_before):
             return
-        for index, token in enumerate(state.market.tokens):
-            for client in self._clients:
-                if token in client.tokens:
-                    self._send(client, state.market.market, _price(state, index), change.line.ts_us or 0, {})
+        for index, client in told:
+            self._send(client, state.market.market, _price(state, index), change.line.ts_us or 0, {})
 
     def _send(self, client: _Client, market: str, payload: Any, ts_us: int, more: dict[str, Any]) -> None:
         client.sequence += 1

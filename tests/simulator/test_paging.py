@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from simulator import paging
-from simulator.paging import Cursor, CursorError
+from simulator.paging import Cursor, CursorError, Listing, Wanted
 
 _ROWS = st.lists(st.tuples(st.sampled_from([0, 1, 1, 2, 9]), st.integers(0, 10**6)), max_size=40, unique=True)
 
@@ -55,6 +55,48 @@ def test_rows_that_appear_or_go_between_two_pages_neither_double_nor_hide_the_ot
 
     assert not set(first) & set(rest)
     assert set(first) | set(rest) >= set(before) & set(after)
+
+
+@given(_ROWS, st.sets(st.integers(0, 39)), st.integers(1, 12), st.booleans(), st.integers(0, 40))
+def test_a_listing_shows_the_pages_that_sorting_all_its_rows_would(
+    rows: list[tuple[int, int]], hidden: set[int], limit: int, descending: bool, known: int
+) -> None:
+    source = rows[:known]
+    listing = Listing(source, lambda row: row)
+    gone = {row for place, row in enumerate(rows) if place in hidden}
+    kept = [row for row in rows if row not in gone]
+    listing.page(Wanted(lambda _: True), None, limit)
+    source.extend(rows[known:])  # listed while somebody reads
+
+    pages, cursor = [], None
+    while True:
+        page, after = listing.page(Wanted(lambda row: row not in gone), cursor, limit, descending=descending)
+        pages.append(page)
+        if after is None:
+            break
+        cursor = Cursor(7, after, 0)
+
+    assert pages == walked(kept, limit, descending=descending)
+
+
+def test_a_page_looks_at_the_rows_on_it_and_not_at_all_that_are_listed() -> None:
+    looked: list[int] = []
+    listing = Listing(range(100_000), lambda row: (row, 0))
+
+    def keep(row: int) -> bool:
+        looked.append(row)
+        return True
+
+    page, after = listing.page(Wanted(keep), Cursor(7, (50_000, 0), 0), 100)
+
+    assert (page, after) == (list(range(50_001, 50_101)), (50_100, 0))
+    assert len(looked) == 101
+
+
+def test_rows_that_a_query_names_are_the_only_ones_looked_at() -> None:
+    listing = Listing(range(100_000), lambda row: (row, 0))
+
+    assert listing.page(Wanted(lambda row: row != 4, named=[9, 4, 2]), None, 5) == ([2, 9], None)
 
 
 @given(

@@ -134,6 +134,46 @@ def test_history_has_a_price_a_minute_and_forgets_its_oldest_quarter() -> None:
     assert state.price_at(T0 * 2) == state.history_ppm[-1]
 
 
+def test_a_past_reaches_from_the_opening_to_the_first_price_and_is_the_same_each_time() -> None:
+    hour_us = 60 * HISTORY_STEP_US
+    opened = replace(MARKET, opened_us=T0 - 20 * hour_us)
+    played, twin = World(T0 - 25 * hour_us), World(T0 - 25 * hour_us)
+    for each in (played, twin):
+        each.apply(opened)
+        each.apply(quote(1, 400_000, 420_000))
+    state, tick = played.states[MARKET.market], played.states[MARKET.market].tick_ppm
+
+    told = list(state.history(0, T0 + hour_us, 300 * 1_000_000))
+
+    assert told[0][0] == T0 - 20 * hour_us
+    assert told[-1] == (T0 + 1_000_000, 410_000)
+    assert len(told) == 20 * 12 + 2
+    assert len({ppm for _, ppm in told}) > 3
+    assert all(0 < ppm < PPM and ppm % tick == 0 for _, ppm in told)
+    assert told == list(twin.states[MARKET.market].history(0, T0 + hour_us, 300 * 1_000_000))
+    assert state.price_at(T0 - 20 * hour_us - 1) is None
+    assert abs((state.price_at(T0) or 0) - 410_000) <= tick
+
+
+def test_without_a_past_nothing_is_known_of_before_the_first_price() -> None:
+    _, state = world(quote(1, 400_000, 420_000))
+
+    assert state.price_at(T0) is None
+    assert list(state.history(0, T0 + 10_000_000, 60_000_000)) == [(T0 + 1_000_000, 410_000)]
+
+
+def test_a_book_before_a_change_is_made_only_when_somebody_asks() -> None:
+    played, state = world(quote(1, 400_000, 420_000))
+    heard: list[Change] = []
+    played.listeners.append(heard.append)
+
+    played.apply(quote(2, 410_000, 430_000))
+
+    assert "book_before" not in vars(heard[0])
+    assert max(heard[0].bids) == 400_000
+    assert state.bid_ppm == 410_000
+
+
 def test_rows_are_rendered_again_after_a_change_and_those_of_the_event_after_an_end() -> None:
     played, state = world(quote(1, 400_000, 420_000))
     played.apply(replace(MARKET, market="KXTEST-26DEC31-T6"))
