@@ -192,6 +192,11 @@ class Continuity:
         late = ((name, self.tokens[name]) for name in self._unopened)
         return [n for n, t in late if t.line == line and t.asked_again and now_s - t.asked_s >= FIRST_BOOK_S]
 
+    def late(self) -> dict[str, float]:
+        """Tokens of any connection without an opening book though asked for twice, and when they were first."""
+        waiting = ((name, self.tokens[name]) for name in self._unopened)
+        return {name: token.asked_s - FIRST_BOOK_S for name, token in waiting if token.asked_again}
+
     def waits(self, names: Iterable[str]) -> bool:
         """Whether one of these is still to get its opening book."""
         return any(name in self._unopened and not self.tokens[name].asked_again for name in names)

@@ -23,6 +23,7 @@ from producers.limits import backoff_s
 from producers.outbox import Outbox
 from producers.rhythm import Rhythm
 from producers.shards import Shard
+from producers.streamed import ALL_STREAMS
 from producers.streaming import StreamJobs, most_followed
 from producers.tracked import Tracked
 from producers.venue_clock import VenueClock
@@ -538,7 +539,8 @@ class Jobs:
             ts_received_us=received_us,
             detail=detail,
             markets_tracked=0,  # they are counted by the collector's own statuses
-            markets_stale=len(market_ids) if word == "gap_opened" else 0,
+            # What no connection serves is polled as all that is not streamed, and its promise is kept.
+            markets_stale=len(market_ids) if word == "gap_opened" and connection != ALL_STREAMS else 0,
             ticks_published=0,
             bad_messages=0,
             gap_started_us=began_us,

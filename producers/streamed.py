@@ -39,6 +39,11 @@ log = get_logger(__name__)
 LEASE_S: Final = 15
 """For so long polls leave a market to its stream, unless the stream renews it."""
 
+ALL_STREAMS: Final = "streams"
+"""What `Tell` names where it speaks of no single connection."""
+
+_BEGUN: Final = "a process before this one may have left a gap open"
+
 _WEIGHED_AFTER_S: Final = 1.0
 
 _RAW_WAITS_US: Final = US_PER_S
@@ -249,15 +254,26 @@ class Streamed:
         detail = f"{len(markets)} markets streamed again"
         self._tell(f"stream-{connection.number}", "gap_closed", detail, gap.since_us, markets)
 
+    def unserved(self, gap: Gap, reason: str) -> None:
+        """Polls alone show these markets, as they do all that are not streamed: so their ticks come after no gap."""
+        markets = self._markets(gap.tokens)
+        self._tell(ALL_STREAMS, "gap_opened", f"{reason}: {len(markets)} markets not streamed", gap.since_us, markets)
+
+    def served(self, gap: Gap) -> None:
+        """None is left."""
+        self._tell(ALL_STREAMS, "gap_closed", "all that are wanted are streamed", gap.since_us, ())
+
     def changed(self, connection: Connection, reason: str) -> None:
         """A connection came, went or was refused."""
         name = f"stream-{connection.number}"
         if connection.reader is None:
             self._tell(name, "degraded", reason, None, ())
             return
+        if not self._begun:
+            self._tell(ALL_STREAMS, "gap_closed", _BEGUN, None, ())
         if connection.number not in self._begun:
             self._begun.add(connection.number)
-            self._tell(name, "gap_closed", "a process before this one may have left a gap open", None, ())
+            self._tell(name, "gap_closed", _BEGUN, None, ())
         self._tell(name, "connected", reason, None, ())
 
     # ── in between ───────────────────────────────────────────────────────────────────────────────────────────────────

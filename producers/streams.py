@@ -7,7 +7,7 @@ only the quiet ones. A venue whose connections all tell the same (`mirrored`) ge
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from producers.facts import Facts
 from producers.journal import Journal
 from producers.limits import RateLimit
 from producers.line import Line
+from producers.served import Capacity, Unserved
 from schemas.units import US_PER_S
 
 log = get_logger(__name__)
@@ -62,6 +63,10 @@ class Connection(Source):
     line: Line = field(kw_only=True)
     tokens: dict[str, None] = field(default_factory=dict)
     gap: Gap | None = None
+    refused: str = ""
+    """Why the last handshake was refused, if it was."""
+    refused_us: int = 0
+    """Since when (our clock)."""
 
     @property
     def tells(self) -> bool:
@@ -102,6 +107,12 @@ class Listener(Hearer, Protocol):
     def changed(self, connection: Connection, reason: str) -> None:
         """A connection came, went or was refused, gap or not."""
 
+    def unserved(self, gap: Gap, reason: str) -> None:
+        """Tokens are wanted, and none of the connections that stand shows them. Said again when they change."""
+
+    def served(self, gap: Gap) -> None:
+        """They are shown, or not wanted any more."""
+
 
 class Streams:
     """All connections to one venue. Belongs to one event loop.
@@ -127,13 +138,14 @@ class Streams:
         self.connections: dict[int, Connection] = {}
         self._sockets, self._listener, self._clock = sockets, listener, clock
         self._most, self._books = connections, places
-        self._capacity = sockets.capacity
+        self._capacity = Capacity(sockets.capacity)
         self._handshakes = RateLimit(_HANDSHAKES_PER_S, clock)
         self._of_token: dict[str, None] = {}
         self._wanted: Sequence[str] = ()
         self._lines = asyncio.TaskGroup()
         self._running = False
         self._redriven = 0
+        self._unserved = Unserved()
 
     async def run(self) -> None:
         """Keeps the connections open and whole until cancelled."""
@@ -168,7 +180,7 @@ class Streams:
         if self._sockets.mirrored:
             while len(self.connections) < self._most:
                 self._add()
-        places = self._books if self._sockets.mirrored else self._most * self._capacity
+        places = self._books if self._sockets.mirrored else self._most * self._capacity.tokens
         stay = set(tokens[: int(places * KEPT_RANK)])
         self._leave([token for token in self._of_token if token not in stay])
         free = max(0, places - len(self._of_token))
@@ -180,12 +192,12 @@ class Streams:
             return
         while joining:
             connection = self._with_room()
-            room = self._capacity - len(connection.tokens)
+            room = self._capacity.tokens - len(connection.tokens)
             self._join(connection, joining[:room])
             joining = joining[room:]
 
     def _with_room(self) -> Connection:
-        known = (c for c in self.connections.values() if len(c.tokens) < self._capacity)
+        known = (c for c in self.connections.values() if len(c.tokens) < self._capacity.tokens)
         return next(known, None) or self._add()
 
     def _add(self) -> Connection:
@@ -235,6 +247,7 @@ class Streams:
         connection.connection_id = self._journal.connection()
         self._journal.note("opened", line=connection.number, connection=connection.connection_id)
         connection.data_s = line.opened_s or self._clock.monotonic_s()
+        connection.refused = ""
         tokens = list(connection.tokens)
         self._asked(connection, tokens)
         self._listener.changed(connection, "opened")
@@ -262,6 +275,9 @@ class Streams:
         """A connection is gone, or could not be made."""
         connection = self.connections[line.number]
         was_open, connection.reader = connection.reader is not None, None
+        if status is not None:
+            connection.refused_us = connection.refused_us if connection.refused else self._clock.now_us()
+            connection.refused = reason
         if not self._sockets.mirrored:
             self.continuity.lost(connection.tokens)
         log.warning("stream_closed", connection=connection.number, reason=reason, status=status)
@@ -285,13 +301,54 @@ class Streams:
         if self._sockets.mirrored:
             self._compare_twins(now_s)
         else:
+            self._account(now_s)
             for connection in list(self.connections.values()):
-                self._learn_limit(connection)
+                self._learn_limit(connection, now_s)
+            if self._capacity.test(now_s):
+                self.follow(self._wanted)
         for connection in self.connections.values():
             gap = connection.gap
             if gap is not None and connection.tells and not self.continuity.waits(gap.tokens):
                 connection.gap = None
-                self._listener.gap_closed(connection, gap)
+                shown = dict.fromkeys(token for token in gap.tokens if token not in self._unserved.tokens)
+                self._listener.gap_closed(connection, Gap(gap.since_us, shown))
+
+    def _account(self, now_s: float) -> None:
+        """Tells which of the wanted tokens no connection shows, and polls alone do: the venue serves fewer than we took
+        it to, or refuses a connection."""
+        late, known, limited = self.continuity.late(), self._unserved, self._capacity.is_limited
+        refused = [c for c in self.connections.values() if c.refused and c.gap is None]
+        if not (late or refused or limited or known.tokens):
+            return
+        lacking = dict.fromkeys(late) | {token: None for c in refused for token in c.tokens}
+        wanted = self._wanted[: self._most * self._sockets.capacity]
+        followed = self._of_token.keys() | wanted
+        lacking.update((token, None) for token in wanted if limited and token not in self._of_token)
+        lacking.update((token, None) for token in known.tokens if token in followed and not self.shows(token))
+        if not known.account(lacking, self._lacking_since_us(lacking, late, refused, now_s), now_s):
+            return
+        gap = Gap(known.since_us, lacking)
+        if not lacking:
+            self._capacity.stood()
+            self._listener.served(gap)
+            return
+        reasons = dict.fromkeys(connection.refused for connection in refused)
+        if late or limited or not reasons:
+            reasons["the venue serves fewer than are wanted"] = None
+        self._listener.unserved(gap, ", ".join(reasons))
+
+    def _lacking_since_us(
+        self, lacking: Collection[str], late: Mapping[str, float], refused: Iterable[Connection], now_s: float
+    ) -> int:
+        """Since when the first of them is not shown, or was asked for in vain."""
+        now_us = self._clock.now_us()
+        gaps = [c.gap for c in self.connections.values() if c.gap is not None]
+        return min(
+            *(gap.since_us for gap in gaps if not gap.tokens.keys().isdisjoint(lacking)),
+            *(now_us - int((now_s - since_s) * US_PER_S) for since_s in late.values()),
+            *(connection.refused_us for connection in refused),
+            now_us, now_us,
+        )  # fmt: skip
 
     def _redrive(self, redrive: Redrive, now_s: float) -> None:
         """Subscribes anew, or ends the connection: its line opens another, and subscribes all."""
@@ -326,14 +383,14 @@ class Streams:
             if connection.reader is not None and newest_s - connection.data_s > _SILENT_BESIDE_A_TWIN_S:
                 connection.line.redrive(f"silent for {now_s - connection.data_s:.0f} s beside a connection that tells")
 
-    def _learn_limit(self, connection: Connection) -> None:
+    def _learn_limit(self, connection: Connection, now_s: float) -> None:
         """Many tokens without a book, though asked for twice: the venue serves fewer on a connection than we took."""
-        unserved = self.continuity.unserved(connection.number, self._clock.monotonic_s())
+        unserved = self.continuity.unserved(connection.number, now_s)
         served = len(connection.tokens) - len(unserved)
         if len(unserved) < _FEW or len(unserved) * 5 < len(connection.tokens) or not served:
             return
-        self._capacity = min(self._capacity, max(served, _FEW))
-        log.warning("stream_token_limit", connection=connection.number, tokens=self._capacity)
+        self._capacity.learnt(max(served, _FEW), now_s)
+        log.warning("stream_token_limit", connection=connection.number, tokens=self._capacity.tokens)
         self._leave(unserved)
         self._listener.changed(connection, f"serves {served} tokens only")
         self.follow(self._wanted)

@@ -43,6 +43,8 @@ class Heard:
     opened: list[tuple[int, int, str]] = field(default_factory=list)
     closed: list[int] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
+    lacking: list[tuple[int, frozenset[str], str]] = field(default_factory=list)
+    """What was said of tokens that nothing serves: since when, which, and why; none when all are served."""
     merge: Merge | None = None
 
     def told(self, source: Source, body: bytes, facts: Facts) -> None:
@@ -63,6 +65,12 @@ class Heard:
 
     def changed(self, connection: Connection, reason: str) -> None:
         self.changes.append(reason)
+
+    def unserved(self, gap: Gap, reason: str) -> None:
+        self.lacking.append((gap.since_us, frozenset(gap.tokens), reason))
+
+    def served(self, gap: Gap) -> None:
+        self.lacking.append((gap.since_us, frozenset(), ""))
 
     def newest(self, token: str) -> tuple[int | None, int | None]:
         """The top last told of a token."""
