@@ -3,7 +3,8 @@
     python -m bench pipeline [--rate 2000] [--for 90]     the whole product on this machine, real producers
     python -m bench processing                            the processors beside a bare loop doing the same job
     python -m bench signal_quality                        how well alerts find jumps (only when asked for)
-    python -m bench feeds [--markets 110000]              from a streamed frame to Kafka's ack (only when asked for)
+    python -m bench feeds [--markets 110000] [--shards 2] from a streamed frame to Kafka's ack (only when asked for)
+    python -m bench first_minutes [--markets 220000]      from a start to ticks and boards (only when asked for)
     python -m bench store [--markets 1000]                bytes of a stored tick, by column (only when asked for)
     python -m bench latency [--rate 2000]                 from a change to its alert on the topic (only when asked for)
     python -m bench looked_at TAPE …                      four ways of telling, on a recording (only when asked for)
@@ -19,13 +20,26 @@ from __future__ import annotations
 
 import sys
 
-from bench import board, feeds, latency, looked_at, pipeline, plan_way, processing, scale, signal_quality, store
+from bench import (
+    board,
+    first_minutes,
+    latency,
+    looked_at,
+    pipeline,
+    plan_way,
+    processing,
+    scale,
+    signal_quality,
+    store,
+)
+from bench.feeds import command as feeds
 
 PARTS = {"pipeline": pipeline.main, "processing": processing.main}
 ON_DEMAND = {
     "signal_quality": signal_quality.main,
     "looked_at": looked_at.main,
     "feeds": feeds.main,
+    "first_minutes": first_minutes.main,
     "store": store.main,
     "latency": latency.main,
     "scale": scale.main,

@@ -21,7 +21,9 @@ FIXED = {
 }
 VENUE = re.compile(r"polymarket|kalshi", re.IGNORECASE)
 MAY_NAME_VENUES = {
-    "bench/feeds.py",  # sends frames of one
+    "bench/feeds/command.py",  # reads frames of one
+    "bench/feeds/ceiling.py",
+    "bench/feeds/collector.py",
     "bench/house_ticks.py",  # makes ticks of both
     "bench/processing.py",
     "dashboard/formats.py",  # how their names are written

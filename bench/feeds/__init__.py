@@ -1,0 +1,1 @@
+"""What `bench feeds` is made of: its command, the sender, the collector, the ceiling."""
