@@ -69,7 +69,8 @@ def _lay_out(work: Path) -> list[str]:
     shutil.copytree(compiled.ROOT / "processors" / "analytics", work / "processors" / "analytics", ignore=skip)
     found = (path for name in compiled.FRAMES for path in sorted(compiled.ROOT.glob(f"producers/{name}.py")))
     frames = [path.relative_to(compiled.ROOT).as_posix() for path in found]
-    for path in (*frames, "kernel/errors.py"):  # what else they import is left as it is, untyped
+    steps = [f"processors/{name}.py" for name in compiled.STEP]
+    for path in (*frames, *steps, "kernel/errors.py"):  # what else they import is left as it is, untyped
         (work / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(compiled.ROOT / path, work / path)
     # A plain package each: their search path is of no use here and mypy could not follow it.
@@ -78,7 +79,7 @@ def _lay_out(work: Path) -> list[str]:
     (work / "mypy.ini").write_text(_CONFIG)
     files = [f"schemas/{name}.py" for name in compiled.SCHEMAS]
     files += [f"processors/analytics/{name}.py" for name in compiled.ANALYTICS]
-    files += frames
+    files += [*steps, *frames]
     for topic in generate.HOT:
         path = generate.MODULE.format(subject_file=topic.subject_file).replace(".", "/") + ".py"
         (work / path).write_text(generate.source(topic))

@@ -33,14 +33,12 @@ def with_constructors(source: str) -> str:
 
 def _write_out(node: ast.ClassDef, decorator: ast.Call) -> None:
     words = {word.arg for word in decorator.keywords}
-    if "kw_only" not in words:
-        raise NotImplementedError(f"{node.name}: a constructor by position")
     for word in decorator.keywords:
         if word.arg == "frozen":  # the checker would let no constructor assign; at run time it means the same
             word.arg = "unsafe_hash"
     decorator.keywords.append(ast.keyword("init", ast.Constant(value=False)))
     fields = _fields(node)
-    lines = ["def __init__(self, *, "]
+    lines = ["def __init__(self, " + ("*, " if "kw_only" in words else "")]
     for item in fields:
         default = "" if item.value is None else f" = {ast.unparse(item.value)}"
         lines[0] += f"{ast.unparse(item.target)}: {ast.unparse(item.annotation)}{default}, "

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import NamedTuple
 
 from kernel.process import Process
 from kernel.schema_registry import SchemaRegistry
@@ -23,10 +22,12 @@ from processors.step import OnTime, Output, Passed, Processor, Remembered, Resul
 from processors.titles import Title, Titles
 from schemas.codec import Codec, SchemaStore
 from schemas.events import Alert, Bar, Move, Tick
+from schemas.frozen import dataclass
 from schemas.topics import ALERTS, BARS, MOVES, TICKS
 
 
-class Known(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Known:
     """What is known of a market; the history is stored in two parts."""
 
     history: History | None = None
@@ -49,8 +50,8 @@ def unpack(stored: Remembered) -> Known:
 
 def pack(known: Known) -> Remembered:
     """As it is stored."""
-    history, bar, episodes = known
-    head, body = (None, None) if history is None else history.pack()
+    bar, episodes = known.bar, known.episodes
+    head, body = (None, None) if known.history is None else known.history.pack()
     return head, body, None if bar is None else bar.pack(), None if episodes is None else episodes.pack()
 
 
@@ -78,9 +79,9 @@ def make_step(store: SchemaStore, plan: WindowPlan, rules: Sequence[Rule], looku
 
     def step(value: bytes, known: Known) -> Result:
         tick = ticks.decode(value)
-        history, bar, episodes = known
-        move, outputs, history = moved(tick, history)
-        more, bar, due_us = barred(tick, bar)
+        episodes = known.episodes
+        move, outputs, history = moved(tick, known.history)
+        more, bar, due_us = barred(tick, known.bar)
         outputs += more
         if move is not None:
             more, episodes, alert_due_us = alerted(move, episodes)
@@ -134,7 +135,7 @@ def make_on_time(store: SchemaStore, rules: Sequence[Rule], lookup: Lookup) -> O
     bar_codec, alert_codec = Codec(BARS, store, Bar), Codec(ALERTS, store, Alert)
 
     def on_time(market_id: str, now_us: int, known: Known) -> Passed:
-        history, bar, episodes = known
+        bar, episodes = known.bar, known.episodes
         venue = bar.venue if bar is not None else episodes.venue if episodes is not None else ""
         bar, finished = bars.close_by_time(bar, market_id, now_us)
         outputs: Outputs = () if finished is None else ((BARS.name, bar_codec.encode(finished)),)
@@ -142,7 +143,7 @@ def make_on_time(store: SchemaStore, rules: Sequence[Rule], lookup: Lookup) -> O
         if made:
             outputs += _told(alert_codec, made, lookup)
         due_us = _sooner(bars.closes_us(bar), alerts.due_us(episodes))
-        return Passed(venue, outputs, Known(history, bar, episodes), due_us)
+        return Passed(venue, outputs, Known(known.history, bar, episodes), due_us)
 
     return on_time
 

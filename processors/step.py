@@ -9,8 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from kernel.errors import BadMessageError, MoversError
 from kernel.logs import get_logger
@@ -20,6 +19,7 @@ from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from schemas.codec import UndecodableError
 from schemas.events import Move, Tick
+from schemas.frozen import dataclass
 from schemas.times import is_ahead
 from schemas.topics import Topic
 from schemas.units import US_PER_S
@@ -40,7 +40,8 @@ Output = tuple[str, bytes]
 """Topic and value of a message to publish."""
 
 
-class Result(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Result:
     """What became of one message.
 
     `event` is the message decoded; `outputs` are published under its key; `known` is the state to keep; `late` says
@@ -55,7 +56,8 @@ class Result(NamedTuple):
     due_us: int | None = None
 
 
-class Passed(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Passed:
     """What became of a market because time passed. `venue` is whose time it is; the rest is as in `Result`."""
 
     venue: str
@@ -72,7 +74,8 @@ OnTime = Callable[[str, int, Known], Passed]
 """From a market, the venue time that other markets have reached, and the state."""
 
 
-class Work(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Work:
     """What a processor does with a message, and what it does with a market when time has passed, if anything."""
 
     step: Step

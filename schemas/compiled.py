@@ -25,6 +25,9 @@ ANALYTICS = ("alerts", "bars", "episodes", "moves", "reasons", "scoring", "volum
 Not `rules`: pydantic reads its annotations at run time, and compiled classes keep only half of them. It is no hot path.
 """
 
+STEP = ("analytics_app", "memory", "step")
+"""Modules of processors that are compiled: what is done with a message around the analytics."""
+
 FRAMES = ("books", "changes", "facts", "quotes", "ticks", "*/frames")
 """Modules of producers that are compiled, each venue's `frames` too: from a frame's bytes to the tick."""
 
@@ -32,6 +35,7 @@ SOURCES = (
     "schemas/*.py",
     "schemas/avro/*.avsc",
     "processors/analytics/*.py",
+    *(f"processors/{name}.py" for name in STEP),
     *(f"producers/{name}.py" for name in FRAMES),
     "movers/compiling.py",
     "movers/constructors.py",

@@ -10,6 +10,6 @@ if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass
 else:
 
-    def dataclass(*, frozen: bool, slots: bool, kw_only: bool) -> Any:
+    def dataclass(*, frozen: bool, slots: bool, kw_only: bool = False) -> Any:
         """As `dataclasses.dataclass`, hashable by its fields where it is frozen."""
         return dataclasses.dataclass(slots=slots, kw_only=kw_only, unsafe_hash=frozen)

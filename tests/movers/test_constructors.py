@@ -56,6 +56,19 @@ def test_source_without_a_dataclass_keeps_its_comments() -> None:
     assert with_constructors(source) == source
 
 
-def test_a_dataclass_that_is_made_by_position_is_refused() -> None:
-    with pytest.raises(NotImplementedError, match="Pair"):
-        with_constructors("@dataclass(frozen=True)\nclass Pair:\n    x: int\n")
+def test_a_dataclass_that_may_be_made_by_position_takes_its_fields_in_their_order() -> None:
+    made: dict[str, Any] = {"__name__": __name__}
+    source = """
+from schemas.frozen import dataclass
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    x: int
+    y: int = 2
+"""
+
+    exec(with_constructors(source), made)  # noqa: S102  # our own text
+
+    assert (made["Pair"](1), made["Pair"](1, y=3)) == (made["Pair"](x=1, y=2), made["Pair"](1, 3))
+    with pytest.raises(TypeError, match="x"):
+        made["Pair"]()
