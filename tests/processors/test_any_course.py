@@ -37,8 +37,8 @@ Message = tuple[bytes, bytes]
 class Processor:
     """One partition's processor as it lives from checkpoint to checkpoint."""
 
-    def __init__(self, log: Sequence[Message]) -> None:
-        self._log = log
+    def __init__(self, log: Sequence[Message], at_once: int = 500) -> None:
+        self._log, self._at_once = log, at_once
         self._store, self._committed = Store(), 0
         self.published: set[tuple[bytes, str, bytes]] = set()
         self.kill()
@@ -64,7 +64,7 @@ class Processor:
     def checkpoint(self) -> None:
         """As `quix_inside` does it: time passes, states are written, offsets are committed."""
         self._memory.look_at_stored(ON_TIME, self._store.open)
-        self._memory.let_time_pass(ON_TIME, self._store.open, self._publish)
+        self._memory.let_time_pass(ON_TIME, self._store.open, self._publish, self._at_once)
         self._memory.write(self._store.open)
         self._committed = self._at
 
@@ -116,7 +116,7 @@ def test_any_course_of_kills_and_checkpoints_publishes_what_one_undisturbed_proc
 
     published: set[tuple[bytes, str, bytes]] = set()
     for log in partition(ticks, count):
-        one = Processor(log)
+        one = Processor(log, data.draw(st.sampled_from([1, 500])))
         for what in data.draw(st.lists(st.sampled_from(["take", "take", "checkpoint", "kill", "wipe"]), max_size=12)):
             if what == "take":
                 one.take(data.draw(st.integers(1, 10)))

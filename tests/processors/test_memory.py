@@ -256,6 +256,24 @@ def test_another_venues_time_ends_nothing() -> None:
     assert clock.published == []
 
 
+def test_markets_whose_time_has_come_at_once_are_told_little_by_little_the_longest_due_first() -> None:
+    store, of, clock = Store(), Memory(STAGE, nothing), Clockwork(START_US)
+    for place, due_s in enumerate((63, 61, 62)):
+        key = f"KALSHI:{place}"
+        of.recall(key.encode(), store.open, DAY_MS)
+        tick = make_tick(0, 500_000, market_id=key)
+        known = (b"growing", None, None)
+        of.keep(key.encode(), Result(tick, (), known, False, START_US + due_s * US_PER_S), (), DAY_MS)
+    put(of, store, (b"x", None, None), at_s=70)
+
+    of.let_time_pass(clock.on_time, store.open, clock.publish, count=2)
+    assert [market for market, _ in clock.asked] == ["KALSHI:1", "KALSHI:2"]
+
+    of.let_time_pass(clock.on_time, store.open, clock.publish, count=2)
+    assert [market for market, _ in clock.asked] == ["KALSHI:1", "KALSHI:2", "KALSHI:0"]
+    assert clock.published == [b"bar"] * 3
+
+
 def test_after_a_restart_what_stored_markets_wait_for_is_found_again() -> None:
     store, clock = Store(), Clockwork(START_US + 60 * US_PER_S)
     first = Memory(STAGE, nothing)
