@@ -171,13 +171,13 @@ class Memory:
 
     def write(self, open_state: Open) -> None:
         """Writes what has changed since the last time."""
+        many = len(self._known) > READY_MARKETS
         for key in self._changed:
             market = self._known[key]
             self._write(market, open_state(key, market.published_ms))
-        self._changed.clear()
-        if len(self._known) > READY_MARKETS:
-            for market in self._known.values():
+            if many:
                 market.known, market.ready = None, False
+        self._changed.clear()
         if self._bytes > ROOM_BYTES:
             self._known.clear()
             self._bytes = 0

@@ -45,6 +45,8 @@ for _name in ("quixstreams.kafka.consumer", "quixstreams.kafka.producer", "quixs
     logging.getLogger(_name).addFilter(LinkSilence())
 
 COMMIT_INTERVAL_S = 1.0
+"""Between two checkpoints at most; `quix_inside.SOON_S` while no message waits."""
+
 _POLL_S = 0.2
 _SESSION_MS = 6000
 _BLOCK_CACHE_BYTES = 64 << 20

@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import inspect
 import signal
+import threading
+import time
 from importlib.metadata import version
+from unittest.mock import Mock
 
 import confluent_kafka
 import pytest
 from quixstreams import Application
+from quixstreams.checkpointing import Checkpoint
 from quixstreams.internal_producer import InternalProducer
 from quixstreams.kafka.exceptions import KafkaProducerDeliveryError
 from quixstreams.kafka.producer import Producer
 
-from processors.quix_inside import QUIX_VERSION, Position, ProcessorApplication, read_on
+from processors.quix_inside import BATCH, QUIX_VERSION, SOON_S, Position, ProcessorApplication, read_on
 
 
 def test_the_library_is_the_one_that_was_read() -> None:
@@ -23,6 +27,36 @@ def test_the_private_methods_that_are_overridden_exist_as_they_were() -> None:
     assert list(inspect.signature(Application._on_assign).parameters) == ["self", "_", "topic_partitions"]
     assert list(inspect.signature(Application._process_message).parameters) == ["self", "dataframe_composed"]
     assert list(inspect.signature(Application._setup_signal_handlers).parameters) == ["self"]
+
+
+@pytest.mark.parametrize(
+    ("came", "age_s", "made"),
+    [
+        (BATCH, SOON_S, False),
+        (BATCH - 1, SOON_S, True),
+        (0, SOON_S, True),
+        (BATCH - 1, -3600.0, False),
+        (0, -3600.0, False),
+    ],
+    ids=["more may wait", "none waits", "none came", "just made", "just made, none came"],
+)
+def test_a_checkpoint_is_made_soon_but_not_while_messages_wait(
+    came: int, age_s: float, made: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    application = object.__new__(ProcessorApplication)
+    message = Mock() if came else None
+    application._consumer = Mock(poll=lambda _: message, consume=lambda *_, **__: [message] * (came - 1))
+    application._stopping, application._assignments = threading.Event(), 0
+    application._reader_watch, application._positions = Mock(finds_it_stuck=lambda _: False), {}
+    application._producer = application._config = application._run_tracker = Mock()
+    monkeypatch.setattr(application, "_take", Mock())
+    context = application._processing_context = Mock()
+    context.checkpoint = Checkpoint(1.0, *[Mock()] * 5)
+    context.checkpoint._created_at = time.monotonic() - age_s
+
+    application._process_message(None)
+
+    assert [call.kwargs for call in context.commit_checkpoint.mock_calls] == [{"force": True}] * made
 
 
 def test_signals_stay_the_process_s() -> None:
