@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from kernel.errors import UserError
@@ -89,9 +90,10 @@ def _download(jars: list[Jar], repository: Path, progress: Progress) -> None:
 
     progress(f"downloading Apache Kafka: {len(jars)} jars, once")
     done = 0
-    with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
-        # A download that was cut short must never be taken for the jar, hence the folder of its own and the move.
-        staging = MavenContext(repo_cache=repository / ".part", timeout=_TIMEOUT_S)
+    # A download that was cut short must never be taken for the jar, nor meet that of another start: hence a folder of
+    # its own, and the move.
+    with TemporaryDirectory(prefix=".part-", dir=repository) as part, ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
+        staging = MavenContext(repo_cache=Path(part), timeout=_TIMEOUT_S)
         waiting = [pool.submit(_fetch, jar, staging, repository) for jar in jars]
         for future in waiting:
             try:
@@ -112,8 +114,6 @@ def _download(jars: list[Jar], repository: Path, progress: Progress) -> None:
 
 def _fetch(jar: Jar, staging: Any, repository: Path) -> None:
     artifact = staging.project(jar.group, jar.artifact).at_version(jar.version).artifact()
-    part = jar.path_in(staging.repo_cache)
-    part.unlink(missing_ok=True)
     downloaded: Path = artifact.resolve()
     if _sum(downloaded) != jar.sha256:
         downloaded.unlink()

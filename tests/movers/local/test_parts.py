@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from hypothesis import given
@@ -113,6 +116,36 @@ def test_a_changed_jar_is_refused_and_unchanged_ones_need_no_network(
     with pytest.raises(UserError, match="cannot be downloaded") as caught:
         jars.class_path(copy, lambda _message: None)
     assert "\n" not in str(caught.value)
+
+
+def test_two_that_download_into_one_cache_at_once_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jar, both = jars.Jar("org.apache.kafka", "kafka-clients", "4.4.0", sha256(b"jar").hexdigest()), Barrier(2)
+
+    class Repository:
+        """A remote one, whose answer comes in two parts."""
+
+        def __init__(self, repo_cache: Path, timeout: float) -> None:
+            self.repo_cache = repo_cache
+
+        project = at_version = artifact = lambda self, *_: self
+
+        def resolve(self) -> Path:
+            part = jar.path_in(self.repo_cache)
+            part.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("ab") as file:
+                for data in (b"j", b"ar"):
+                    file.write(data)
+                    file.flush()
+                    both.wait(10)
+            return part
+
+    monkeypatch.setattr("jgo.maven.MavenContext", Repository)
+    monkeypatch.setattr(jars, "locked_jars", lambda: [jar])
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: jars.class_path(tmp_path, lambda _message: None), range(2)))
+
+    assert [path.read_bytes() for (path,) in found] == [b"jar", b"jar"]
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
