@@ -105,6 +105,7 @@ class Streamed:
         self._batches: dict[int, tuple[str, Batch]] = {}
         self._batch_numbers: dict[str, int] = {}
         self._begun: set[int] = set()
+        self._has_begun = False
         self._counted = 0
         self._left_out: dict[str, int] = {}
         self._sightings: dict[str, tuple[Top, float]] = {}
@@ -266,11 +267,12 @@ class Streamed:
     def changed(self, connection: Connection, reason: str) -> None:
         """A connection came, went or was refused."""
         name = f"stream-{connection.number}"
+        if not self._has_begun:
+            self._has_begun = True
+            self._tell(ALL_STREAMS, "gap_closed", _BEGUN, None, ())
         if connection.reader is None:
             self._tell(name, "degraded", reason, None, ())
             return
-        if not self._begun:
-            self._tell(ALL_STREAMS, "gap_closed", _BEGUN, None, ())
         if connection.number not in self._begun:
             self._begun.add(connection.number)
             self._tell(name, "gap_closed", _BEGUN, None, ())

@@ -88,6 +88,12 @@ FAULTS: Final = {
     "hang": Ordered("hang", reasons=("TimeoutError",), until="degraded"),
     "drip": Ordered("drip", {"delay_s": 0.2}, reasons=("TimeoutError",), until="degraded"),
     "truncated": Ordered("truncated", reasons=("answer is not JSON",)),
+    "body of another kind": Ordered(
+        "body", {"body": '{"error": "maintenance"}', "status": 200}, reasons=("in the answer",)
+    ),
+    "slow": Ordered("slow", {"delay_s": 0.1}),
+    "header absurd": Ordered("header", {"name": "Age", "value": "99999999999999999999"}),
+    "header without a date": Ordered("header", {"name": "Date", "value": "yesterday"}),
     "cursor repeated": Ordered("cursor", {"cursor": "repeat"}, LISTINGS, reasons=("was there before",)),
     "cursor wrong": Ordered(
         "cursor", {"cursor": "no such page"}, LISTINGS, reasons=("invalid cursor", "was there before")

@@ -7,9 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import httpx
 import pytest
 
 from kernel.clock import SystemClock
@@ -17,11 +16,9 @@ from producers.before import Before
 from producers.feed_state import GAP_PROMISES
 from producers.polymarket.sockets import PolymarketSockets
 from producers.shards import Shard
-from schemas.events import FeedStatus, Tick
-from schemas.units import PPM, US_PER_S
-from simulator.clock import real_now_us
-from simulator.tape import Market, Quote, write_tape
-from tests.producers.still_venue import conditions
+from schemas.events import Tick
+from schemas.units import US_PER_S
+from tests.producers.stream_ledger import MARKETS, SLACK_US, account, gaps, keep_account, tape_of, unaccounted
 from tests.producers.test_streams import Heard, all_shown, do, drive, polymarket
 from tests.producers.test_streams import Venue as StreamedVenue
 from tests.producers.test_streams import venue as venue
@@ -29,8 +26,6 @@ from tests.producers.whole_collector import Published, Venue, collecting
 from tests.simulator.conftest import Running
 from tests.simulator.conftest import start as start
 from tests.stack.waiting import until
-
-SLACK_US = 3 * US_PER_S
 
 
 @pytest.fixture(autouse=True)
@@ -118,55 +113,6 @@ def test_a_gap_is_closed_for_what_is_shown_again_and_goes_on_for_what_is_not(ven
 
 # ── a whole collector ────────────────────────────────────────────────────────────────────────────────────────────────
 
-MARKETS = 40
-CONDITIONS = conditions(MARKETS)
-
-
-def tape_of(folder: Path) -> Path:
-    path = folder / "forty.tape"
-    lines: list[Any] = []
-    start_us = real_now_us() // US_PER_S * US_PER_S - SLACK_US
-    for rank, name in enumerate(CONDITIONS):
-        lines.append(Market(venue="polymarket", market=name, title=f"Will {rank} happen?", ts_us=start_us))
-        volume = 1e6 - 1_000.0 * rank
-        lines.append(Quote(start_us, name, 400_000, 420_000, 410_000, volume=volume, volume_24h=volume))
-    write_tape(path, lines)
-    return path
-
-
-async def account(running: Running) -> list[dict[str, Any]]:
-    async with httpx.AsyncClient(trust_env=False) as client:
-        answer = await client.get(f"{running.address}/simulator/ledger?limit=200000")
-        found: list[dict[str, Any]] = answer.json()
-        return found
-
-
-def said(out: Published, shard: str, state: str) -> list[FeedStatus]:
-    return [s for s in out.statuses if s.shard == shard and s.state == state and s.gap_started_us is not None]
-
-
-class Told(NamedTuple):
-    """A word about a gap, and when that ended by the venue's time."""
-
-    shard: str
-    begin_us: int
-    end_us: int
-    markets: frozenset[str]
-
-    @property
-    def is_open(self) -> bool:
-        return self.end_us == 2**62
-
-
-def gaps(out: Published) -> list[Told]:
-    """What was told of gaps of the streams."""
-    found = []
-    for opened in (s for s in out.statuses if s.state == "gap_opened" and "/" in s.shard):
-        ends = (s for s in said(out, opened.shard, "gap_closed") if s.ts_received_us >= opened.ts_received_us)
-        end_us = min((s.ts_event_us for s in ends if s.gap_started_us == opened.gap_started_us), default=2**62)
-        found.append(Told(opened.shard, opened.gap_started_us or 0, end_us, frozenset(opened.market_ids)))
-    return found
-
 
 @pytest.mark.parametrize(
     ("mode", "values", "unserved"),
@@ -183,7 +129,7 @@ def test_a_limit_that_strikes_in_the_middle_is_told_polled_over_and_closed_and_n
 ) -> None:
     monkeypatch.setattr(PolymarketSockets, "capacity", 20)
     monkeypatch.setattr("producers.polymarket.venue.TOKENS_A_SOCKET", 20)
-    running = start("--tape", str(tape_of(tmp_path)), "--speed", "1")
+    running = start("--tape", str(tape_of(tmp_path, "polymarket")), "--speed", "1")
     venue, out = Venue("polymarket", running, tmp_path), Published("polymarket")
     lost: set[str] = set()
     times: list[int] = []
@@ -193,8 +139,7 @@ def test_a_limit_that_strikes_in_the_middle_is_told_polled_over_and_closed_and_n
 
     async def run() -> list[dict[str, Any]]:
         clock = SystemClock()
-        async with httpx.AsyncClient(trust_env=False) as client:
-            await client.post(f"{running.address}/simulator/ledger", json={"on": True})
+        await keep_account(running)
         async with collecting(venue, out, Shard("polymarket"), Before()) as jobs:
             await until(lambda: bool(jobs.health()["sweep_promise_s"]), "all are swept")
             await until(lambda: len(streamed_since(0)) == MARKETS, "all are streamed")
@@ -221,14 +166,16 @@ def test_a_limit_that_strikes_in_the_middle_is_told_polled_over_and_closed_and_n
             since_us = clock.now_us()
             await until(lambda: len(streamed_since(since_us)) == MARKETS, "all are streamed again")
             stopped_us = clock.now_us()
-        return [row for row in await account(running) if row["ts_us"] < stopped_us and row["told"]]
+        return [row for row in await account(running) if row["ts_us"] < stopped_us]
 
     ledger = asyncio.run(run())
 
     struck_us, told_us, lifted_us = times
-    begins = [status for status in out.statuses if "/" in status.shard and status.ts_received_us >= struck_us]
-    begins = [status for status in begins if status.state == "gap_opened"]
-    assert all((s.gap_started_us or 0) <= begins[0].ts_event_us for s in begins), "since they are not shown"
+    words = [s for s in out.statuses if s.state == "gap_opened" and struck_us <= s.ts_received_us <= lifted_us]
+    begins = [s for s in words if s.shard == "all/streams" or s.detail.startswith("closed")]
+    cut_us = max(s.ts_event_us for s in begins if s.detail.startswith("closed"))
+    # The venue's time is known to a second, and was asked when each was told.
+    assert all((s.gap_started_us or 0) <= cut_us + US_PER_S for s in begins), "since they are not shown"
     ticks: dict[str, list[Tick]] = defaultdict(list)
     for tick in out.ticks:
         if tick.source != "backfill":
@@ -240,16 +187,5 @@ def test_a_limit_that_strikes_in_the_middle_is_told_polled_over_and_closed_and_n
         for before, after in pairwise(tick for tick in mine if tick.heartbeat_s):
             late_us = after.ts_received_us - before.ts_received_us - before.heartbeat_s * GAP_PROMISES * US_PER_S
             assert late_us <= SLACK_US, "what was promised holds"
-    published = {(t.market_id, t.bid_ppm, t.ask_ppm) for t in out.ticks}
-    unaccounted = [
-        row
-        for row in ledger
-        if row["kind"] == "quote"
-        and (f"POLY:{row['market']}", round(row["bid"] * PPM), round(row["ask"] * PPM)) not in published
-        and not any(
-            gap.begin_us - SLACK_US <= row["ts_us"] <= gap.end_us + SLACK_US and f"POLY:{row['market']}" in gap.markets
-            for gap in gaps(out)
-        )
-    ]
-    assert unaccounted == []
+    assert unaccounted("polymarket", ledger, out) == []
     assert len(ledger) > 100
