@@ -25,10 +25,42 @@ _BOARD = {
     "ts": _TIME,
 }
 
+_OF_A_MARKET = {
+    "last_block": _COUNT,
+    "market_id": _TEXT,
+    "ts_received_us": _COUNT,
+    "title": _TEXT,
+    "category": _TEXT,
+}
+
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "board": _BOARD,
     "board_as_of": _BOARD,
     "board_so_far": _BOARD,
+    "board_parts": {"table": _TEXT, "part": _TEXT, "rows": _COUNT, "store": _TEXT, "started_s": _COUNT},
+    "board_moves": {
+        "last_block": _COUNT,
+        "window": _TEXT,
+        "token_id": _TEXT,
+        "market_id": _TEXT,
+        "venue": _TEXT,
+        "ts_us": _COUNT,
+        "price_now": _NUMBER,
+        "price_then": _NUMBER,
+        "move_pp": _NUMBER,
+        "score": _NUMBER,
+        "volume_24h_usd": _NUMBER,
+        "window_volume_usd": _NUMBER,
+        "spread_pp": _NUMBER,
+        "seconds_to_close": _NUMBER,
+        "is_settling": _FLAG,
+        "across_gap": _FLAG,
+        "on_board": _FLAG,
+        "fresh_s": _COUNT,
+        "coverage_s": _COUNT,
+    },
+    "board_markets": _OF_A_MARKET,
+    "board_market_ids": _OF_A_MARKET,
     "cache_span": {"first_ts": _TIME, "last_ts": _TIME},
     "coverage": {"window": _TEXT, "coverage_s": _COUNT, "markets": _COUNT, "covered": _COUNT, "newest_ts": _TIME},
     "sparklines": {"token_id": _TEXT, "prices": _LIST},

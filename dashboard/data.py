@@ -1,7 +1,9 @@
 """The questions the pages ask, as typed functions. Answers are shared by all sessions for a moment (`st.cache_data`),
 
-so that twenty viewers cost as much as one. Prices are probabilities 0..1, moves percentage points, money US dollars,
-times UTC. Each raises `StoreUnavailableError` when the store cannot answer.
+so that twenty viewers cost as much as one. The board, its coverage and the categories are answered from memory
+(`dashboard.board`); by the store, in the same words, until that is filled and whenever it is not as of now.
+Prices are probabilities 0..1, moves percentage points, money US dollars, times UTC. Each raises
+`StoreUnavailableError` when the store cannot answer.
 """
 
 from __future__ import annotations
@@ -14,24 +16,14 @@ from typing import Any, ParamSpec, TypeVar
 import pandas as pd
 import streamlit as st
 
+from dashboard.board import ranking
+from dashboard.board.follow import Followed
+from dashboard.board.ranking import BoardFilters, Coverage
 from dashboard.columns import COLUMNS
 from dashboard.store import Store
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class BoardFilters:
-    """What a reader wants on the board. Empty venues or categories mean all; a spread of 100 pp means any."""
-
-    venues: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    min_volume_usd: float = 0.0
-    min_window_usd: float = 0.0
-    max_spread_pp: float = 100.0
-    hide_settling: bool = True
-    limit: int = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +38,6 @@ class AlertFilters:
     limit: int = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """What a window can speak of: its longest history in seconds, markets known, markets with a full window."""
-
-    coverage_s: int
-    markets: int
-    covered: int
-
-
 def _shared(ttl_s: float) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Caches per store and arguments; one session computes while the others wait for it."""
     return st.cache_data(ttl=ttl_s, max_entries=200, show_spinner=False, hash_funcs={Store: lambda s: s.address})
@@ -64,9 +47,19 @@ def _ask(store: Store, query: str, **parameters: Any) -> pd.DataFrame:
     return store.rows(query, COLUMNS[query], **parameters)
 
 
+@st.cache_resource(
+    show_spinner=False, hash_funcs={Store: lambda s: s.address}, on_release=lambda followed: followed.close()
+)
+def _followed(store: Store) -> Followed:
+    return Followed(store)
+
+
 @_shared(1.5)
 def board(store: Store, window: str, filters: BoardFilters) -> pd.DataFrame:
     """The ranked board of a window now."""
+    known = _followed(store).answer(lambda moves: ranking.board(moves, window, filters))
+    if known is not None:
+        return known
     more = {"hide_settling": filters.hide_settling, "min_window_usd": filters.min_window_usd}
     return _ask(store, "board", window=window, **_board_parameters(filters), **more)
 
@@ -106,6 +99,9 @@ def cache_span(store: Store, window: str) -> tuple[datetime, datetime] | None:
 @_shared(4)
 def coverage(store: Store) -> Mapping[str, Coverage]:
     """How far back each window's history reaches, by window."""
+    known = _followed(store).answer(ranking.coverage)
+    if known is not None:
+        return known
     frame = _ask(store, "coverage")[["window", "coverage_s", "markets", "covered"]]
     return {name: Coverage(*counts) for name, *counts in frame.itertuples(index=False, name=None)}
 
@@ -136,6 +132,9 @@ def filter_choices(store: Store) -> pd.DataFrame:
 @_shared(4)
 def categories(store: Store, threshold_pp: float, min_volume_usd: float) -> pd.DataFrame:
     """Each category in each window."""
+    known = _followed(store).answer(lambda moves: ranking.categories(moves, threshold_pp, min_volume_usd))
+    if known is not None:
+        return known
     parameters = {"threshold_pp": threshold_pp, "min_volume_usd": min_volume_usd, "windows": list(coverage(store))}
     return _ask(store, "categories", **parameters)
 

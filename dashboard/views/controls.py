@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import data, formats
+from dashboard.board.ranking import Coverage
 from dashboard.context import Context
 from dashboard.store import StoreUnavailableError
 
@@ -12,7 +13,7 @@ WAITING = ":material/hourglass_empty:"
 """The icon of a line that says: not yet."""
 
 
-def not_covered(context: Context, window: str, known: data.Coverage) -> str:
+def not_covered(context: Context, window: str, known: Coverage) -> str:
     """Why a window has no rows yet: 24h board: history covers 2 h 05 m so far."""
     covered, needed = formats.span(known.coverage_s), formats.span(context.windows[window])
     return f"{window} board: history covers {covered} so far; it fills once there are {needed}."

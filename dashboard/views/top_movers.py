@@ -8,8 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data, formats
+from dashboard.board.ranking import BoardFilters, Coverage
 from dashboard.context import Context, calm, choose_market, follow_choice
-from dashboard.data import BoardFilters, Coverage
 from dashboard.store import StoreUnavailableError
 from dashboard.views import controls, tables
 

@@ -32,6 +32,10 @@ def _parameters(now: datetime) -> dict[str, dict[str, Any]]:
     chart = {"token_id": _TOKEN, "until": now, "span_s": 21_600, "step_s": 60}
     return {
         "board": {**board, "min_window_usd": 0.0, "window": "1h", "hide_settling": True},
+        "board_parts": {},
+        "board_moves": {"parts": []},
+        "board_markets": {"parts": []},
+        "board_market_ids": {"market_ids": [_MARKET]},
         "board_as_of": {**board, "window": "1h", "as_of": now},
         "board_so_far": {**board, "window_s": 300},
         "cache_span": {"window": "1h"},
@@ -64,6 +68,8 @@ def _parameters(now: datetime) -> dict[str, dict[str, Any]]:
 
 def _ask(seeded: SeededStore, query: str, **changes: Any) -> pd.DataFrame:
     parameters = _parameters(seeded.now)[query] | changes
+    if "parts" in parameters:
+        parameters["parts"] = list(seeded.store.rows("board_parts", COLUMNS["board_parts"])["part"])
     return seeded.store.rows(query, COLUMNS[query], **parameters)
 
 

@@ -1,0 +1,9 @@
+-- All rows of some parts, as the board's memory keeps them.
+SELECT
+    toInt64(splitByChar('_', _part)[3]) AS last_block,
+    market_id,
+    toUnixTimestamp64Micro(ts_received) AS ts_received_us,
+    title,
+    category
+FROM markets
+WHERE has({parts:Array(String)}, _part)
