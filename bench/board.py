@@ -2,11 +2,12 @@
 
     python -m bench board [--markets 200000] [--rate 14000] [--json FILE]
 
-The dashboard's own queries through its own client, wall time, the client's share included. Filled by the store itself:
-each market with four windows, two thirds of them moved, and a day of bars for one market in a thousand. Loaded: the
-store takes `rate` rows a second, a tick and its four windows being five, in batches each half second; they are made
-inside the store, so what a sink spends beside it is not in it. Beside each stands the same table read once in the
-plainest way (`plain_scan`).
+Each question twice: as the page asks it, of the board in memory (`page_…`; it is kept up meanwhile), and as SQL,
+through the dashboard's own client; wall time, the client's share included. Nothing is cached. Filled by the store
+itself: each market with four windows, two thirds of them moved, and a day of bars for one market in a thousand.
+Loaded: the store takes `rate` rows a second, a tick and its four windows being five, in batches each half second; they
+are made inside the store, so what a sink spends beside it is not in it. Beside each stands the same table read once in
+the plainest way (`plain_scan`). `memory`: what filling the board costs, and a look at what one second stored.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ from statistics import median, quantiles
 from typing import Any
 
 from bench import RESULTS, write
+from dashboard.board import ranking
+from dashboard.board.follow import Followed
+from dashboard.board.moves import Moves
+from dashboard.board.ranking import BoardFilters
 from dashboard.columns import COLUMNS
 from dashboard.store import Store as Board
 from kernel.settings import ClickHouseSettings
@@ -116,10 +121,14 @@ def main(argv: list[str]) -> int:
         store = Store(settings)
         try:
             fill(store, given.markets)
-            asked = questions(store, Board(settings))
+            result["memory"] = filled_memory(Board(settings))
+            followed = Followed(Board(settings))
+            asked = page_questions(followed) | questions(store, Board(settings))
             result["idle_ms"] = {name: took(name, ask, given.asked) for name, ask in asked.items()}
             with loaded(settings, given.markets, given.rate) as told:
                 result["loaded_ms"] = {name: took(name, ask, given.asked) for name, ask in asked.items()}
+                followed.close()
+                result["memory"] |= looks(Board(settings), given.asked)
             result["rows_a_second"] = told["rows"] / told["s"]
         finally:
             store.close()
@@ -159,6 +168,59 @@ def questions(store: Store, board: Board) -> dict[str, Callable[[], object]]:
     for name, given in others.items():
         asked[name] = lambda name=name, given=given: board.rows(name, COLUMNS[name], **given)  # type: ignore[misc]
     return asked
+
+
+def page_questions(followed: Followed) -> dict[str, Callable[[], object]]:
+    """The same of the board in memory, by name."""
+
+    def ask(of: Callable[[Moves], object]) -> object:
+        while (answer := followed.answer(of)) is None:
+            time.sleep(0.1)  # it is being filled, which the first, uncounted question waits for
+        return answer
+
+    asked: dict[str, Callable[[], object]] = {}
+    for name, changed in _FILTERS.items():
+        window = str({**_BOARD, **changed}["window"])
+        wanted = {key: value for key, value in {**_BOARD, **changed}.items() if key != "window"}
+        filters = BoardFilters(
+            **{**wanted, "venues": tuple(wanted["venues"]), "categories": tuple(wanted["categories"])}
+        )
+        asked[f"page_{name}"] = lambda window=window, filters=filters: ask(  # type: ignore[misc]
+            lambda moves: ranking.board(moves, window, filters)
+        )
+    asked["page_categories"] = lambda: ask(lambda moves: ranking.categories(moves, 5.0, 10_000.0))
+    asked["page_coverage"] = lambda: ask(ranking.coverage)
+    return asked
+
+
+def filled_memory(board: Board) -> dict[str, float]:
+    """What filling the board costs: seconds, processor seconds of this process, and the memory it has grown by."""
+    followed, before_mb = Followed(board), _resident_mb()
+    began_s, cpu_s = time.perf_counter(), time.process_time()
+    followed.look()
+    return {
+        "fill_s": round(time.perf_counter() - began_s, 2),
+        "fill_cpu_s": round(time.process_time() - cpu_s, 2),
+        "mb": round(_resident_mb() - before_mb),
+    }
+
+
+def looks(board: Board, times: int) -> dict[str, float]:
+    """What one look a second costs, middle ones: wall milliseconds, and processor milliseconds of this thread."""
+    followed = Followed(board)
+    followed.look()
+    wall_ms, cpu_ms = [], []
+    for _ in range(times):
+        time.sleep(1)
+        began_s, cpu_s = time.perf_counter(), time.thread_time()
+        followed.look()
+        wall_ms.append((time.perf_counter() - began_s) * 1e3)
+        cpu_ms.append((time.thread_time() - cpu_s) * 1e3)
+    return {"look_ms": round(median(wall_ms), 1), "look_cpu_ms": round(median(cpu_ms), 1)}
+
+
+def _resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def took(name: str, ask: Callable[[], object], times: int) -> dict[str, float]:
