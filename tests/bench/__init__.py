@@ -1,0 +1,1 @@
+"""Tests of the benchmarks: what they add up is what was measured."""
