@@ -164,10 +164,11 @@ def bare_loop(place: Place, part: str) -> dict[str, Any]:
 class Running:
     """A part that runs, seen through its metrics."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, stage: str, topic: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, stage: str, topic: str = "") -> None:
+        """Counts the messages of one topic, or of all."""
         self._process = process
         self._url = f"http://127.0.0.1:{port}/metrics"
-        self._series = f'movers_messages_total{{stage="{stage}",topic="{topic}"}}'
+        self._series = f'movers_messages_total{{stage="{stage}",topic="' + (topic and f'{topic}"')
 
     def through(self, messages: int, start_share: float = START_SHARE) -> tuple[float, float]:
         """CPU-microseconds of a message, and messages a second, from the warm-up's end to the last message."""
@@ -188,7 +189,7 @@ class Running:
             except httpx.TransportError:
                 continue
             values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-            done = float(values.get(self._series, 0))
+            done = sum(float(value) for name, value in values.items() if name.startswith(self._series))
             if done >= enough:
                 return done, float(values["process_cpu_seconds_total"])
         raise TimeoutError("a part did not get through its messages")

@@ -1,11 +1,12 @@
 """How the analytics' cost grows: by markets, by windows; how long a restart takes; what the sink's tick costs.
 
-    python -m bench scale [--few 1000] [--many 200000] [--json FILE]
+    python -m bench scale [--few 1000] [--many 200000] [--part markets|windows|sink] [--json FILE]
 
 Ratios in one run. Markets: rounds of ticks, each changing its market's price, twelve venue hours apart, so that few and
 many markets have histories of the same length; the second half of the messages is measured. Restart: the process of the
 many markets is started again, with its state and without (the changelog rebuilds it), until its first tick is through.
-Windows: the house tape with one window and with eight. The sink: the house tape's ticks into the store.
+Windows: the house tape with one window and with eight. The sink: the house tape's ticks into the store, with the moves
+and bars that the analytics made of them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -27,25 +28,27 @@ from typing import Any
 from bench import RESULTS, write
 from bench.house_ticks import house_ticks
 from bench.processing import Place, Running, fill, publish, running, stack
-from kernel.settings import ClickHouseSettings
+from kernel.kafka import watermarks
+from kernel.settings import ClickHouseSettings, KafkaSettings
 from movers.local.ports import free_port
 from schemas.events import Tick
-from schemas.topics import TICKS
 from schemas.units import PPM, US_PER_S, event_id
 from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.sink import TOPICS as SINK_TOPICS
 from tests.stack.processes import ServiceProcess
 
 ROUND_S = 12 * 3600
 FEW_ROUNDS, MANY_ROUNDS = 40, 2
 WINDOWS = {"one": "300", "eight": "60,300,900,1800,3600,14400,43200,86400"}
-HOUSE_MARKETS, HOUSE_MINUTES = 500, 30
+HOUSE_MARKETS, HOUSE_MINUTES, SINK_MINUTES = 500, 30, 120
 
 
 def main(argv: list[str]) -> int:
-    """Runs all four, prints them, writes them; 0 when they ran."""
+    """Runs the parts asked for, all without a word; prints them, writes them; 0 when they ran."""
     parser = argparse.ArgumentParser(prog="bench scale", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--few", type=int, default=1_000)
     parser.add_argument("--many", type=int, default=200_000)
+    parser.add_argument("--part", choices=PARTS, help="only this one")
     parser.add_argument("--runs", type=int, default=3, help="of each number of windows, and of the sink")
     parser.add_argument("--json", type=Path, default=RESULTS / "scale.json")
     given = parser.parse_args(argv)
@@ -55,6 +58,15 @@ def main(argv: list[str]) -> int:
         "cpu_count": os.cpu_count(),
         "load": os.getloadavg()[0],
     }
+    for name in (given.part,) if given.part else PARTS:
+        result[name] = PARTS[name](given)
+        print(json.dumps(result), file=sys.stderr)
+    print(write(given.json, result))
+    return 0
+
+
+def by_markets(given: argparse.Namespace) -> dict[str, Any]:
+    """CPU-microseconds of a tick with few and with many markets; and how long the many take to be started again."""
     with stack() as place:
         few = publish(place, rounds(given.few, FEW_ROUNDS))
         with running(place, "all", 0) as process:
@@ -63,15 +75,8 @@ def main(argv: list[str]) -> int:
         many = publish(place, rounds(given.many, MANY_ROUNDS))
         with running(place, "all", 0) as process:
             many_us, _ = process.through(many, 0.5)
-        result["markets"] = {str(given.few): few_us, str(given.many): many_us, "ratio": many_us / few_us}
-        print(json.dumps(result), file=sys.stderr)
-        result["restart_s"] = restarts(place, given.many)
-    with stack() as place:
-        print(json.dumps(result), file=sys.stderr)
-        result["windows"] = by_windows(place, given.runs)
-        result["sink"] = sink(place, given.runs)
-    print(write(given.json, result))
-    return 0
+        took_s = restarts(place, given.many)
+    return {str(given.few): few_us, str(given.many): many_us, "ratio": many_us / few_us, "restart_s": took_s}
 
 
 def rounds(markets: int, count: int) -> Iterator[Tick]:
@@ -114,37 +119,52 @@ def restarts(place: Place, markets: int) -> dict[str, float]:
     return took
 
 
-def by_windows(place: Place, runs: int) -> dict[str, float]:
+def by_windows(given: argparse.Namespace) -> dict[str, float]:
     """CPU-microseconds of a tick, medians of the runs."""
-    messages = fill(place, HOUSE_MARKETS, HOUSE_MINUTES)
     us: dict[str, list[float]] = {name: [] for name in WINDOWS}
-    for number in range(runs):
-        for place_of, (name, windows) in enumerate(WINDOWS.items()):
-            with running(place, "all", 10 + number * 2 + place_of, WINDOWS=windows) as process:
-                us[name].append(process.through(messages)[0])
+    with stack() as place:
+        messages = fill(place, HOUSE_MARKETS, HOUSE_MINUTES)
+        for number in range(given.runs):
+            for place_of, (name, windows) in enumerate(WINDOWS.items()):
+                with running(place, "all", 10 + number * 2 + place_of, WINDOWS=windows) as process:
+                    us[name].append(process.through(messages)[0])
     one, eight = median(us["one"]), median(us["eight"])
     return {"one": one, "eight": eight, "ratio": eight / one}
 
 
-def sink(place: Place, runs: int) -> dict[str, float]:
-    """CPU-microseconds of a tick in the sink's own process, and of everything it does beside it."""
-    took = []
-    for _ in range(runs):
-        with tempfile.TemporaryDirectory() as folder:
-            service = ServiceProcess.start("movers.local.warehouse.service", Path(folder) / "warehouse")
-            migrate(ClickHouseSettings(clickhouse_port=service.port))
-            port = free_port()
-            env = place.environment(CLICKHOUSE_PORT=str(service.port), METRICS_PORT=str(port))
-            log = Path(folder) / "log"
-            with log.open("wb") as out:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "movers", "sink", "clickhouse"], env=env, stdout=out, stderr=out
-                )
-            try:
-                messages = sum(1 for _ in house_ticks(HOUSE_MARKETS, HOUSE_MINUTES))
-                took.append(Running(process, port, "store", TICKS.name).through(messages)[0])
-            finally:
-                process.terminate()
-                process.wait(60)
-                service.terminate()
-    return {"tick_us": median(took)}
+def sink(given: argparse.Namespace) -> dict[str, Any]:
+    """CPU-microseconds of a tick in the sink's own process, its moves and bars included: the median, and each run's."""
+    with stack() as place:
+        ticks = fill(place, HOUSE_MARKETS, SINK_MINUTES)
+        with running(place, "all", 0) as process:
+            process.through(ticks)
+        kafka = KafkaSettings(kafka_bootstrap_servers=place.bootstrap)
+        ends = {topic.name: sum(high for _, high in watermarks(kafka, topic.name).values()) for topic in SINK_TOPICS}
+        messages = sum(ends.values())
+        each = [_one_sink(place, messages) * messages / ticks for _ in range(given.runs)]
+    return {"messages": ends, "tick_us": median(each), "tick_us_of_each_run": each}
+
+
+def _one_sink(place: Place, messages: int) -> float:
+    """CPU-microseconds of a message, in a sink that fills a new store."""
+    with tempfile.TemporaryDirectory() as folder:
+        service = ServiceProcess.start("movers.local.warehouse.service", Path(folder) / "warehouse")
+        migrate(ClickHouseSettings(clickhouse_port=service.port))
+        port = free_port()
+        env = place.environment(CLICKHOUSE_PORT=str(service.port), METRICS_PORT=str(port))
+        with (Path(folder) / "log").open("wb") as out:
+            command = [sys.executable, "-m", "movers", "sink", "clickhouse"]
+            process = subprocess.Popen(command, env=env, stdout=out, stderr=out)
+        try:
+            return Running(process, port, "store").through(messages)[0]
+        finally:
+            process.terminate()
+            process.wait(60)
+            service.terminate()
+
+
+PARTS: Mapping[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "markets": by_markets,
+    "windows": by_windows,
+    "sink": sink,
+}
