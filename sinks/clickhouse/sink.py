@@ -242,9 +242,7 @@ class Sink:
         for tick in ticks:
             by_venue.setdefault(tick.venue, []).append(tick)
         for venue, its_ticks in by_venue.items():
-            lag = LAG.labels("store", venue)
-            for tick in its_ticks:
-                lag.observe((now_us - tick.ts_received_us) / US_PER_S)
+            LAG.labels("store", venue).observe_all([(now_us - tick.ts_received_us) / US_PER_S for tick in its_ticks])
             NEWEST_EVENT.labels("store", venue).set(max(tick.ts_event_us for tick in its_ticks) / US_PER_S)
 
     def _turn_minute(self, batch: Batch) -> None:
