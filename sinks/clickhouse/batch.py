@@ -91,28 +91,29 @@ class Reader:
             ALERTS.name: batch.alerts,
             FEED_STATUS.name: batch.statuses,
         }
+        kinds = {name: (codec.decode, lists[name]) for name, codec in self._codecs.items()}
         last: dict[Place, Message] = {}
         for message in messages:
-            topic, partition, offset = message.topic(), message.partition(), message.offset()
-            place = (topic, partition)
+            place = (topic := message.topic(), message.partition())
             if place not in last:
-                batch.first[place] = offset
+                batch.first[place] = message.offset()
             last[place] = message
+            decode, events = kinds[topic]
             try:
                 # A tombstone of a compacted topic has no value: nothing to store, and no harm in it.
                 if (value := message.value()) is None:
                     continue
-                event = self._codecs[topic].decode(value)
+                event = decode(value)
                 check_storable(event)
             except UndecodableError as error:
                 batch.rejected.append(_refused(message, "undecodable", str(error)))
             except BadMessageError as error:
                 batch.rejected.append(_refused(message, error.reason, error.detail))
             else:
-                lists[topic].append(event)
-                if topic == TICKS.name:
-                    batch.tick_places.append((partition, offset))
-        batch.counts.update(message.topic() for message in messages)
+                events.append(event)
+                if events is batch.ticks:
+                    batch.tick_places.append((message.partition(), message.offset()))
+        batch.counts.update([message.topic() for message in messages])
         for place, message in last.items():
             batch.offsets[place] = message.offset()
             batch.leader_epochs[place] = -1 if (epoch := message.leader_epoch()) is None else epoch
