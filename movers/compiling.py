@@ -1,4 +1,4 @@
-"""`movers compile`: analytics, streamed frames and hot codecs as machine code, by mypyc, from the very same source.
+"""`movers compile`: analytics, streamed frames, hot codecs, rows as machine code, by mypyc, from the very same source.
 
 Facts (mypy 2.4): mypyc checks types as it compiles and follows imports, so it works in a copy of the packages it needs;
 modules compiled together share one library, which must be importable from the top.
@@ -22,7 +22,10 @@ from schemas import compiled, generate
 
 log = get_logger(__name__)
 
-_PACKAGES = ("kernel", "processors", "processors/analytics", "producers", "schemas", "schemas/fast")
+_PACKAGES = (
+    *("kernel", "processors", "processors/analytics", "producers", "schemas", "schemas/fast"),
+    *("sinks", "sinks/clickhouse"),
+)
 _CONFIG = "[mypy]\nignore_missing_imports = True\nfollow_imports = silent\n"
 
 
@@ -70,7 +73,8 @@ def _lay_out(work: Path) -> list[str]:
     found = (path for name in compiled.FRAMES for path in sorted(compiled.ROOT.glob(f"producers/{name}.py")))
     frames = [path.relative_to(compiled.ROOT).as_posix() for path in found]
     steps = [f"processors/{name}.py" for name in compiled.STEP]
-    for path in (*frames, *steps, "kernel/errors.py"):  # what else they import is left as it is, untyped
+    rows = [f"sinks/clickhouse/{name}.py" for name in compiled.SINK]
+    for path in (*frames, *steps, *rows, "kernel/errors.py"):  # what else they import is left as it is, untyped
         (work / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(compiled.ROOT / path, work / path)
     # A plain package each: their search path is of no use here and mypy could not follow it.
@@ -79,7 +83,7 @@ def _lay_out(work: Path) -> list[str]:
     (work / "mypy.ini").write_text(_CONFIG)
     files = [f"schemas/{name}.py" for name in compiled.SCHEMAS]
     files += [f"processors/analytics/{name}.py" for name in compiled.ANALYTICS]
-    files += [*steps, *frames]
+    files += [*steps, *frames, *rows]
     for topic in generate.HOT:
         path = generate.MODULE.format(subject_file=topic.subject_file).replace(".", "/") + ".py"
         (work / path).write_text(generate.source(topic))

@@ -1,4 +1,4 @@
-"""Where the hot parts lie as machine code, when this installation has them: analytics, streamed frames, hot codecs.
+"""Where the hot parts lie as machine code, when this installation has them: analytics, frames, hot codecs, rows.
 
 `movers compile` makes them with mypyc, where a C compiler is; without one the same source runs interpreted, with the
 same results. They stand in a folder named after the sources' digest and the interpreter, so that code compiled from
@@ -31,12 +31,16 @@ STEP = ("analytics_app", "memory", "step")
 FRAMES = ("books", "changes", "facts", "quotes", "ticks", "*/frames")
 """Modules of producers that are compiled, each venue's `frames` too: from a frame's bytes to the tick."""
 
+SINK = ("checks", "rows")
+"""Modules of sinks/clickhouse that are compiled: what becomes of each event, from decoded to a row."""
+
 SOURCES = (
     "schemas/*.py",
     "schemas/avro/*.avsc",
     "processors/analytics/*.py",
     *(f"processors/{name}.py" for name in STEP),
     *(f"producers/{name}.py" for name in FRAMES),
+    *(f"sinks/clickhouse/{name}.py" for name in SINK),
     "movers/compiling.py",
     "movers/constructors.py",
 )

@@ -6,8 +6,7 @@ newest moment until tomorrow, and the board's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Final
 
 from kernel.errors import BadMessageError
 from schemas.events import Alert, Bar, FeedStatus, Market, Move, Tick
@@ -16,14 +15,14 @@ from schemas.units import US_PER_S
 
 Storable = Market | Tick | Move | Bar | Alert | FeedStatus
 
-LIMIT_PPM = 1_000_000_000
+LIMIT_PPM: Final = 1_000_000_000
 """Decimal(9, 6) holds values below 1000; anything larger is no probability and no spread."""
 
-LIMIT_US = 4_102_444_800_000_000
+LIMIT_US: Final = 4_102_444_800_000_000
 """Start of the year 2100. A later stamp is impossible, and past 2106 the store's day column wraps."""
 
-LIMIT_32 = 1 << 32
-LIMIT_63 = 1 << 63
+LIMIT_32: Final = 1 << 32
+LIMIT_63: Final = 1 << 63
 
 
 def check_storable(event: Storable) -> None:
@@ -36,7 +35,18 @@ def check_storable(event: Storable) -> None:
     if is_ahead(event.ts_event_us, event.ts_received_us):
         ahead_s = (event.ts_event_us - event.ts_received_us) // US_PER_S
         raise BadMessageError("stamped_ahead", f"stamped {ahead_s} s ahead of its receipt, over {MAX_AHEAD_S} s")
-    _CHECKS[type(event)](event)
+    if isinstance(event, Tick):
+        _check_tick(event)
+    elif isinstance(event, Move):
+        _check_move(event)
+    elif isinstance(event, Bar):
+        _check_bar(event)
+    elif isinstance(event, Market):
+        _check_market(event)
+    elif isinstance(event, Alert):
+        _check_alert(event)
+    else:
+        _check_feed_status(event)
 
 
 def _refuse(detail: str) -> None:
@@ -108,13 +118,3 @@ def _check_feed_status(status: FeedStatus) -> None:
     _instants(status.gap_started_us)
     _counts(LIMIT_32, status.markets_tracked, status.markets_stale)
     _counts(LIMIT_63, status.ticks_published, status.bad_messages)
-
-
-_CHECKS: Mapping[type[Any], Callable[[Any], None]] = {
-    Market: _check_market,
-    Tick: _check_tick,
-    Move: _check_move,
-    Bar: _check_bar,
-    Alert: _check_alert,
-    FeedStatus: _check_feed_status,
-}

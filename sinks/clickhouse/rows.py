@@ -8,8 +8,7 @@ migrated tables.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.events import Alert, Bar, FeedStatus, Market, Move, Tick, WindowMove
 from schemas.units import window_label
@@ -17,8 +16,7 @@ from schemas.units import window_label
 Row = tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """A table as the sink fills it: its name, and the columns of a row in order."""
 
     name: str

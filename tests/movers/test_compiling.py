@@ -74,6 +74,39 @@ for venue in VENUES:
 print(frames.__file__.endswith(".py"), count, digest.hexdigest())
 """
 
+_ROWS_SCRIPT = """
+import hashlib
+from dataclasses import replace
+from kernel.errors import BadMessageError
+from sinks.clickhouse import rows
+from sinks.clickhouse.checks import LIMIT_PPM, LIMIT_US, check_storable
+from tests.sinks.events import a_bar, a_market, a_move, a_status, a_tick, a_window, an_alert
+
+EDGES = (0, -1, 1 << 32, (1 << 32) - 1, 1 << 63, (1 << 63) - 1, LIMIT_PPM, 1 - LIMIT_PPM, LIMIT_US, LIMIT_US - 1)
+WAYS = (
+    (a_tick(), lambda tick: rows.tick_row(tick, 1, 1 << 40)),
+    (a_move(windows=(a_window(300), a_window(7, move_pp=-2.5))), lambda move: rows.newest_move_rows([move])),
+    (a_bar(), rows.bar_row),
+    (a_market(), lambda market: (rows.market_row(market), rows.market_token_rows(market))),
+    (an_alert(), rows.alert_row),
+    (a_status(), rows.feed_status_row),
+)
+count, digest = 0, hashlib.sha256()
+for event, row in WAYS:
+    numbers = {name: kind for name, kind in type(event).__annotations__.items() if kind in ("int", "int | None")}
+    changed = [{name: edge} for name in numbers for edge in EDGES]
+    changed += [{name: None} for name, kind in numbers.items() if kind != "int"]
+    for change in ({}, {"venue": "é"}, {"ts_received_us": event.ts_event_us - 60_000_001}, *changed):
+        count += 1
+        try:
+            check_storable(made := replace(event, **change))
+            told = row(made)
+        except BadMessageError as error:
+            told = (error.reason, error.detail)
+        digest.update(repr(told).encode())
+print(rows.__file__.endswith(".py"), count, digest.hexdigest())
+"""
+
 
 def outcome(script: str = _SCRIPT, **environment: str) -> tuple[str, str, str]:
     """Whether plain source ran, how many ticks or frames it took, and the digest of all it gave."""
@@ -108,6 +141,15 @@ def test_frames_however_broken_tell_the_same_compiled_and_interpreted_down_to_th
     assert fast[1] == plain[1]
     assert int(plain[1]) >= 3 * FRAMES
     assert fast[2] == plain[2]
+
+
+def test_rows_and_refusals_of_the_sink_are_the_same_compiled_and_interpreted_to_the_edge_of_every_column() -> None:
+    fast, plain = outcome(_ROWS_SCRIPT), outcome(_ROWS_SCRIPT, MOVERS_INTERPRETED="1")
+
+    assert fast[0] == str(compiled.folder() is None), compiling.why_not()
+    assert plain[0] == "True"
+    assert fast[1:] == plain[1:]
+    assert int(plain[1]) > 500
 
 
 def test_another_source_does_not_find_what_was_compiled_from_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
