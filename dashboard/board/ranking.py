@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,42 +81,45 @@ def categories(moves: Moves, threshold_pp: float, min_volume_usd: float) -> pd.D
     names = sorted(moves.windows)
     newest_us = _newest_minute_us(moves, names)
     category_of = _category_of(moves)
-    frames = []
+    told: dict[str, list[Any]] = {column: [] for column in COLUMNS["categories"]}
     for name in names:
         rows = moves.windows[name]
         counted = _on_board(moves, rows, newest_us) & _traded(moves, rows, min_volume_usd) & (category_of >= 0)
         at = np.flatnonzero(counted & ~_of(moves, rows, "is_settling"))
         at = at[np.argsort(category_of[at], kind="stable")]
-        frames.append(_by_category(moves, name, rows, at, category_of[at], threshold_pp))
-    found = [frame for frame in frames if not frame.empty]
-    return pd.concat(found, ignore_index=True) if found else _frame("categories", {})
+        if len(at):
+            columns = _by_category(rows, at, category_of[at], threshold_pp)
+            order = np.argsort(-columns["mean_abs_pp"], kind="stable")
+            columns["category"] = np.array(moves.categories.names, object)[columns["category"]]
+            told["window"] += [name] * len(order)
+            for column, values in columns.items():
+                told[column] += values[order].tolist()
+    return _frame("categories", told)
 
 
-def _by_category(
-    moves: Moves, window: str, rows: NewestRows, at: Array, category: Array, threshold_pp: float
-) -> pd.DataFrame:
-    """Counts of one window. `category`: of each of the rows `at`, in its order."""
+def _by_category(rows: NewestRows, at: Array, category: Array, threshold_pp: float) -> dict[str, Array]:
+    """Counts of one window, an element a category, which is told by its number.
+
+    Args:
+        at: which rows, in the order of their categories; at least one.
+        category: of each of these.
+    """
     begins = np.flatnonzero(np.diff(category, prepend=-1))
-    if not len(begins):
-        return _frame("categories", {})
     move, money = rows["move_pp"][at], rows["window_volume_usd"][at]
     size, sums = np.abs(move), np.add.reduceat
     count = np.diff(begins, append=len(at))
     has_money = sums(~np.isnan(money), begins, dtype=np.int64) > 0
-    columns = {
-        "window": [window] * len(begins),
-        "category": [moves.categories.names[number] for number in category[begins]],
+    return {
+        "category": category[begins],
         "markets": count,
         "movers": sums(size >= threshold_pp, begins, dtype=np.int64),
         "movers_up": sums(move >= threshold_pp, begins, dtype=np.int64),
         "movers_down": sums(move <= -threshold_pp, begins, dtype=np.int64),
         "mean_abs_pp": sums(size, begins) / count,
-        "median_abs_pp": [float(np.median(group)) for group in np.split(size, begins[1:])],
+        "median_abs_pp": np.array([np.median(group) for group in np.split(size, begins[1:])]),
         "net_pp": sums(move, begins) / count,
         "window_volume_usd": np.where(has_money, sums(np.nan_to_num(money), begins), np.nan),
     }
-    frame = _frame("categories", columns)
-    return frame.sort_values("mean_abs_pp", ascending=False, kind="stable", ignore_index=True)
 
 
 def _versions(moves: Moves, rows: NewestRows) -> Array:
