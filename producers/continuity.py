@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 GRACE_S: Final = 1.5
 """A change that REST shows may be on its way to us on the stream for so long."""
@@ -33,7 +33,7 @@ ALL_LINES: Final = 0
 Remedy = Literal["subscribe", "reconnect"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Token:
     """What is known of one subscribed token. Times are our monotonic clock."""
 
@@ -52,8 +52,7 @@ class Token:
     """How often the stream has contradicted itself. Each time makes us wait twice as long for the next."""
 
 
-@dataclass(frozen=True, slots=True)
-class Redrive:
+class Redrive(NamedTuple):
     """What is to be done, and why."""
 
     line: int
@@ -83,10 +82,10 @@ class Continuity:
     def subscribed(self, line: int, tokens: Iterable[str], now_s: float, *, redriven: bool = False) -> None:
         """Asked for on a connection: an opening book is due for each. `redriven`: because of a doubt."""
         for name in tokens:
-            before = self.tokens.get(name) or Token(line, now_s)
+            before = self.tokens.get(name) or Token(line=line, asked_s=now_s)
             self.tokens[name] = Token(
-                line,
-                now_s,
+                line=line,
+                asked_s=now_s,
                 redriven_s=now_s if redriven else None,
                 trusted_s=before.trusted_s,
                 doubts=before.doubts,
@@ -107,7 +106,7 @@ class Continuity:
         """A token is told of by connections that tell of all: it needs no opening book."""
         token = self.tokens.get(name)
         if token is None:
-            self.tokens[name] = Token(ALL_LINES, now_s, opened=True, heard_s=now_s)
+            self.tokens[name] = Token(line=ALL_LINES, asked_s=now_s, opened=True, heard_s=now_s)
         else:
             self.heard(name, now_s)
 

@@ -74,7 +74,7 @@ def content_id(market: Market) -> str:
     return event_id(*(repr(getattr(market, name)) for name in _SLOW_FIELDS))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Known:
     """What is known of one market. Times in microseconds UTC by the venue's clock; 0 = never."""
 
@@ -359,7 +359,7 @@ class Tracked:
     # ── bookkeeping ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _begin(self, market_id: str, venue_market_id: str) -> Known:
-        known = self._known[market_id] = Known(market_id, venue_market_id, gap=self._blind)
+        known = self._known[market_id] = Known(market_id=market_id, venue_market_id=venue_market_id, gap=self._blind)
         reopened = self._ended.pop(hash(market_id), None)
         known.event_us = self._forgotten_us if reopened is None else reopened.told_us
         self._open += 1

@@ -28,8 +28,12 @@ Not `rules`: pydantic reads its annotations at run time, and compiled classes ke
 STEP = ("analytics_app", "memory", "step")
 """Modules of processors that are compiled: what is done with a message around the analytics."""
 
-FRAMES = ("books", "changes", "facts", "quotes", "ticks", "*/frames")
-"""Modules of producers that are compiled, each venue's `frames` too: from a frame's bytes to the tick."""
+FRAMES = (
+    "batch", "books", "changes", "continuity", "facts", "quotes", "streamed", "ticks", "tracked", "venue_clock",
+    "*/frames",
+)  # fmt: skip
+"""Modules of producers that are compiled, each venue's `frames` too: from a frame's bytes to the tick, and
+what is remembered for it."""
 
 SINK = ("checks", "rows")
 """Modules of sinks/clickhouse that are compiled: what becomes of each event, from decoded to a row."""

@@ -88,18 +88,21 @@ class Timed(Outbox):
         super()._tick_delivered(ts_received_us, ts_event_us, message)
 
 
-class Counting(Streamed):
-    """Counts frames too, and keeps how long each that moved a top was on its way to us."""
+class Counting:
+    """Listens in front of a collector's own: counts frames, and keeps how long each that moved a top was on its way."""
 
-    seen = 0
-    ways: Ways
+    def __init__(self, listener: Streamed) -> None:
+        self.seen, self.ways, self.listener = 0, Ways(), listener
+        self.gap_opened, self.gap_closed, self.changed = listener.gap_opened, listener.gap_closed, listener.changed
+        self.served, self.unserved = listener.served, listener.unserved
 
     def told(self, source: Source, body: bytes, facts: Facts) -> None:
+        """A message of data."""
         self.seen += 1
         for fact in facts.facts:
             if isinstance(fact, Top) and not fact.opening:
                 self.ways.took(source.data_us - fact.ts_us)
-        super().told(source, body, facts)
+        self.listener.told(source, body, facts)
 
 
 class Reading:
@@ -109,20 +112,20 @@ class Reading:
         self.shard, self._clock, self._sockets = shard, SystemClock(), PolymarketSockets(url)
         self._outbox = Timed(shard, kafka, registry, Spill(folder / f"spill-{shard.label}"), self._clock)
         self._outbox.ways = Ways()
-        self._listener: Counting
+        self._counting: Counting
 
     async def run(self, markets: int, seconds: float) -> None:
         """Measures for so long after the warm-up, and tells; then reads until the input ends, and tells how much."""
         mine = [number for number in range(markets) if self.shard.owns(market_id(number), "")]
         clock, outbox = self._clock, self._outbox
         tracked, venue_clock = tracked_markets(mine), VenueClock(5.0, clock.now_us())
-        listener = self._listener = Counting(
+        listener = Streamed(
             self.shard, self._sockets, tracked, venue_clock, outbox, clock, lambda: 60, lambda *_: None, lambda _: None
         )
-        listener.ways = Ways()
+        counting = self._counting = Counting(listener)
         connections = -(-len(mine) // TOKENS_A_SOCKET)
         streams = Streams(
-            self._sockets, listener, clock, connections=connections, places=0, continuity=listener.continuity
+            self._sockets, counting, clock, connections=connections, places=0, continuity=listener.continuity
         )
         outbox.warm_up()
         started_s = time.monotonic()
@@ -140,29 +143,29 @@ class Reading:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             outbox.close(10.0)
-        print(json.dumps({"frames_read": listener.seen}), flush=True)
+        print(json.dumps({"frames_read": counting.seen}), flush=True)
 
     async def _measure(self, seconds: float) -> dict[str, Any]:
-        own, listener = psutil.Process(), self._listener
-        before, cpu, frames, ticks = _buckets(), own.cpu_times(), listener.seen, listener.ticks
+        own, counting = psutil.Process(), self._counting
+        before, cpu, frames, ticks = _buckets(), own.cpu_times(), counting.seen, counting.listener.ticks
         memory_mb = [own.memory_info().rss // 2**20]
-        listener.ways.clear()
+        counting.ways.clear()
         self._outbox.ways.clear()
         began_s = time.monotonic()
         while (left_s := began_s + seconds - time.monotonic()) > 0:
             await asyncio.sleep(min(left_s, MEMORY_EVERY_S))
             memory_mb.append(own.memory_info().rss // 2**20)
-            told = f"{time.monotonic() - began_s:.0f} s: {listener.seen} frames read, {memory_mb[-1]} MB"
+            told = f"{time.monotonic() - began_s:.0f} s: {counting.seen} frames read, {memory_mb[-1]} MB"
             print(f"{self.shard.label}: {told}", file=sys.stderr, flush=True)
         took_s = time.monotonic() - began_s
         after, spent = _buckets(), own.cpu_times()
         return {
             "took_s": round(took_s, 1),
-            "frames": listener.seen - frames,
-            "ticks": listener.ticks - ticks,
+            "frames": counting.seen - frames,
+            "ticks": counting.listener.ticks - ticks,
             "cpu_s": round(spent.user + spent.system - cpu.user - cpu.system, 2),
             "rss_mb": memory_mb,
-            "sent_to_read": listener.ways,
+            "sent_to_read": counting.ways,
             "sent_to_ack": self._outbox.ways,
             "read_to_ack": {bound: after[bound] - before[bound] for bound in after},
         }
