@@ -20,6 +20,7 @@ from websockets.protocol import State
 from kernel.clock import Clock
 from kernel.logs import get_logger
 from producers.client import on_loopback
+from producers.framing import is_text, payload, whole_texts
 from producers.limits import RateLimit, backoff_s
 
 log = get_logger(__name__)
@@ -194,12 +195,6 @@ class Line:
                 self.send([self._ping])
 
 
-_WHOLE_TEXT: Final = 0x81
-"""First byte of a frame that is a text message by itself, not compressed (RFC 6455, 5.2)."""
-
-_MASKED: Final = 0x80
-"""From there on the second byte says that a frame is masked, which a server must not do."""
-
 _HEAD_ENDS: Final = b"\r\n\r\n"
 
 
@@ -295,19 +290,19 @@ class _Socket(ClientConnection, asyncio.BufferedProtocol):
         """Hands on the whole messages in these bytes, which begin with a frame, and keeps what is left."""
         at, end = 0, len(data)
         while self.protocol.state is State.OPEN:
-            start, stop = _payload(data, at)
+            if not self._parts:
+                bodies, at = whole_texts(data, at, MAX_FRAME_BYTES)
+                for body in bodies:
+                    self._hand_on(body)
+            start, stop = payload(data, at)
             if start > end:
                 self._lacks = start - end
                 break
-            ours = data[at] == _WHOLE_TEXT and data[at + 1] < _MASKED and stop - start <= MAX_FRAME_BYTES
-            if not ours or self._parts:
-                super().data_received(data[at:stop])
-                self._lent = max(0, stop - end)
-            elif stop <= end:
-                self._hand_on(data[start:stop])
-            else:
+            if is_text(data, at) and stop - start <= MAX_FRAME_BYTES and not self._parts:
                 self._lacks = stop - end
                 break
+            super().data_received(data[at:stop])
+            self._lent = max(0, stop - end)
             at = min(stop, end)
         else:
             self._cuts = False
@@ -335,17 +330,3 @@ class _Socket(ClientConnection, asyncio.BufferedProtocol):
             self._deliver(body)
         except Exception as error:
             self.failed.set_exception(error)
-
-
-def _payload(data: bytes, at: int) -> tuple[int, int]:
-    """Where the payload of a frame begins and ends, as far as it can be told from these bytes."""
-    start = at + 2
-    if start > len(data):
-        return start, start
-    length = data[at + 1] & 127
-    if length > 125:
-        start += 2 if length == 126 else 8
-        if start > len(data):
-            return start, start
-        length = int.from_bytes(data[at + 2 : start], "big")
-    return start, start + length

@@ -29,8 +29,8 @@ STEP = ("analytics_app", "memory", "step")
 """Modules of processors that are compiled: what is done with a message around the analytics."""
 
 FRAMES = (
-    "batch", "books", "changes", "continuity", "facts", "quotes", "streamed", "ticks", "tracked", "venue_clock",
-    "*/frames",
+    "batch", "books", "changes", "continuity", "facts", "framing", "quotes", "streamed", "ticks", "tracked",
+    "venue_clock", "*/frames",
 )  # fmt: skip
 """Modules of producers that are compiled, each venue's `frames` too: from a frame's bytes to the tick, and
 what is remembered for it."""
