@@ -21,9 +21,11 @@ FIXED = {
 }
 VENUE = re.compile(r"polymarket|kalshi", re.IGNORECASE)
 MAY_NAME_VENUES = {
-    "bench/feeds/command.py",  # reads frames of one
+    "bench/feeds/command.py",  # reads frames of both
     "bench/feeds/ceiling.py",
-    "bench/feeds/collector.py",
+    "bench/feeds/kalshi.py",
+    "bench/feeds/polymarket.py",
+    "bench/feeds/venues.py",
     "bench/house_ticks.py",  # makes ticks of both
     "bench/processing.py",
     "dashboard/formats.py",  # how their names are written

@@ -1,1 +1,1 @@
-"""What `bench feeds` is made of: its command, the sender, the collector, the ceiling."""
+"""What `bench feeds` is made of: its command, the venues it makes up, the sender, the collector, the ceiling."""

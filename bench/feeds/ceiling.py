@@ -6,14 +6,13 @@ import json
 import time
 from collections.abc import Sequence
 
-from bench.feeds.collector import VENUE, tracked_markets
-from bench.feeds.sender import book, change, token
+from bench.feeds.collector import tracked_markets
+from bench.feeds.venues import POLYMARKET
 from bench.processing import Place
 from kernel.clock import SystemClock
 from producers.limits import RateLimit
 from producers.line import Line
 from producers.polymarket.frames import PolymarketFrames
-from producers.polymarket.sockets import PolymarketSockets
 from producers.shards import Shard
 from producers.streamed import Streamed
 from producers.streams import Connection, Streams
@@ -44,12 +43,13 @@ class Nowhere:
 def ceiling(place: Place, count: int = 100_000, markets: int = 1_000) -> dict[str, float]:
     """Microseconds a frame: reading alone, and everything up to the encoded tick."""
     at_ms = time.time_ns() // 1_000_000
-    frames = [change(n % markets, token(n % markets), n // markets, at_ms + n // 7).encode() for n in range(count)]
-    books = json.dumps([book(number, at_ms) for number in range(markets)]).encode()
+    tokens, change = [POLYMARKET.token(number) for number in range(markets)], POLYMARKET.change
+    frames = [change(n % markets, tokens[n % markets], n // markets, at_ms + n // 7).encode() for n in range(count)]
+    books = json.dumps([POLYMARKET.book(number, at_ms) for number in range(markets)]).encode()
 
     def reader() -> PolymarketFrames:
         fresh = PolymarketFrames()
-        fresh.follow([token(number) for number in range(markets)])
+        fresh.follow(tokens)
         fresh.read(books)
         return fresh
 
@@ -63,9 +63,10 @@ def ceiling(place: Place, count: int = 100_000, markets: int = 1_000) -> dict[st
 
 def _whole(place: Place, reader: PolymarketFrames, frames: Sequence[bytes], markets: int) -> float:
     clock = SystemClock()
-    sockets = PolymarketSockets("ws://127.0.0.1:1")
+    sockets = POLYMARKET.sockets("ws://127.0.0.1:1", clock)
+    tracked = tracked_markets(POLYMARKET, sockets, range(markets))
     listener = Streamed(
-        Shard(VENUE), sockets, tracked_markets(range(markets)), VenueClock(5.0, clock.now_us()), Nowhere(place), clock,
+        Shard(POLYMARKET.name), sockets, tracked, VenueClock(5.0, clock.now_us()), Nowhere(place), clock,
         lambda: 60, lambda *_: None, lambda _: None,
     )  # fmt: skip
     streams = Streams(sockets, listener, clock, connections=1, places=0, continuity=listener.continuity)

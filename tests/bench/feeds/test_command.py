@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from bench.feeds.collector import Ways
-from bench.feeds.command import merged
+from bench.feeds.command import counted, merged, table
 
 
 def figures(took_ms: list[int], **more: Any) -> dict[str, Any]:
@@ -57,3 +57,25 @@ def test_a_clock_that_went_back_took_no_time_and_the_longest_are_one() -> None:
         ways.took(us)
 
     assert dict(ways) == {0: 1, 120_000: 1}
+
+
+def test_what_was_sent_and_not_read_is_dropped_on_whichever_connection() -> None:
+    assert counted([5, 3], [3, 4], mirrored=False) == {"frames_sent": 8, "frames_read": 7, "dropped": 1}
+
+
+def test_connections_that_tell_the_same_are_told_apart() -> None:
+    whole = counted([9, 10], [10, 8], mirrored=True)
+
+    assert (whole["sent_on_each"], whole["read_on_each"], whole["dropped"]) == ([9, 10], [8, 10], 1)
+
+
+def test_venues_stand_side_by_side_and_each_has_its_own_figures() -> None:
+    found = table([{"venue": "one", "rate": 7_000, "read_us": 4.2}, {"venue": "two", "rate": 5, "each": [1, 2]}])
+
+    assert [line.split() for line in found] == [
+        ["venue", "one", "two"],
+        ["rate", "7000", "5"],
+        ["read_us", "4.2"],
+        ["each", "[1,", "2]"],
+    ]
+    assert found[0].index("two") == found[1].index("5") == found[3].index("[1")
