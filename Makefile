@@ -12,8 +12,9 @@ demo: $(READY)
 up: $(READY)
 	@$(BIN)/python -m movers up $(ARGS)
 
+# Side by side, a file's tests in one process: most of the time they wait.
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-cluster: $(READY)
 	MOVERS_CLUSTER=1 $(BIN)/python -m pytest tests/cluster -s $(ARGS)

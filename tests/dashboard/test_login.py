@@ -193,7 +193,9 @@ def test_a_hash_tells_the_password_from_others_and_differs_each_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["hunter2", "scrypt:15:8:1:AAAA:AAAA", HASH.replace("scrypt:4", "scrypt:40"), HASH + ":x", "scrypt:::::"]
+    "text",
+    ["hunter2", "scrypt:15:8:1:AAAA:AAAA", HASH.replace("scrypt:4", "scrypt:40"), HASH + ":x", "scrypt:::::"],
+    ids=["a password", "short", "too dear", "one field more", "empty fields"],  # a hash is another in each process
 )
 def test_what_is_no_hash_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(UserError, match="movers hash-password"):
