@@ -107,12 +107,10 @@ class Reading:
 def _take(
     blocks: Iterable[Columns], put: Callable[[Columns], None], lock: AbstractContextManager[object] | None
 ) -> set[int]:
-    """Takes rows in; the last inserts of the parts they came from."""
-    if lock is not None:
-        blocks = list(blocks)
+    """Takes rows in; the last inserts of the parts they came from. Between two blocks readers have their turn."""
     found: set[int] = set()
-    with lock or nullcontext():
-        for block in blocks:
+    for block in blocks:
+        with lock or nullcontext():
             put(block)
-            found.update(set(block["last_block"].tolist()))
+        found.update(set(block["last_block"].tolist()))
     return found
