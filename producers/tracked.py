@@ -275,8 +275,7 @@ class Tracked:
         """Since when nobody has seen a market that is shown now; None when it is seen all the time."""
         known = self._known.get(market_id)
         if known is None or known.shown is None:
-            ended = self._ended.get(hash(market_id))
-            told_us = known.event_us if known is not None else ended.told_us if ended is not None else 0
+            told_us = self._told_until_us(market_id) if known is None else known.event_us
             return max(self.watched_until_us, told_us)
         return max(known.event_us, known.seen_us) if known.gap else None
 
@@ -360,10 +359,15 @@ class Tracked:
 
     def _begin(self, market_id: str, venue_market_id: str) -> Known:
         known = self._known[market_id] = Known(market_id=market_id, venue_market_id=venue_market_id, gap=self._blind)
-        reopened = self._ended.pop(hash(market_id), None)
-        known.event_us = self._forgotten_us if reopened is None else reopened.told_us
+        known.event_us = self._told_until_us(market_id)
+        self._ended.pop(hash(market_id), None)
         self._open += 1
         return known
+
+    def _told_until_us(self, market_id: str) -> int:
+        """Up to when ticks of a market that is not followed may have been told: it may be one that was forgotten."""
+        ended = self._ended.get(hash(market_id))
+        return self._forgotten_us if ended is None else ended.told_us
 
     def _set_status(self, known: Known, status: MarketStatus) -> None:
         self._open += (status in OPEN_STATUSES) - (known.status in OPEN_STATUSES)

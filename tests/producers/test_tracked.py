@@ -433,3 +433,11 @@ def test_a_market_that_was_forgotten_comes_back_under_a_later_instant_whatever_t
     tracked.forget("V:a")
 
     assert tracked.admit(shown("a"), moment(400)).ts_event_us == 1_000 * US_PER_S + 1
+
+
+def test_what_is_told_of_the_time_before_is_not_told_of_a_market_that_was_forgotten_meanwhile() -> None:
+    tracked = Tracked()
+    tracked.admit(shown("a"), moment(1_000))
+    tracked.forget("V:a")
+
+    assert tracked.blind_since_us("V:a") == 1_000 * US_PER_S
