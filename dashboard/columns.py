@@ -6,12 +6,7 @@ from collections.abc import Mapping
 
 _TEXT, _NUMBER, _COUNT, _TIME, _FLAG, _LIST = "object", "float64", "int64", "datetime64[us, UTC]", "bool", "object"
 
-_BOARD = {
-    "market_id": _TEXT,
-    "token_id": _TEXT,
-    "title": _TEXT,
-    "venue": _TEXT,
-    "category": _TEXT,
+_OF_A_MOVE = {
     "price_now": _NUMBER,
     "price_then": _NUMBER,
     "move_pp": _NUMBER,
@@ -22,6 +17,15 @@ _BOARD = {
     "seconds_to_close": _NUMBER,
     "is_settling": _FLAG,
     "across_gap": _FLAG,
+}
+
+_BOARD = {
+    "market_id": _TEXT,
+    "token_id": _TEXT,
+    "title": _TEXT,
+    "venue": _TEXT,
+    "category": _TEXT,
+    **_OF_A_MOVE,
     "ts": _TIME,
 }
 
@@ -45,16 +49,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "market_id": _TEXT,
         "venue": _TEXT,
         "ts_us": _COUNT,
-        "price_now": _NUMBER,
-        "price_then": _NUMBER,
-        "move_pp": _NUMBER,
-        "score": _NUMBER,
-        "volume_24h_usd": _NUMBER,
-        "window_volume_usd": _NUMBER,
-        "spread_pp": _NUMBER,
-        "seconds_to_close": _NUMBER,
-        "is_settling": _FLAG,
-        "across_gap": _FLAG,
+        **_OF_A_MOVE,
         "on_board": _FLAG,
         "fresh_s": _COUNT,
         "coverage_s": _COUNT,

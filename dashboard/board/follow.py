@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TypeVar
 
 from dashboard.board.moves import Moves
@@ -76,7 +77,7 @@ class Followed:
             if now.rows > self._most_rows:
                 return
             filled = Reading(now)
-            filled.read_on(self._store, now, None)
+            filled.read_on(self._store, now, nullcontext())  # nobody else sees it yet
             with self._lock:
                 self._reading = filled
             self._filled_s = began_s

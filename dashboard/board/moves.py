@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dashboard.board.newest import Array, NewestRows, Numbers
+from dashboard.board.newest import Array, NewestRows, Numbers, grown
 
 Columns = Mapping[str, Array]
 """Rows of the store turned on their side: name to values."""
@@ -46,10 +46,8 @@ class Moves:
         """Takes moves in, of any windows, in any order, old ones too."""
         keys = self.tokens.of(rows["token_id"])
         markets, venues = self.markets.of(rows["market_id"]), self.venues.of(rows["venue"])
-        if (missing := len(self.tokens) - len(self._market_of)) > 0:
-            missing += len(self.tokens) // 4
-            self._market_of = np.append(self._market_of, np.zeros(missing, np.int64))
-            self._venue_of = np.append(self._venue_of, np.zeros(missing, np.int16))
+        self._market_of = grown(self._market_of, len(self.tokens))
+        self._venue_of = grown(self._venue_of, len(self.tokens))
         self._market_of[keys], self._venue_of[keys] = markets, venues
         self.facts.reserve(len(self.markets))
         labels = self._labels.of(rows["window"])

@@ -14,6 +14,14 @@ NEVER = np.iinfo(np.int64).min
 """The version of a key that has no row."""
 
 
+def grown(column: Array, keys: int, fill: int = 0) -> Array:
+    """The column itself when it has room for so many keys; else a longer one, by a quarter more than needed."""
+    missing = keys - len(column)
+    if missing <= 0:
+        return column
+    return np.append(column, np.full(missing + keys // 4, fill, column.dtype))
+
+
 class Numbers:
     """Names, numbered from 0 in the order in which they come."""
 
@@ -57,14 +65,9 @@ class NewestRows:
 
     def reserve(self, keys: int) -> None:
         """Makes room for keys below `keys`, and a quarter more when it has to move."""
-        missing = keys - len(self.version)
-        if missing <= 0:
-            return
-        missing += keys // 4
-        self.version = np.append(self.version, np.full(missing, NEVER))
-        self._block = np.append(self._block, np.zeros(missing, np.int64))
-        for name, column in self._columns.items():
-            self._columns[name] = np.append(column, np.zeros(missing, column.dtype))
+        self.version = grown(self.version, keys, NEVER)
+        self._block = grown(self._block, keys)
+        self._columns = {name: grown(column, keys) for name, column in self._columns.items()}
 
     def put(self, keys: Array, versions: Array, blocks: Array, columns: Mapping[str, Array]) -> None:
         """Takes rows in, in any order and any number of times.

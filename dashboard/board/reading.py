@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from dashboard.board.moves import Columns, Moves
@@ -72,12 +72,11 @@ class Reading:
             or any(is_lost(parts, now.parts[table]) for table, parts in self.read.items())
         )
 
-    def read_on(self, store: Store, now: Contents, lock: AbstractContextManager[object] | None) -> None:
+    def read_on(self, store: Store, now: Contents, lock: AbstractContextManager[object]) -> None:
         """Reads the rows of all parts that were not read yet. What failed half-way is read again by the next one.
 
         Args:
-            lock: held while rows are taken in, not while they are read; None when nobody else sees these moves, which
-                are then taken in as they come.
+            lock: held while a block of rows is taken in, not while it is read.
 
         Raises:
             StoreUnavailableError: the store is away.
@@ -93,7 +92,7 @@ class Reading:
             _take(store.blocks("board_market_ids", market_ids=new), moves.put_markets, lock)
         self.markets_told += len(new)
 
-    def _read_parts(self, store: Store, now: Contents, table: str, lock: AbstractContextManager[object] | None) -> None:
+    def _read_parts(self, store: Store, now: Contents, table: str, lock: AbstractContextManager[object]) -> None:
         query, put = {
             _MOVES: ("board_moves", self.moves.put_moves),
             _MARKETS: ("board_markets", self.moves.put_markets),
@@ -104,13 +103,11 @@ class Reading:
         self.read[table] = [part for part in now.parts[table] if part not in wanted or part.last in found]
 
 
-def _take(
-    blocks: Iterable[Columns], put: Callable[[Columns], None], lock: AbstractContextManager[object] | None
-) -> set[int]:
+def _take(blocks: Iterable[Columns], put: Callable[[Columns], None], lock: AbstractContextManager[object]) -> set[int]:
     """Takes rows in; the last inserts of the parts they came from. Between two blocks readers have their turn."""
     found: set[int] = set()
     for block in blocks:
-        with lock or nullcontext():
+        with lock:
             put(block)
-        found.update(set(block["last_block"].tolist()))
+        found.update(block["last_block"].tolist())
     return found
