@@ -16,7 +16,7 @@ def whole_texts(data: bytes, at: int, most_bytes: int) -> tuple[list[bytes], int
     first other or larger frame or cut; and where they end."""
     found: list[bytes] = []
     end = len(data)
-    while end - at >= 2 and data[at] == _WHOLE_TEXT and data[at + 1] < _MASKED:
+    while end - at >= 2 and is_text(data, at):
         start, stop = payload(data, at)
         if start > end or stop > end or stop - start > most_bytes:
             break

@@ -301,8 +301,9 @@ class Streams:
         if self._sockets.mirrored:
             self._compare_twins(now_s)
         else:
-            self._account(now_s)
-            for connection in list(self.connections.values()):
+            late = self.continuity.late()
+            self._account(late, now_s)
+            for connection in list(self.connections.values()) if late else ():
                 self._learn_limit(connection, now_s)
             if self._capacity.test(now_s):
                 self.follow(self._wanted)
@@ -313,10 +314,10 @@ class Streams:
                 shown = dict.fromkeys(token for token in gap.tokens if token not in self._unserved.tokens)
                 self._listener.gap_closed(connection, Gap(gap.since_us, shown))
 
-    def _account(self, now_s: float) -> None:
+    def _account(self, late: Mapping[str, float], now_s: float) -> None:
         """Tells which of the wanted tokens no connection shows, and polls alone do: the venue serves fewer than we took
         it to, or refuses a connection."""
-        late, known, limited = self.continuity.late(), self._unserved, self._capacity.is_limited
+        known, limited = self._unserved, self._capacity.is_limited
         refused = [c for c in self.connections.values() if c.refused and c.gap is None]
         if not (late or refused or limited or known.tokens):
             return
