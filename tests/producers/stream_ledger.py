@@ -85,6 +85,14 @@ def gaps(out: Published) -> list[Told]:
     return [Told(s.shard, s.gap_started_us or 0, end_us(s), frozenset(s.market_ids)) for s in begins]
 
 
+def told_since(out: Published, moment_us: int) -> set[str]:
+    """The markets of which something was read that the venue told at that moment or later.
+
+    A connection keeps its order: all that the venue told of them before has been read by then.
+    """
+    return {tick.market_id for tick in out.ticks if tick.source == "stream" and tick.ts_event_us >= moment_us}
+
+
 def unaccounted(venue: str, ledger: list[dict[str, Any]], out: Published) -> list[dict[str, Any]]:
     """The quotes that were told to somebody, and are neither published nor in a gap that was told of their market."""
     published = {(tick.market_id, tick.bid_ppm, tick.ask_ppm) for tick in out.ticks}

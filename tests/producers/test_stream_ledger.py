@@ -22,6 +22,7 @@ from tests.producers.stream_ledger import (
     our_id,
     play,
     tape_of,
+    told_since,
     unaccounted,
 )
 from tests.producers.whole_collector import Published, Venue, collecting
@@ -68,10 +69,9 @@ def test_one_of_two_kalshi_connections_that_is_cut_and_refused_costs_nothing_and
                 return {words(out, f"all/stream-{n}")[-1].state for n in (1, 2)} == {"connected"}
 
             await until(all_stand, "both stand again")
-            since_us = clock.now_us()
-            await until(lambda: len(streamed_since(out, since_us)) == MARKETS, "and all goes on")
-            stopped_us = clock.now_us()
-        return [row for row in await account(venue.running) if row["ts_us"] < stopped_us]
+            read_us = clock.now_us()
+            await until(lambda: len(told_since(out, read_us)) == MARKETS, "and all goes on")
+        return [row for row in await account(venue.running) if row["ts_us"] < read_us]
 
     ledger = asyncio.run(run())
 
@@ -105,8 +105,9 @@ def test_a_stream_that_is_refused_from_the_start_is_told_is_polled_and_begins_wh
             await venue.fault("off")
             await until(lambda: len(streamed_since(out, 0)) == MARKETS, "all are streamed")
             await until(lambda: not any(gap.is_open for gap in gaps(out)), "no gap is left")
-            stopped_us = clock.now_us()
-        return [row for row in await account(venue.running) if row["ts_us"] < stopped_us]
+            read_us = clock.now_us()
+            await until(lambda: len(told_since(out, read_us)) == MARKETS, "what was told before is read")
+        return [row for row in await account(venue.running) if row["ts_us"] < read_us]
 
     ledger = asyncio.run(run())
 

@@ -18,7 +18,16 @@ from producers.polymarket.sockets import PolymarketSockets
 from producers.shards import Shard
 from schemas.events import Tick
 from schemas.units import US_PER_S
-from tests.producers.stream_ledger import MARKETS, SLACK_US, account, gaps, keep_account, tape_of, unaccounted
+from tests.producers.stream_ledger import (
+    MARKETS,
+    SLACK_US,
+    account,
+    gaps,
+    keep_account,
+    tape_of,
+    told_since,
+    unaccounted,
+)
 from tests.producers.test_streams import Heard, all_shown, do, drive, polymarket
 from tests.producers.test_streams import Venue as StreamedVenue
 from tests.producers.test_streams import venue as venue
@@ -163,10 +172,9 @@ def test_a_limit_that_strikes_in_the_middle_is_told_polled_over_and_closed_and_n
             times.append(clock.now_us())
             await venue.fault("off")
             await until(lambda: not lacking(), "the gaps are closed", 60)
-            since_us = clock.now_us()
-            await until(lambda: len(streamed_since(since_us)) == MARKETS, "all are streamed again")
-            stopped_us = clock.now_us()
-        return [row for row in await account(running) if row["ts_us"] < stopped_us]
+            read_us = clock.now_us()
+            await until(lambda: len(told_since(out, read_us)) == MARKETS, "all are streamed again")
+        return [row for row in await account(running) if row["ts_us"] < read_us]
 
     ledger = asyncio.run(run())
 

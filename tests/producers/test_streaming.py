@@ -65,7 +65,8 @@ class Streaming:
     run: Collecting
     ports: dict[str, int]
     started_us: int
-    stopped_us: int = 0
+    read_us: int = 0
+    """What was told before this moment was read before the collectors were stopped."""
     lossless_until: int = 0
     """Number of the last line of the venue's account before frames were lost on their way."""
     ledger: list[dict[str, Any]] = field(default_factory=list)
@@ -141,7 +142,6 @@ def streaming(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     streams = Streaming(run, {venue: port for venue, (_, port) in collectors.items()}, started_us)
     try:
         _misbehave(streams)
-        streams.stopped_us = time.time_ns() // 1_000
         for collector, _ in collectors.values():
             collector.send_signal(signal.SIGTERM)
         assert [collector.wait(40) for collector, _ in collectors.values()] == [0, 0]
@@ -191,6 +191,7 @@ def _misbehave(streams: Streaming) -> None:
             wait_until(grown(venue, "stream_ticks", streams.health(venue)["stream_ticks"] + 20), f"{venue} {mode}", 60)
         for venue in PREFIXES:
             streams.fault("off", venue)
+    streams.read_us = time.time_ns() // 1_000
     for venue in PREFIXES:
         wait_until(grown(venue, "stream_ticks", streams.health(venue)["stream_ticks"] + 20), f"{venue} at last", 60)
 
@@ -241,7 +242,7 @@ def test_every_change_the_venue_told_is_published_or_in_a_gap_that_was_told(stre
     for row in streaming.ledger:
         if row["venue"] != venue or row["kind"] != "quote" or market_id(row) not in known:
             continue
-        if row["ts_us"] >= streaming.stopped_us:  # what a venue tells somebody who is hanging up
+        if row["ts_us"] >= streaming.read_us:  # what a venue tells somebody who is hanging up
             continue
         state = (market_id(row), ppm(row["bid"]), ppm(row["ask"]))
         inside = any(
@@ -251,7 +252,7 @@ def test_every_change_the_venue_told_is_published_or_in_a_gap_that_was_told(stre
         told += 1
         if state not in published and row["number"] not in undone:
             in_gaps += inside
-            unaccounted += [] if inside else [(streaming.stopped_us - row["ts_us"], row)]
+            unaccounted += [] if inside else [(streaming.read_us - row["ts_us"], row)]
 
     assert unaccounted == []
     assert told > 100
