@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from dashboard.launch import argv
 from kernel.settings import Settings
-from movers.local.ports import free_port
 from tests.dashboard.fixtures import seeded, young
+from tests.stack.ports import free_port
 from tests.stack.processes import (
     KafkaProcess,
     ServiceProcess,

@@ -20,7 +20,6 @@ from kernel.clickhouse import connect
 from kernel.kafka import consumer, create_topics, watermarks
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import ClickHouseSettings
-from movers.local.ports import free_port
 from processors.registry import PROCESSORS
 from schemas.topics import CATALOGUE, TICKS, VENUES, Topic
 from simulator.tape import Line, write_tape
@@ -28,6 +27,7 @@ from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.sink import TOPICS
 from tests.stack.cluster import KafkaCluster
 from tests.stack.link import Link
+from tests.stack.ports import free_port
 from tests.stack.processes import KafkaProcess, MoversProcess, ServiceProcess, SimulatorProcess, kafka_at
 from tests.stack.stepped_clock import SteppedClock
 from tests.stack.waiting import wait_until, wait_while_it_gets_on

@@ -12,10 +12,10 @@ from dashboard.context import context
 from dashboard.store import Store
 from kernel.clickhouse import connect
 from kernel.settings import ClickHouseSettings
-from movers.local.ports import free_port
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.store import Store as Writer
 from tests.dashboard.seed import Path, seed
+from tests.stack.ports import free_port
 from tests.stack.processes import ServiceProcess
 
 

@@ -12,9 +12,9 @@ import pytest
 from dashboard.columns import COLUMNS
 from dashboard.store import Store, StoreUnavailableError
 from kernel.settings import ClickHouseSettings
-from movers.local.ports import free_port
 from tests.dashboard.fixtures import SeededStore
 from tests.dashboard.seed import GAP_MINUTES, NO_PAIR, PAIR
+from tests.stack.ports import free_port
 
 pytestmark = pytest.mark.stack
 

@@ -8,9 +8,9 @@ import pytest
 
 from dashboard.toasts import BURST_US, AlertFeed, Shown, plan
 from kernel.settings import KafkaSettings
-from movers.local.ports import free_port
 from schemas.events import Alert
 from schemas.words import EpisodeState
+from tests.stack.ports import free_port
 from tests.stack.waiting import wait_until
 
 _T0 = 1_790_000_000_000_000

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from kernel.tls import certificate_refusal, certificate_trouble
-from movers.local.ports import free_port
 from tests.stack.certificates import Authority
+from tests.stack.ports import free_port
 from tests.stack.tls_front import TlsFront
 
 

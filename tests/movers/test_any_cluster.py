@@ -23,7 +23,6 @@ from kernel.kafka import read_to_end
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from movers.local.broker.node import LockedDoor
-from movers.local.ports import free_port
 from schemas.codec import Codec
 from schemas.events import Alert, Event, Move, Tick
 from schemas.topics import ALERTS, MOVES, TICKS, Topic
@@ -31,6 +30,7 @@ from simulator.tape import write_tape
 from tests.e2e.sources import SNAPSHOTS, Source, assert_stored_exactly_once, made, recorded
 from tests.payloads import HAS_RECORDED
 from tests.stack.certificates import Authority
+from tests.stack.ports import free_port
 from tests.stack.processes import KafkaProcess, MoversProcess, ServiceProcess, SimulatorProcess, child_environment
 from tests.stack.tls_front import TlsFront
 from tests.stack.waiting import wait_until

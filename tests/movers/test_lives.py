@@ -17,9 +17,9 @@ import pytest
 from kernel.kafka import create_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import ClickHouseSettings
-from movers.local.ports import free_port
 from schemas.topics import CATALOGUE
 from sinks.clickhouse.migrate import migrate
+from tests.stack.ports import free_port
 from tests.stack.processes import KafkaProcess, ServiceProcess, child_environment, kafka_at
 from tests.stack.waiting import wait_until
 

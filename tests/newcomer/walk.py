@@ -18,13 +18,13 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from kernel.errors import UserError
-from movers.local.ports import free_port
 from ops.compose import dotenv
 from ops.compose.check import addresses
 from ops.compose.engine import Project, compose_command
 from ops.compose.images import choose
 from sinks.clickhouse.migrate import packaged_migrations
 from tests.e2e.demo import Demo
+from tests.stack.ports import free_port
 from tests.stack.processes import (
     REPO,
     KafkaProcess,

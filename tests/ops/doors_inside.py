@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from dashboard.login import hash_password
-from movers.local.ports import free_port
+from tests.stack.ports import free_port
 from tests.stack.processes import KafkaProcess, MoversProcess, ServiceProcess, SimulatorProcess, child_environment
 from tests.stack.waiting import wait_until
 

@@ -14,10 +14,10 @@ from confluent_kafka import KafkaException
 
 from kernel.kafka import Publisher, read_to_end
 from kernel.schema_registry import SchemaRegistry
-from movers.local.ports import free_port
 from schemas.codec import Codec
 from schemas.topics import BY_NAME, Topic
 from tests.stack.environment import child_environment
+from tests.stack.ports import free_port
 from tests.stack.processes import kafka_at
 from tests.stack.waiting import wait_until
 

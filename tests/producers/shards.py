@@ -30,7 +30,6 @@ import httpx
 
 from kernel.kafka import read_to_end
 from kernel.schema_registry import SchemaRegistry
-from movers.local.ports import free_port
 from producers.feed_state import GAP_PROMISES
 from producers.shards import Shard
 from schemas import topics
@@ -39,6 +38,7 @@ from schemas.events import FeedStatus, Market, Tick
 from schemas.units import US_PER_S
 from tests.producers.conftest import Stack, prepared
 from tests.stack.environment import child_environment
+from tests.stack.ports import free_port
 from tests.stack.processes import KafkaProcess, ServiceProcess, kafka_at
 from tests.stack.waiting import wait_until
 

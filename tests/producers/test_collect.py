@@ -17,13 +17,13 @@ import httpx
 import pytest
 
 from kernel.kafka import watermarks
-from movers.local.ports import free_port
 from producers.registry import VENUES
 from schemas import topics
 from schemas.events import DeadLetter, FeedStatus, Market, RawMessage, Tick
 from schemas.topics import Topic
 from schemas.units import US_PER_S, event_id
 from tests.producers.conftest import Stack
+from tests.stack.ports import free_port
 from tests.stack.processes import child_environment, kafka_at
 from tests.stack.waiting import wait_until
 

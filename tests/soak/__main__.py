@@ -18,10 +18,10 @@ from pathlib import Path
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from kernel.kafka import watermarks
-from movers.local.ports import free_port
 from schemas.topics import ALERTS, BARS, MARKETS, MOVES, TICKS
 from tests.e2e.demo import Demo
 from tests.soak.sampling import Sample, courses, table, take
+from tests.stack.ports import free_port
 from tests.stack.processes import JAR_CACHE, kafka_at
 
 DAY_MINUTES = 24 * 60

@@ -7,7 +7,8 @@ from pathlib import Path
 from confluent_kafka.admin import AdminClient
 
 from movers.local.broker.node import LocalKafka
-from movers.local.ports import LOOPBACK, free_port
+from movers.local.ports import LOOPBACK
+from tests.stack.ports import free_port
 from tests.stack.processes import JAR_CACHE, Child
 from tests.stack.waiting import wait_until
 

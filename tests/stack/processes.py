@@ -25,9 +25,9 @@ import pytest
 
 from kernel.settings import KafkaSettings
 from movers.local.broker.node import LocalKafka, LockedDoor
-from movers.local.ports import free_port
 from tests.stack.class_archive import ClassArchive
 from tests.stack.environment import child_environment as child_environment
+from tests.stack.ports import free_port
 from tests.stack.waiting import wait_until as wait_until
 
 REPO = Path(__file__).resolve().parents[2]

@@ -14,13 +14,13 @@ from confluent_kafka.admin import AdminClient
 from kernel.kafka import Publisher, create_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import ClickHouseSettings
-from movers.local.ports import free_port
 from schemas.codec import Codec
 from schemas.events import Event, Tick
 from schemas.topics import CATALOGUE, TICKS, Topic
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.store import Store
 from tests.sinks.faulty_line import FaultyLine
+from tests.stack.ports import free_port
 from tests.stack.processes import KafkaProcess, MoversProcess, ServiceProcess, kafka_at
 from tests.stack.waiting import wait_until
 

@@ -11,7 +11,6 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 
 from kernel.kafka import read_to_end, watermarks
 from kernel.schema_registry import SchemaRegistry
-from movers.local.ports import free_port
 from schemas.codec import Codec
 from schemas.events import DeadLetter
 from schemas.topics import DEAD_LETTERS, TICKS
@@ -25,6 +24,7 @@ from tests.sinks.clickhouse.conftest import (
     stored,
 )
 from tests.sinks.events import some_ticks
+from tests.stack.ports import free_port
 from tests.stack.processes import kafka_at
 from tests.stack.waiting import wait_until
 
