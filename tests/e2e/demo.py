@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import clickhouse_connect
 import httpx
@@ -47,6 +49,7 @@ class Demo:
         if not (home / "cache").exists():
             (home / "cache").symlink_to(cache_dir, target_is_directory=True)
         self._log = (home / "demo.log").open("w")
+        self._turn = _turn_to_start()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "movers", command, *arguments],
             cwd=checkout,
@@ -69,11 +72,15 @@ class Demo:
             self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(90)
         self._log.close()
+        self._turn.close()
         return code
 
     def wait_started(self) -> None:
-        """Until the run is announced."""
-        self.until(lambda: (self.home / "running.json").exists(), START_TIMEOUT_S, "the demo to start")
+        """Until the run is announced. Only then the next one of this machine begins."""
+        try:
+            self.until(lambda: (self.home / "running.json").exists(), START_TIMEOUT_S, "the demo to start")
+        finally:
+            self._turn.close()
 
     @property
     def state(self) -> dict[str, Any]:
@@ -145,3 +152,14 @@ class Demo:
 
         self.until(steady, timeout_s, "the pipeline to drain")
         client.close()
+
+
+def _turn_to_start() -> IO[str]:
+    """Waits until no other run of the tests is starting; whoever comes next waits until this is closed.
+
+    A run takes the usual ports where they are free, and listens there seconds later: two that look at once take the
+    same.
+    """
+    turn = (Path(tempfile.gettempdir()) / f"movers-demo-starts.{os.getuid()}.lock").open("w")
+    fcntl.flock(turn, fcntl.LOCK_EX)
+    return turn
