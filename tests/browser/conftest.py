@@ -95,7 +95,7 @@ def start_dashboard(
     yield start
     for dashboard in running.values():
         dashboard.process.terminate()
-        dashboard.process.wait(20)
+        dashboard.process.wait(90)
 
 
 def _start(environment: dict[str, str], log: Path) -> DashboardProcess:
@@ -106,11 +106,11 @@ def _start(environment: dict[str, str], log: Path) -> DashboardProcess:
 
     def is_up() -> bool:
         try:
-            return httpx.get(f"{url}/_stcore/health", trust_env=False).status_code == 200
+            return httpx.get(f"{url}/_stcore/health", trust_env=False, timeout=60).status_code == 200
         except httpx.TransportError:
             return process.poll() is not None
 
-    wait_until(is_up, "the dashboard answers", 60)
+    wait_until(is_up, "the dashboard answers")
     assert process.poll() is None, log.read_text()[-800:]
     return DashboardProcess(url, process, log)
 

@@ -56,11 +56,13 @@ def client() -> Iterator[httpx.Client]:
     thread.start()
     wait_until(lambda: server.started, "the server runs")
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", trust_env=False) as browser:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", trust_env=False, timeout=60
+        ) as browser:
             yield browser
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(90)
 
 
 def _look_at_the_stream(client: httpx.Client) -> str:

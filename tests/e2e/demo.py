@@ -117,7 +117,11 @@ class Demo:
     def simulator(self, path: str, body: object | None = None) -> dict[str, Any]:
         """Asks the simulated venues."""
         url = self.env["KALSHI_API_URL"].split("/kalshi/")[0] + path
-        answer = httpx.get(url, trust_env=False) if body is None else httpx.post(url, json=body, trust_env=False)
+        answer = (
+            httpx.get(url, trust_env=False, timeout=60)
+            if body is None
+            else httpx.post(url, json=body, trust_env=False, timeout=60)
+        )
         answer.raise_for_status()
         result: dict[str, Any] = answer.json()
         return result

@@ -28,7 +28,7 @@ def finished(repo_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     with Demo(home, repo_dir / ".movers" / "cache", *arguments) as demo:
         demo.wait_started()
         pids = [child["pid"] for child in demo.state["processes"]]
-        page = httpx.get(f"http://127.0.0.1:{demo.env['DASHBOARD_PORT']}/", trust_env=False)
+        page = httpx.get(f"http://127.0.0.1:{demo.env['DASHBOARD_PORT']}/", trust_env=False, timeout=60)
         said = _ask_as_a_user(demo)
         code = demo.process.wait(180)
     return {"code": code, "pids": pids, "page": page, "home": home, "said": said, **json.loads(report.read_text())}

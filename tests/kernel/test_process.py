@@ -179,7 +179,7 @@ def test_a_signal_stops_it_once_and_the_handlers_are_put_back(number: signal.Sig
         process.on_stop(lambda: told.append("stop"))
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)
-        assert process.stopping.wait(5)
+        assert process.stopping.wait(90)
         assert process.health()["state"] == "stopping"
 
     assert told == ["stop"]
@@ -207,7 +207,10 @@ def test_it_answers_health_and_metrics_while_it_lives() -> None:
     with taken_port() as port:
         pass
     settings = ProcessSettings(metrics_port=port)
-    with living("p", settings) as process, httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+    with (
+        living("p", settings) as process,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as http,
+    ):
         assert http.get("/health").status_code == 503
         process.beat()
         answer = http.get("/health")
@@ -216,7 +219,7 @@ def test_it_answers_health_and_metrics_while_it_lives() -> None:
         assert http.get("/else").status_code == 404
 
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False)
+        httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False, timeout=60)
 
 
 def test_a_taken_port_is_told_before_anything_is_begun() -> None:

@@ -202,7 +202,7 @@ def run(prepared: Cluster) -> Run:
         wait_until(lambda: alerts_stored() >= told, "every alert is stored", 120)
         feed = AlertFeed(locked.kafka)
         until_end.callback(feed.close)
-        wait_until(lambda: feed.state == "live", "the dashboard follows the alerts", 60)
+        wait_until(lambda: feed.state == "live", "the dashboard follows the alerts")
         return Run(
             source,
             client.query_df(SNAPSHOTS),

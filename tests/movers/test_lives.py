@@ -83,7 +83,7 @@ class Lives:
                 return False
             return (answer.status_code == 200, set(answer.json()["away"])) == (ok, away)
 
-        wait_until(so, f"{name}: ok {ok}, away {away}; log: {self.log(name)[-1500:]}", 60)
+        wait_until(so, f"{name}: ok {ok}, away {away}; log: {self.log(name)[-1500:]}")
 
     def log(self, name: str) -> str:
         """The log of a process."""

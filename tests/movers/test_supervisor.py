@@ -133,7 +133,7 @@ def test_a_child_that_keeps_ending_is_told_loudly_and_started_again_for_ever(
         pid = supervisor.children["one"].pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        await until(lambda: supervisor.children["one"].restarts > 2 * supervising.TELL_AGAIN_EVERY, timeout_s=60)
+        await until(lambda: supervisor.children["one"].restarts > 2 * supervising.TELL_AGAIN_EVERY)
 
     with capture_logs() as lines:
         supervised(tmp_path, test)

@@ -99,4 +99,4 @@ class Stack:
         for process in self.running.values():
             if process.poll() is None:
                 process.terminate()
-                process.wait(30)
+                process.wait(90)

@@ -133,7 +133,7 @@ def test_ticks_become_moves_bars_and_alerts_although_a_processor_is_killed(stack
     stack.publish(TICKS.name, ticks[:half])
     stack.wait_for(MOVES.name, "a part of the moves", lambda moves: len(moves) > 100)
     stack.running["analytics"].kill()
-    stack.running["analytics"].wait(10)
+    stack.running["analytics"].wait(90)
     stack.publish(TICKS.name, ticks[half:])
     bad = stack.publisher()
     bad.publish(TICKS.name, b"KALSHI:M1", b"not a tick", [("venue", b"kalshi")])
@@ -228,10 +228,10 @@ def test_health_and_metrics_tell_that_the_processors_work(at_work: Stack) -> Non
     for name, port in stack.ports.items():
 
         def healthy(port: int = port) -> bool:
-            return httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200
+            return httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False, timeout=60).status_code == 200
 
         wait_until(healthy, f"{name} is healthy")
-        text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=60).text
         assert f'movers_lag_seconds_count{{stage="{name}",venue="kalshi"}}' in text
 
 
@@ -240,7 +240,7 @@ def test_sigterm_ends_a_processor_with_zero(stack: Stack) -> None:
 
     process.terminate()
 
-    assert process.wait(20) == 0, stack.log("analytics")
+    assert process.wait(90) == 0, stack.log("analytics")
 
 
 def test_too_much_bad_input_stops_the_processor_loudly(stack: Stack) -> None:

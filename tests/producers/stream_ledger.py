@@ -41,13 +41,13 @@ def our_id(venue: str, name: str) -> str:
 
 async def keep_account(running: Running) -> None:
     """The venue begins to write down what it tells."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         await client.post(f"{running.address}/simulator/ledger", json={"on": True})
 
 
 async def account(running: Running) -> list[dict[str, Any]]:
     """What it told since."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         answer = await client.get(f"{running.address}/simulator/ledger?limit=200000")
         found: list[dict[str, Any]] = answer.json()
         return [row for row in found if row["told"]]
@@ -56,7 +56,7 @@ async def account(running: Running) -> list[dict[str, Any]]:
 async def play(running: Running, lines: Iterable[dict[str, Any]]) -> None:
     """Lines of a tape, as of now."""
     body = b"\n".join(orjson.dumps({"ts_us": 0, **line}) for line in lines)
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         (await client.post(f"{running.address}/simulator/lines", content=body)).raise_for_status()
 
 

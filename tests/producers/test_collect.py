@@ -101,21 +101,21 @@ def collected(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     run = Collecting(stack, simulator, folder, settings_for(stack, simulator, folder))
     collectors = {venue: run.start(venue) for venue in VENUES}
     try:
-        wait_until(lambda: count(stack, topics.TICKS) > 400, "ticks flow", 60)
+        wait_until(lambda: count(stack, topics.TICKS) > 400, "ticks flow")
         for prefix, mode in (("/gamma/markets", "html"), ("/kalshi/trade-api/v2/markets", "truncated")):
             order = {"path_prefix": prefix, "mode": mode, "count": 1} | ({"status": 200} if mode == "html" else {})
-            httpx.post(f"{simulator}/simulator/faults", json=order, trust_env=False).raise_for_status()
-        wait_until(lambda: count(stack, topics.DEAD_LETTERS) >= 2, "both broken answers are refused", 30)
+            httpx.post(f"{simulator}/simulator/faults", json=order, trust_env=False, timeout=60).raise_for_status()
+        wait_until(lambda: count(stack, topics.DEAD_LETTERS) >= 2, "both broken answers are refused")
         before = count(stack, topics.TICKS)
-        wait_until(lambda: count(stack, topics.TICKS) > before + 400, "ticks flow again", 60)
+        wait_until(lambda: count(stack, topics.TICKS) > before + 400, "ticks flow again")
         for _, port in collectors.values():
-            health = httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False)
+            health = httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False, timeout=60)
             assert health.status_code == 200, health.text
             assert health.json()["pace"] == pytest.approx(120, rel=0.2), health.text
             assert health.json()["markets_tracked"] >= MARKETS // 2
         for collector, _ in collectors.values():
             collector.send_signal(signal.SIGTERM)
-        assert [collector.wait(40) for collector, _ in collectors.values()] == [0, 0]
+        assert [collector.wait(90) for collector, _ in collectors.values()] == [0, 0]
         yield run
     finally:
         for running in (process, *(collector for collector, _ in collectors.values())):
@@ -243,7 +243,7 @@ def test_a_venue_of_nonsense_stops_the_collector_loudly(collected: Collecting, t
         spill = str(tmp_path / "spill")
         process, _ = collected.start("polymarket", POLYMARKET_GAMMA_URL=address, SPILL_DIR=spill)
         try:
-            code = process.wait(40)
+            code = process.wait(90)
         finally:
             nonsense.kill()
 

@@ -177,7 +177,7 @@ class Life:
         names = [market.market for market in MARKETS_OF[self.venue.name]]
         grid = [(bid * 10_000, ask * 10_000) for bid in range(10, 90) for ask in range(bid + 1, 91)]
         prices = {name: iter(rng.sample(grid, len(grid))) for name in names}
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             while True:
                 if self.moving:
                     await self._move(client, {name: next(prices[name]) for name in rng.sample(names, 5)})
@@ -272,7 +272,7 @@ async def strike(life: Life) -> None:
 async def _clock(venue: Venue) -> tuple[int, int]:
     """Our time and the venue's at one moment: by the quickest of some answers, as time there runs ten times as fast."""
     found: list[tuple[int, int, int]] = []
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         for _ in range(8):
             asked_us = real_now_us()
             status = (await client.get(f"{venue.running.address}/simulator/status")).json()
@@ -541,7 +541,7 @@ def test_books_that_are_emptied_and_settled_while_the_venue_answers_500_are_told
 
         async def play(**line: Any) -> None:
             body = b"\n".join(orjson.dumps({"ts_us": 0, "market": name, **line}) for name in names)
-            async with httpx.AsyncClient(trust_env=False) as client:
+            async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
                 (await client.post(f"{venue.running.address}/simulator/lines", content=body)).raise_for_status()
 
         def last() -> list[Tick]:

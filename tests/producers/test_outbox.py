@@ -180,7 +180,7 @@ def test_a_moment_is_settled_when_what_was_published_before_it_is_in_the_spill(
         asyncio.run(box.pump())
         return not box.pending
 
-    wait_until(spilled, "Kafka was given up", 30)
+    wait_until(spilled, "Kafka was given up")
     assert box.settled(3_000) == (3_000, 0)
     box.close(0)
 

@@ -48,7 +48,7 @@ def test_every_frozen_market_is_found_and_fresh_again_in_time(venue: Running, sh
         running = asyncio.create_task(jobs.run())
         try:
             continuity = jobs.streams.continuity
-            await until(lambda: len(continuity.tokens) == MARKETS and not continuity.waiting, "all are streamed", 40)
+            await until(lambda: len(continuity.tokens) == MARKETS and not continuity.waiting, "all are streamed")
             order = {"path_prefix": "/poly-ws", "mode": "frozen_market", "share": share, "cure": cure}
             await asyncio.to_thread(post, venue, "faults", json.dumps(order).encode())
             rows = await asyncio.to_thread(venue.get, "/simulator/connections")

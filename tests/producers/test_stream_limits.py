@@ -171,7 +171,7 @@ def test_a_limit_that_strikes_in_the_middle_is_told_polled_over_and_closed_and_n
             lost.intersection_update(lacking())  # the busiest are served: a few have changed their places
             times.append(clock.now_us())
             await venue.fault("off")
-            await until(lambda: not lacking(), "the gaps are closed", 60)
+            await until(lambda: not lacking(), "the gaps are closed")
             read_us = clock.now_us()
             await until(lambda: len(told_since(out, read_us)) == MARKETS, "all are streamed again")
         return [row for row in await account(running) if row["ts_us"] < read_us]

@@ -83,7 +83,7 @@ class Streaming:
 
     def fault(self, mode: str, venue: str, **more: Any) -> None:
         order = {"path_prefix": PREFIXES[venue], "mode": mode, **more}
-        httpx.post(f"{self.run.simulator}/simulator/faults", json=order, trust_env=False).raise_for_status()
+        httpx.post(f"{self.run.simulator}/simulator/faults", json=order, trust_env=False, timeout=60).raise_for_status()
 
     def account(self) -> list[dict[str, Any]]:
         """What the venue says that it told."""
@@ -124,7 +124,7 @@ def streaming(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """Both venues streamed in real time through one fault after another; then stopped by SIGTERM."""
     folder = tmp_path_factory.mktemp("stream")
     process, simulator = simulate(folder, "--markets", "300", "--since", "5s", "--speed", "1")
-    httpx.post(f"{simulator}/simulator/ledger", json={"on": True}, trust_env=False).raise_for_status()
+    httpx.post(f"{simulator}/simulator/ledger", json={"on": True}, trust_env=False, timeout=60).raise_for_status()
     ws = simulator.replace("http", "ws")
     settings = settings_for(stack, simulator, folder) | {
         "POLYMARKET_WS_URL": f"{ws}/poly-ws/ws/market",
@@ -144,7 +144,7 @@ def streaming(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         _misbehave(streams)
         for collector, _ in collectors.values():
             collector.send_signal(signal.SIGTERM)
-        assert [collector.wait(40) for collector, _ in collectors.values()] == [0, 0]
+        assert [collector.wait(90) for collector, _ in collectors.values()] == [0, 0]
         streams.ledger = streams.account()
         yield streams
     finally:
@@ -165,7 +165,7 @@ def _misbehave(streams: Streaming) -> None:
         return lambda: streams.health(venue).get(name, 0) > than
 
     for venue in PREFIXES:
-        wait_until(grown(venue, "stream_ticks", 20), f"{venue} streams", 60)
+        wait_until(grown(venue, "stream_ticks", 20), f"{venue} streams")
     for mode, more in ({"giant": {"bytes": 3_000_000}} | BLINDS).items():
         since_us = time.time_ns() // 1_000
         for venue in PREFIXES:
@@ -174,13 +174,13 @@ def _misbehave(streams: Streaming) -> None:
                 streams.fault("drop", venue)
         for venue in PREFIXES:
             if (venue, mode) in BLINDED:
-                wait_until(partial(_told, streams, venue, since_us), f"{venue} {mode} is told", 60)
+                wait_until(partial(_told, streams, venue, since_us), f"{venue} {mode} is told")
             if mode in DEAF:
-                wait_until(partial(_all_anew, streams, venue, since_us), f"{venue} {mode}: all opened anew", 60)
+                wait_until(partial(_all_anew, streams, venue, since_us), f"{venue} {mode}: all opened anew")
         for venue in PREFIXES if mode == "refused" else ():
             streams.fault("off", venue)
         for venue in PREFIXES:
-            wait_until(grown(venue, "stream_ticks", streams.health(venue)["stream_ticks"] + 20), f"{venue} {mode}", 60)
+            wait_until(grown(venue, "stream_ticks", streams.health(venue)["stream_ticks"] + 20), f"{venue} {mode}")
             streams.struck.append(Struck(mode, venue, since_us, time.time_ns() // 1_000))
     for mode in ("duplicated", "reordered", "lost"):
         if mode == "lost":
@@ -188,12 +188,12 @@ def _misbehave(streams: Streaming) -> None:
         for venue in PREFIXES:
             streams.fault(mode, venue, every=7)
         for venue in PREFIXES:
-            wait_until(grown(venue, "stream_ticks", streams.health(venue)["stream_ticks"] + 20), f"{venue} {mode}", 60)
+            wait_until(grown(venue, "stream_ticks", streams.health(venue)["stream_ticks"] + 20), f"{venue} {mode}")
         for venue in PREFIXES:
             streams.fault("off", venue)
     streams.read_us = time.time_ns() // 1_000
     for venue in PREFIXES:
-        wait_until(grown(venue, "stream_ticks", streams.health(venue)["stream_ticks"] + 20), f"{venue} at last", 60)
+        wait_until(grown(venue, "stream_ticks", streams.health(venue)["stream_ticks"] + 20), f"{venue} at last")
 
 
 def _told(streams: Streaming, venue: str, since_us: int) -> bool:

@@ -99,7 +99,9 @@ class Venue:
         return self.running.address.replace("http", "ws") + path
 
     def _post(self, what: str, body: bytes) -> None:
-        httpx.post(f"{self.running.address}/simulator/{what}", content=body, trust_env=False).raise_for_status()
+        httpx.post(
+            f"{self.running.address}/simulator/{what}", content=body, trust_env=False, timeout=60
+        ).raise_for_status()
 
 
 @pytest.fixture

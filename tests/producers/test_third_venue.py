@@ -95,7 +95,7 @@ def test_a_venue_of_a_folder_and_a_line_is_collected_end_to_end(stack: Stack, ad
     before = written()
     collector = Child([sys.executable, "-c", RUN], tmp_path / "tiny.log", settings)
     try:
-        wait_until(lambda: not collector.running or written() > before + 2, "ticks come", 30)
+        wait_until(lambda: not collector.running or written() > before + 2, "ticks come")
         Rows.now = [{"id": "a", "bid": "0.50", "ask": "0.52"}]
         wait_until(
             lambda: not collector.running or any(t.price_ppm == 510_000 for t in ticks()), "the change is seen", 30

@@ -49,7 +49,7 @@ class Beside:
 
     async def post(self, what: str, body: object) -> None:
         lines = body if isinstance(body, list) else [body]
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             content = b"\n".join(json.dumps(line).encode() for line in lines)
             (await client.post(f"{self.venue.address}/simulator/{what}", content=content)).raise_for_status()
 
@@ -83,7 +83,7 @@ async def beside(venue: Running, connections: int) -> AsyncIterator[Beside]:
     running = asyncio.create_task(jobs.run())
     try:
         continuity = jobs.streams.continuity
-        await until(lambda: len(continuity.tokens) == MARKETS and not continuity.waiting, "all are streamed", 40)
+        await until(lambda: len(continuity.tokens) == MARKETS and not continuity.waiting, "all are streamed")
         yield Beside(venue, kept, jobs)
     finally:
         running.cancel()
@@ -99,7 +99,7 @@ def test_a_market_that_freezes_on_its_stream_is_found_by_the_second_channel_alon
             order = {"path_prefix": "/poly-ws", "mode": "frozen_market", "share": 1.0, "cure": "reconnect"}
             await seen.post("faults", order)
             await seen.move(0.31)
-            await until(lambda: seen.fresh(310_000) == MARKETS, "all markets are fresh", 45)
+            await until(lambda: seen.fresh(310_000) == MARKETS, "all markets are fresh")
             assert seen.health["stream_tokens_frozen"] >= 3, "so many make their connection suspect"
             assert seen.health["witness_messages_missed"] == 0
             assert any(word == "gap_opened" for _, word, _, _ in seen.kept.told)
@@ -138,7 +138,7 @@ def test_no_connection_gets_more_tokens_than_the_venue_allows_and_the_busiest_ge
 def test_without_the_second_channel_everything_streams_on(venue: Running, fault: dict[str, Any]) -> None:
     if fault["mode"] == "refused":
         order = {"path_prefix": "/poly-bolt", **fault}
-        httpx.post(f"{venue.address}/simulator/faults", json=order, trust_env=False).raise_for_status()
+        httpx.post(f"{venue.address}/simulator/faults", json=order, trust_env=False, timeout=60).raise_for_status()
 
     async def run() -> None:
         async with beside(venue, 3) as seen:

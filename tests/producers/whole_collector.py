@@ -113,13 +113,13 @@ class Venue:
     async def fault(self, mode: str, **more: Any) -> None:
         """Orders one; of its streams, if no `path_prefix` is given."""
         order = {"path_prefix": STREAMS[self.name], "mode": mode, **more}
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             (await client.post(f"{self.running.address}/simulator/faults", json=order)).raise_for_status()
 
     async def move(self, out: Published) -> None:
         """Prices of its markets move, for ever."""
         rng = random.Random(1)
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             while True:
                 known = sorted({m.venue_market_id for m in out.markets if m.status == "open"})
                 lines = []

@@ -76,11 +76,11 @@ class Running:
     address: str
 
     def get(self, path: str) -> Any:
-        return httpx.get(self.address + path, timeout=10).raise_for_status().json()
+        return httpx.get(self.address + path, timeout=60).raise_for_status().json()
 
     def until(self, ready: Callable[[], bool]) -> None:
         """Polls a condition, with a deadline."""
-        wait_until(ready, "the condition comes true", 20)
+        wait_until(ready, "the condition comes true")
 
 
 def command(*arguments: str) -> list[str]:

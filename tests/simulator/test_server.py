@@ -30,7 +30,7 @@ def test_the_date_header_is_the_tapes_never_in_the_future_and_never_back(start: 
 
     def caught_up() -> bool:
         for path in (GAMMA, KALSHI, "/clob/time", "/nothing"):
-            answer = httpx.get(venue.address + path)
+            answer = httpx.get(venue.address + path, timeout=60)
             assert len(answer.headers.get_list("date")) == 1
             paces.append(answer.headers["simulator-pace"])
             seen.append(parsedate_to_datetime(answer.headers["date"]).timestamp())
@@ -63,7 +63,7 @@ def test_sigterm_ends_it_cleanly(start: Start) -> None:
 
     venue.process.send_signal(signal.SIGTERM)
 
-    assert venue.process.wait(10) == 0
+    assert venue.process.wait(90) == 0
 
 
 @pytest.mark.parametrize(
@@ -164,8 +164,8 @@ def test_a_slow_answer_comes_late_and_whole() -> None:
 def test_answers_are_gzipped_when_asked(start: Start) -> None:
     venue = start("--markets", "40")
 
-    zipped = httpx.get(venue.address + GAMMA)
-    plain = httpx.get(venue.address + GAMMA, headers={"accept-encoding": "identity"})
+    zipped = httpx.get(venue.address + GAMMA, timeout=60)
+    plain = httpx.get(venue.address + GAMMA, headers={"accept-encoding": "identity"}, timeout=60)
 
     assert zipped.headers["content-encoding"] == "gzip"
     assert "content-encoding" not in plain.headers

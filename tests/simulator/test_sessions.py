@@ -34,7 +34,11 @@ def venue(start: Start, tmp_path: Path) -> Running:
 
 
 def post(venue: Running, what: str, body: bytes) -> Any:
-    return httpx.post(f"{venue.address}/simulator/{what}", content=body, trust_env=False).raise_for_status().json()
+    return (
+        httpx.post(f"{venue.address}/simulator/{what}", content=body, trust_env=False, timeout=60)
+        .raise_for_status()
+        .json()
+    )
 
 
 def fault(venue: Running, mode: str, **more: Any) -> Any:

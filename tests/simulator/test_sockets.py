@@ -263,7 +263,7 @@ def test_kalshi_more_markets_on_a_subscription_take_a_number_and_only_new_ones_g
 
 def test_streams_flow_by_themselves_when_the_tape_runs(start: Start) -> None:
     venue = start("--markets", "60", "--speed", "60", "--since", "10m")
-    rows = httpx.get(f"{venue.address}/gamma/markets/keyset?limit=100&closed=false").json()["markets"]
+    rows = httpx.get(f"{venue.address}/gamma/markets/keyset?limit=100&closed=false", timeout=60).json()["markets"]
     ids = [token for row in rows for token in json.loads(row["clobTokenIds"])]
 
     with polymarket(venue) as one, kalshi(venue) as two:

@@ -118,7 +118,7 @@ class FaultyLine:
         """Delivers what is held back, though nobody waits for the answer; returns when it was carried out."""
         self._deliver = True
         self._released.set()
-        assert self.delivered_late.wait(30)
+        assert self.delivered_late.wait(90)
 
     def begin_again(self) -> None:
         """Forgets what was held back and what was delivered: the next fault is to come."""

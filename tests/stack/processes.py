@@ -86,7 +86,7 @@ class Child:
         """Sends SIGKILL and reaps it."""
         if self.running:
             self.process.kill()
-        self.process.wait(20)
+        self.process.wait(90)
 
     def suspend(self) -> None:
         """Stands still, as on a laptop whose lid was shut."""
@@ -188,7 +188,11 @@ class SimulatorProcess(Child):
     def ask(self, path: str, body: object | None = None) -> dict[str, Any]:
         """Asks `/simulator/<path>`; with a body, orders."""
         url = f"{self.url}/simulator/{path}"
-        answer = httpx.get(url, trust_env=False) if body is None else httpx.post(url, json=body, trust_env=False)
+        answer = (
+            httpx.get(url, trust_env=False, timeout=60)
+            if body is None
+            else httpx.post(url, json=body, trust_env=False, timeout=60)
+        )
         told: dict[str, Any] = answer.raise_for_status().json()
         return told
 

@@ -33,12 +33,12 @@ class TlsFront:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._run()), daemon=True)
         self._thread.start()
-        self._listening.wait(10)
+        self._listening.wait(90)
 
     def close(self) -> None:
         """Takes no more connections."""
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(90)
         self._loop.close()
 
     def __enter__(self) -> Self:

@@ -6,13 +6,16 @@ import asyncio
 import time
 from collections.abc import Callable
 
+PATIENCE_S = 90.0
+"""What a busy machine may take for anything that takes seconds: a bound that is never reached costs nothing."""
+
 _POLL_S = 0.02
 
 
 def wait_until(
     condition: Callable[[], bool],
     what: str,
-    timeout_s: float = 30.0,
+    timeout_s: float = PATIENCE_S,
     *,
     ended: Callable[[], str | None] = lambda: None,
 ) -> None:
@@ -60,7 +63,9 @@ def wait_while_it_gets_on(
         time.sleep(_POLL_S)
 
 
-async def until(condition: Callable[[], bool], what: str = "the condition holds", timeout_s: float = 30.0) -> None:
+async def until(
+    condition: Callable[[], bool], what: str = "the condition holds", timeout_s: float = PATIENCE_S
+) -> None:
     """The same in an event loop, which goes on meanwhile. Raises AssertionError as `wait_until` does."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():

@@ -83,7 +83,7 @@ def test_nothing_is_read_before_somebody_asks(store: OneMove) -> None:
     assert store.asked == []
 
     assert followed.answer(tokens) is None
-    assert store.was_asked.wait(10)
+    assert store.was_asked.wait(90)
     followed.close()
 
 

@@ -60,7 +60,7 @@ def test_a_full_disk_is_told_and_loses_no_row(stand: Stand, disk: Path) -> None:
     filled_s = time.monotonic()
     for start in range(2_400, 14_400, 3_000):
         stand.publish(TICKS, *ticks[start : start + 3_000])
-    wait_until(lambda: sink.health().get("ok") is False, "health says that the store cannot", 10)
+    wait_until(lambda: sink.health().get("ok") is False, "health says that the store cannot")
     assert time.monotonic() - filled_s < 15
     assert "store" in sink.health()["away"]
 
@@ -80,7 +80,7 @@ def test_a_full_disk_is_told_although_nothing_has_to_be_stored(stand: Stand, dis
     ballast = disk / "ballast"
     with ballast.open("wb") as file:
         file.write(b"\0" * (shutil.disk_usage(disk).free - (64 << 10)))
-    wait_until(lambda: sink.health().get("ok") is False, "health says that the store cannot", 10)
+    wait_until(lambda: sink.health().get("ok") is False, "health says that the store cannot")
     assert sink.health()["store_disk_full"] is True
 
     ballast.unlink()

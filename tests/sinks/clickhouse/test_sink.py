@@ -68,7 +68,7 @@ def test_sigterm_ends_it_with_everything_stored_and_committed(stand: Stand) -> N
 
     sink.send_signal(signal.SIGTERM)
 
-    assert sink.wait(20) == 0
+    assert sink.wait(90) == 0
     stand.start_sink()
     assert_stored_once(stand, ticks)
     wait_until(lambda: _committed(stand, TICKS.name) == len(ticks), "offsets committed")
@@ -96,7 +96,7 @@ def test_killed_between_rows_and_fence_each_event_is_stored_once(stand: Stand) -
     stand.publish(TICKS, *ticks)
     stand.line.hold_inserts_into = "ingest_offsets"
     sink = stand.start_sink()
-    assert stand.line.held.wait(30)
+    assert stand.line.held.wait(90)
 
     sink.kill()
     sink.wait()
@@ -171,7 +171,7 @@ def test_the_inserts_of_a_dead_sink_are_stopped(stand: Stand) -> None:
     stand.store.stop_inserts(["the dead one"])
 
     assert stand.count(table=running) == 0
-    thread.join(30)
+    thread.join(90)
     assert "QUERY_WAS_CANCELLED" in str(failed[0])
 
 
@@ -242,7 +242,7 @@ def test_stopped_while_the_store_is_away_it_ends_and_loses_nothing(
     wait_until(lambda: '"need_away"' in stand.log_text(), "waiting for the store")
 
     sink.send_signal(signal.SIGTERM)
-    assert sink.wait(20) == 0
+    assert sink.wait(90) == 0
     switch(True)
     stand.start_sink()
 
@@ -278,7 +278,7 @@ def test_mostly_bad_messages_stop_it_loudly(stand: Stand) -> None:
 
     sink = stand.start_sink()
 
-    assert sink.wait(30) == 1
+    assert sink.wait(90) == 1
     assert "could not be used" in stand.log_text()
 
 
@@ -288,7 +288,7 @@ def test_topics_made_anew_start_at_zero_and_are_not_swallowed(stand: Stand) -> N
     sink = stand.start_sink()
     assert_stored_once(stand, first)
     sink.send_signal(signal.SIGTERM)
-    assert sink.wait(20) == 0
+    assert sink.wait(90) == 0
 
     recreate_topics(stand.broker.bootstrap)
     stand.publish(TICKS, *(second := some_ticks(500, first=1_000)))
@@ -304,7 +304,7 @@ def test_an_emptied_store_is_filled_again_from_kafka(stand: Stand) -> None:
     assert_stored_once(stand, ticks)
     wait_until(lambda: _committed(stand, TICKS.name) == len(ticks), "offsets committed")
     sink.send_signal(signal.SIGTERM)
-    assert sink.wait(20) == 0
+    assert sink.wait(90) == 0
 
     for table in ("snapshots", "ingest_offsets"):
         stand.store.command(f"TRUNCATE TABLE {table}", {})
@@ -362,7 +362,7 @@ def test_without_tables_it_says_what_to_do(stand: Stand) -> None:
 
     sink = stand.start_sink()
 
-    assert sink.wait(30) == 2
+    assert sink.wait(90) == 2
     assert "run `movers migrate` first" in stand.log_text()
 
 
@@ -376,7 +376,7 @@ def _sink_in_a_thread(stand: Stand, silent_after_s: float = 60.0) -> Iterator[si
         yield sink
     finally:
         process.stop()
-        thread.join(30)
+        thread.join(90)
 
 
 def _publish_in_parts(stand: Stand, ticks: list[Tick]) -> None:

@@ -36,7 +36,7 @@ REQUIRED = {"name": "c", "type": "int"}
 
 @pytest.fixture
 def http(registry: ServiceProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=registry.url) as client:
+    with httpx.Client(base_url=registry.url, timeout=60) as client:
         yield client
 
 
@@ -123,14 +123,14 @@ def test_a_foreign_web_page_gets_nothing(http: httpx.Client) -> None:
 def test_a_killed_registry_keeps_what_it_answered(tmp_path: Path) -> None:
     folder = tmp_path / "a folder"
     first = ServiceProcess.start(MODULE, folder)
-    known = httpx.post(f"{first.url}/subjects/s/versions", json={"schema": schema()}).json()["id"]
+    known = httpx.post(f"{first.url}/subjects/s/versions", json={"schema": schema()}, timeout=60).json()["id"]
     httpx.put(f"{first.url}/config", json={"compatibility": "FULL"}).raise_for_status()
     first.kill()
 
     second = ServiceProcess.start(MODULE, folder)
 
-    assert httpx.get(f"{second.url}/subjects/s/versions/latest").json()["id"] == known
-    assert httpx.get(f"{second.url}/config").json() == {"compatibilityLevel": "FULL"}
+    assert httpx.get(f"{second.url}/subjects/s/versions/latest", timeout=60).json()["id"] == known
+    assert httpx.get(f"{second.url}/config", timeout=60).json() == {"compatibilityLevel": "FULL"}
     assert second.terminate() == 0
 
 

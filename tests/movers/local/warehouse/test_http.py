@@ -148,7 +148,7 @@ def test_one_session_runs_one_statement_at_a_time(http: httpx.Client, warehouse:
     with http.stream("GET", "/", params=slow) as answer:
         pieces = answer.iter_raw()  # the connection closes with it
         next(pieces)
-        with httpx.Client(base_url=warehouse.url) as other:
+        with httpx.Client(base_url=warehouse.url, timeout=60) as other:
             refused = other.get("/", params={"query": "SELECT 1", "session_id": "busy"})
     assert refused.headers["X-ClickHouse-Exception-Code"] == "373"
     again = {"query": "SELECT 1", "session_id": "busy"}

@@ -43,7 +43,7 @@ def test_a_killed_warehouse_keeps_every_acknowledged_row(tmp_path: Path) -> None
     writer.start()
     wait_until(lambda: len(acknowledged) >= 50, "50 batches are acknowledged")
     service.kill()
-    writer.join(30)
+    writer.join(90)
 
     again = ServiceProcess.start(MODULE, folder)
     try:
@@ -71,10 +71,10 @@ def test_a_stop_during_a_statement_is_clean(tmp_path: Path) -> None:
     reader = threading.Thread(target=read)
     reader.start()
     running = "SELECT count() FROM system.processes WHERE query LIKE '%number \\% 7%' AND query NOT LIKE '%processes%'"
-    wait_until(lambda: httpx.post(service.url, content=running).text == "1\n", "the statement runs")
+    wait_until(lambda: httpx.post(service.url, content=running, timeout=60).text == "1\n", "the statement runs")
 
     assert service.terminate() == 0
-    reader.join(20)
+    reader.join(90)
     assert not reader.is_alive()
 
 
