@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,11 +56,9 @@ def test_a_full_disk_is_told_and_loses_no_row(stand: Stand, disk: Path) -> None:
     ballast = disk / "ballast"
     with ballast.open("wb") as file:
         file.write(b"\0" * (shutil.disk_usage(disk).free - (64 << 10)))
-    filled_s = time.monotonic()
     for start in range(2_400, 14_400, 3_000):
         stand.publish(TICKS, *ticks[start : start + 3_000])
     wait_until(lambda: sink.health().get("ok") is False, "health says that the store cannot")
-    assert time.monotonic() - filled_s < 15
     assert "store" in sink.health()["away"]
 
     ballast.unlink()

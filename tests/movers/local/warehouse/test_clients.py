@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -199,7 +198,7 @@ def test_data_frames_and_arrow_work(client: Client) -> None:
 
 
 def test_a_slow_read_does_not_hold_up_a_fast_one(client: Client, warehouse: ServiceProcess) -> None:
-    slow = "SELECT count() FROM numbers(100000000000) WHERE number % 7 = 3 SETTINGS max_execution_time = 9"
+    slow = "SELECT count() FROM numbers(100000000000) WHERE number % 7 = 3 SETTINGS max_execution_time = 200"
     failures: list[Exception] = []
 
     def run_slow() -> None:
@@ -215,9 +214,8 @@ def test_a_slow_read_does_not_hold_up_a_fast_one(client: Client, warehouse: Serv
             "SELECT count() FROM system.processes WHERE query LIKE '%number \\% 7%' AND query NOT LIKE '%processes%'"
         )
         wait_until(lambda: other.command(running) == 1, "the slow read runs")
-        started_s = time.monotonic()
         assert other.command("SELECT 1") == 1
-        assert time.monotonic() - started_s < 2
+        assert other.command(running) == 1, "the slow one runs on: nobody waited for it"
         other.command("KILL QUERY WHERE query LIKE '%number \\% 7%' AND query NOT LIKE '%KILL%' SYNC")
     thread.join(90)
     assert "QUERY_WAS_CANCELLED" in str(failures[0])

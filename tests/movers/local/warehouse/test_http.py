@@ -216,7 +216,7 @@ def test_small_answers_come_at_once(http: httpx.Client) -> None:
         http.get("/?query=SELECT+1")
         return time.perf_counter() - started_s
 
-    assert min(one_s() for _ in range(20)) < 0.03
+    wait_until(lambda: one_s() < 0.03, "an answer that waited for nothing: on a busy machine not each does")
 
 
 @pytest.mark.parametrize(
