@@ -21,6 +21,7 @@ from kernel.errors import KafkaAwayError, UserError
 from kernel.kafka import LinkWatch
 from kernel.process import Process, Stopped, living
 from kernel.settings import ProcessSettings
+from tests.stack.ports import free_port
 
 UP = json.dumps({"brokers": {"a:1/bootstrap": {"state": "INIT"}, "a:1/1": {"state": "UP"}}})
 DOWN = json.dumps({"brokers": {"a:1/bootstrap": {"state": "TRY_CONNECT"}, "a:1/1": {"state": "DOWN"}}})
@@ -204,8 +205,7 @@ def test_stopped_while_waiting_ends_in_order() -> None:
 
 
 def test_it_answers_health_and_metrics_while_it_lives() -> None:
-    with taken_port() as port:
-        pass
+    port = free_port()
     settings = ProcessSettings(metrics_port=port)
     with (
         living("p", settings) as process,

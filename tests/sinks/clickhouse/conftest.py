@@ -134,8 +134,8 @@ def stand_with_own_warehouse(broker: Broker, tmp_path: Path) -> Iterator[tuple[S
     """A stand whose warehouse can be switched off (False) and on (True)."""
     recreate_topics(broker.bootstrap)
     folder, module = tmp_path / "warehouse", "movers.local.warehouse.service"
-    running = [ServiceProcess.start(module, folder)]
-    port = running[0].port
+    port = free_port()  # that it comes back to
+    running = [ServiceProcess.start(module, folder, port)]
 
     def switch(on: bool) -> None:
         if on:
