@@ -8,7 +8,6 @@ import io
 import os
 import signal
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from structlog.testing import capture_logs
 
 from movers import supervisor as supervising
 from movers.supervisor import ChildSpec, StartFailedError, Supervisor
-from tests.stack.waiting import until
+from tests.stack.waiting import until, wait_until
 
 TOUCH_AND_WAIT = "import pathlib,sys,time; pathlib.Path(sys.argv[1]).write_text(str(__import__('os').getpid())); "
 
@@ -198,9 +197,7 @@ def test_stop_ends_children_that_ignore_sigterm_and_their_own_children(tmp_path:
 
     supervised(tmp_path, test)
 
-    deadline = time.monotonic() + 10
-    while any(_alive(pid) for pid in pids):
-        assert time.monotonic() < deadline, "a process was left behind"
+    wait_until(lambda: not any(_alive(pid) for pid in pids), "no process is left behind")
 
 
 def test_a_child_that_keeps_dying_fails_the_start_with_its_last_words(tmp_path: Path) -> None:
@@ -253,7 +250,7 @@ def test_children_end_when_the_supervisor_itself_is_killed(tmp_path: Path) -> No
         "asyncio.run(main())\n"
     )
     parent = psutil.Popen([sys.executable, str(script), str(tmp_path)])
-    asyncio.run(until((tmp_path / "started").exists))
+    asyncio.run(until(lambda: (tmp_path / "started").exists() and bool((tmp_path / "pid").read_text())))
     child = int((tmp_path / "pid").read_text())
 
     parent.kill()
