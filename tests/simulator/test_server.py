@@ -24,7 +24,7 @@ GAMMA, KALSHI = "/gamma/markets/keyset", "/kalshi/trade-api/v2/markets"
 
 
 def test_the_date_header_is_the_tapes_never_in_the_future_and_never_back(start: Start) -> None:
-    venue = start("--markets", "20", "--speed", "2000", "--since", "2h")
+    venue = start("--markets", "20", "--speed", "1000", "--since", "2h")
     seen: list[float] = []
     paces: list[str] = []
 
@@ -38,12 +38,12 @@ def test_the_date_header_is_the_tapes_never_in_the_future_and_never_back(start: 
         return bool(venue.get("/simulator/status")["caught_up"])
 
     venue.until(caught_up)
-    assert caught_up(), "asked once more: at this speed a tape is 20 s behind a hundredth of a second earlier"
+    assert caught_up(), "asked once more: at this speed a tape is 10 s behind a hundredth of a second earlier"
 
     assert seen == sorted(seen)
     assert seen[0] < time.time() - 3_000
     assert seen[-1] > time.time() - 5
-    assert list(dict.fromkeys(paces)) == ["2000", "1"], "as fast as its tape, until that meets the present"
+    assert list(dict.fromkeys(paces)) == ["1000", "1"], "as fast as its tape, until that meets the present"
 
 
 def test_row_stamps_never_lie_in_the_future(start: Start) -> None:
@@ -179,12 +179,13 @@ def test_a_recording_keeps_its_own_moments_unless_it_is_shifted(tmp_path: Path) 
     assert own.end_us is not None
     length_us = own.end_us - own.start_us
 
+    before_us = time.time_ns() // 1_000
     kept = open_tape(Options(port=0, tape=path))
     ends = open_tape(Options(port=0, tape=path, shift="end"))
     starts = open_tape(Options(port=0, tape=path, shift="2h"))
 
-    now_us = time.time_ns() // 1_000
+    after_us = time.time_ns() // 1_000
     assert (kept.start_us, kept.end_us) == (own.start_us, own.end_us)
-    assert abs((ends.end_us or 0) - now_us) < 2_000_000
-    assert abs(starts.start_us - (now_us - 7_200_000_000)) < 2_000_000
+    assert before_us <= (ends.end_us or 0) <= after_us
+    assert before_us <= starts.start_us + 7_200_000_000 <= after_us
     assert (starts.end_us or 0) - starts.start_us == length_us
