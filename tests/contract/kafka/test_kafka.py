@@ -17,7 +17,7 @@ from tests.stack.waiting import wait_until
 pytestmark = pytest.mark.stack
 
 DAY_MS = 86_400_000
-SESSION_S = 30
+SESSION_S = 200
 
 
 @pytest.fixture
