@@ -13,22 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException, Producer
 
 from kernel.clickhouse import connect
-from kernel.kafka import consumer, create_topics, watermarks
+from kernel.kafka import create_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import ClickHouseSettings
 from processors.registry import PROCESSORS
 from schemas.topics import CATALOGUE, TICKS, VENUES, Topic
 from simulator.tape import Line, write_tape
 from sinks.clickhouse.migrate import migrate
-from sinks.clickhouse.sink import TOPICS
 from tests.stack.cluster import KafkaCluster
 from tests.stack.link import Link
 from tests.stack.ports import free_port
 from tests.stack.processes import KafkaProcess, MoversProcess, ServiceProcess, SimulatorProcess, kafka_at
+from tests.stack.progress import computed, computed_ticks, not_stored
 from tests.stack.stepped_clock import SteppedClock
 from tests.stack.waiting import wait_until, wait_while_it_gets_on
 
@@ -256,7 +255,7 @@ class World:
         """How far everybody has come: rows, fences, ticks computed with."""
         fences = self.rows("SELECT sum(last_offset), count() FROM ingest_offsets")
         try:
-            return (self.stored(), *fences[0], *self._computed_ticks())
+            return (self.stored(), *fences[0], *computed_ticks(self.bootstrap))
         except KafkaException:
             return (self.stored(), *fences[0])
 
@@ -372,7 +371,7 @@ class World:
         def drained() -> bool:
             nonlocal in_a_row
             try:
-                good = self._computed() and self._fenced()
+                good = computed(self.bootstrap) and not not_stored(self.bootstrap, self.rows)
             except KafkaException:
                 good = False  # a leader is being elected: not known now
             in_a_row = in_a_row + 1 if good else 0
@@ -380,51 +379,8 @@ class World:
 
         return drained
 
-    def _computed(self) -> bool:
-        """Each processor has committed all ticks."""
-        high = sum(end for _, end in watermarks(kafka_at(self.bootstrap), TICKS.name).values())
-        return set(self._computed_ticks()) == {high}
-
-    def _computed_ticks(self) -> list[int]:
-        """The ticks that each processor has committed. Its group's name goes on after its own, with its layout."""
-        ends = watermarks(kafka_at(self.bootstrap), TICKS.name)
-        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 4})
-        groups = [group.group_id for group in admin.list_consumer_groups().result(30).valid]
-        return [
-            max((self._committed(group, ends) for group in groups if group.startswith(f"movers-{name}")), default=-1)
-            for name in PROCESSORS
-        ]
-
-    def _committed(self, group: str, ends: dict[int, tuple[int, int]]) -> int:
-        reader = consumer(kafka_at(self.bootstrap), group, from_start=True)
-        try:
-            found = reader.committed([TopicPartition(TICKS.name, partition) for partition in ends], timeout=10)
-            return sum(max(place.offset, ends[place.partition][0]) for place in found)
-        except KafkaException:
-            return -1
-        finally:
-            reader.close()
-
-    def _fenced(self) -> bool:
-        """The newest fence of each partition stands at its end."""
-        return not self._behind()
-
-    def _behind(self) -> dict[tuple[str, int], tuple[int, int]]:
-        """(stored, end) of each partition whose newest fence does not stand at its end."""
-        fences = {
-            (topic, partition): offset + 1
-            for topic, partition, offset in self.rows(
-                "SELECT topic, partition, argMax(last_offset, stored_at) FROM ingest_offsets GROUP BY topic, partition"
-            )
-        }
-        ends = {
-            (topic.name, partition): high
-            for topic in TOPICS
-            for partition, (_, high) in watermarks(kafka_at(self.bootstrap), topic.name).items()
-        }
-        return {place: (fences.get(place, 0), high) for place, high in ends.items() if fences.get(place, 0) != high}
-
     def _lag(self) -> str:
         """What is not where it should be, and how everybody says they are."""
         health = {name: process.health() for name, process in self._running.items()}
-        return f"computed: {self._computed()}; not stored to the end: {self._behind()}; health: {health}"
+        behind = not_stored(self.bootstrap, self.rows)
+        return f"computed: {computed(self.bootstrap)}; not stored to the end: {behind}; health: {health}"

@@ -19,6 +19,7 @@ import httpx
 from clickhouse_connect.driver.client import Client
 
 from tests.stack.processes import child_environment
+from tests.stack.progress import computed, not_stored
 from tests.stack.waiting import wait_until
 
 START_TIMEOUT_S = 240  # the first start on a machine downloads Kafka
@@ -139,20 +140,26 @@ class Demo:
             raise AssertionError(f"{error}; log ends:\n{tail}") from None
 
     def wait_drained(self, timeout_s: float = 180) -> None:
-        """Until the tape is over and the number of stored and published things has stood still for three seconds."""
+        """Until the tape is over, all ticks are computed with and all that came of it is stored, and that has stood
+        still for three seconds: a collector may still have been publishing what it was shown last."""
         self.until(lambda: bool(self.simulator("/simulator/status")["finished"]), timeout_s, "the tape to end")
-        client = self.clickhouse()
+        client, bootstrap = self.clickhouse(), self.env["KAFKA_BOOTSTRAP_SERVERS"]
         seen: tuple[object, float] = ((), time.monotonic())
+
+        def rows(sql: str) -> list[tuple[Any, ...]]:
+            return [tuple(row) for row in client.query(sql).result_rows]
 
         def steady() -> bool:
             nonlocal seen
-            counts = client.query(
+            (counts,) = rows(
                 "SELECT (SELECT count() FROM snapshots), (SELECT max(ts) FROM movers_latest), "
                 "(SELECT sum(last_offset) FROM ingest_offsets FINAL)"
-            ).result_rows[0]
+            )
             if counts != seen[0]:
                 seen = (counts, time.monotonic())
-            return time.monotonic() - seen[1] > 3
+            if time.monotonic() - seen[1] <= 3:
+                return False
+            return computed(bootstrap) and not not_stored(bootstrap, rows)
 
         self.until(steady, timeout_s, "the pipeline to drain")
         client.close()

@@ -198,8 +198,15 @@ def run(prepared: Cluster) -> Run:
         published = {tick.event_id: tick for tick in events(TICKS, Tick)}
         priced = sum(tick.price_ppm is not None for tick in published.values())
         wait_until(lambda: len({move.event_id for move in events(MOVES, Move)}) >= priced, "every move is told", 120)
-        told = {alert.event_id for alert in events(ALERTS, Alert)}
-        wait_until(lambda: alerts_stored() >= told, "every alert is stored", 120)
+        told: set[str] = set()
+        in_store: set[str] = set()
+
+        def all_alerts_stored() -> bool:
+            in_store.update(alerts_stored())  # asked first: what is told meanwhile is asked for again
+            told.update(alert.event_id for alert in events(ALERTS, Alert))
+            return bool(told) and in_store == told
+
+        wait_until(all_alerts_stored, "every alert is stored", 120)
         feed = AlertFeed(locked.kafka)
         until_end.callback(feed.close)
         wait_until(lambda: feed.state == "live", "the dashboard follows the alerts")
@@ -213,7 +220,7 @@ def run(prepared: Cluster) -> Run:
             list(published.values()),
             {(move.token_id, move.ts_event_us) for move in events(MOVES, Move)},
             told,
-            alerts_stored(),
+            in_store,
             [prepared.command("config").stdout, *(process.said for process in running.values())],
         )
 
