@@ -15,7 +15,6 @@ from kernel.settings import ClickHouseSettings
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.store import Store as Writer
 from tests.dashboard.seed import Path, seed
-from tests.stack.ports import free_port
 from tests.stack.processes import ServiceProcess
 
 
@@ -84,9 +83,9 @@ def database(warehouse: ServiceProcess) -> Iterator[ClickHouseSettings]:
 def app_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """An environment in which Kafka and the store are away, until a test points it at a store."""
     context.clear()
-    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", f"127.0.0.1:{free_port()}")
-    monkeypatch.setenv("SCHEMA_REGISTRY_URL", f"http://127.0.0.1:{free_port()}")
-    monkeypatch.setenv("CLICKHOUSE_PORT", str(free_port()))
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setenv("SCHEMA_REGISTRY_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("CLICKHOUSE_PORT", "1")
     yield monkeypatch
     context.clear()
 

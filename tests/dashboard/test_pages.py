@@ -49,7 +49,7 @@ _PAGES = [_top_movers, _category_trends, _market_detail, _alerts]
 
 
 def _run(page: Callable[[], None], market: str | None = None) -> AppTest:
-    app = AppTest.from_function(page, default_timeout=30)
+    app = AppTest.from_function(page, default_timeout=90)
     if market:
         app.query_params["market"] = market
     return app.run()
@@ -203,7 +203,7 @@ def test_alerts_lists_open_episodes_on_top(app_environment: pytest.MonkeyPatch, 
 def test_acknowledging_an_episode_stores_name_and_note(app_environment: pytest.MonkeyPatch, young: SeededStore) -> None:
     point_at(app_environment, young.settings)
     alert_id = episodes(young.store, AlertFilters())["alert_id"].iloc[0]
-    app = AppTest.from_function(_alerts, default_timeout=30)
+    app = AppTest.from_function(_alerts, default_timeout=90)
     app.session_state["alert_chosen"] = alert_id
     app.run()
 
