@@ -129,7 +129,7 @@ def test_what_is_in_flight_when_kafka_hangs_is_in_the_spill_at_the_close(tmp_pat
         began_s = time.monotonic()
         publisher.close(1.0)
 
-        assert time.monotonic() - began_s < 8
+        assert time.monotonic() - began_s < 60, "Kafka would be waited for twice as long"
         assert kept(tmp_path / "spill") == [b"%d" % number for number in range(50)]
     finally:
         node.process.send_signal(signal.SIGCONT)
