@@ -17,10 +17,21 @@ that ticks report. What comes while the minute has no price yet is carried to th
 
 from __future__ import annotations
 
-import struct
 from dataclasses import replace
 from math import nan
 from typing import Final
+
+from librt.strings import (
+    BytesWriter,
+    read_f64_le,
+    read_i16_le,
+    read_i32_le,
+    read_i64_le,
+    write_f64_le,
+    write_i16_le,
+    write_i32_le,
+    write_i64_le,
+)
 
 from processors.analytics.volume import NO_COUNTER, highest, reading, traded_usd
 from schemas.events import Bar, Tick
@@ -35,10 +46,8 @@ GRACE_US: Final = 5 * US_PER_S
 """So long after its end a bar waits for ticks that are on their way."""
 
 _VERSION: Final = 2
-# version, counter kind, bars, length of venue and token, price, newest, counter, carried volume (NaN), trades (-1)
-_HEAD: Final = struct.Struct("<BBBBHiqddq")
-# which, ticks, received, start, first, last, open, high, low, close, volume (NaN), trades (-1)
-_BAR: Final = struct.Struct("<BIqqqqiiiidq")
+_HEAD_BYTES: Final = 42
+_BAR_BYTES: Final = 69
 _BEFORE: Final = 0
 _UNTOLD: Final = 1
 _TOLD: Final = 2
@@ -87,21 +96,23 @@ class BarState:
     def pack(self) -> bytes:
         """The state as bytes; the first byte is the version."""
         venue, token = self.venue.encode(), self.token_id.encode()
-        bars = [(_TOLD if self.is_told else _UNTOLD, self.bar)]
-        bars += [(_BEFORE, self.before)] if self.before is not None else []
-        head = _HEAD.pack(
-            _VERSION,
-            self.counter_kind,
-            len(bars),
-            len(venue),
-            len(token),
-            self.price_ppm,
-            self.newest_us,
-            self.counter,
-            nan if self.carried_usd is None else self.carried_usd,
-            -1 if self.carried_trades is None else self.carried_trades,
-        )
-        return b"".join((head, venue, token, *(_pack_bar(which, bar) for which, bar in bars)))
+        out = BytesWriter()
+        out.append(_VERSION)
+        out.append(self.counter_kind)
+        out.append(1 if self.before is None else 2)
+        out.append(len(venue))
+        write_i16_le(out, len(token))
+        write_i32_le(out, self.price_ppm)
+        write_i64_le(out, self.newest_us)
+        write_f64_le(out, self.counter)
+        write_f64_le(out, nan if self.carried_usd is None else self.carried_usd)
+        write_i64_le(out, -1 if self.carried_trades is None else self.carried_trades)
+        out.write(venue)
+        out.write(token)
+        _write_bar(out, _TOLD if self.is_told else _UNTOLD, self.bar)
+        if self.before is not None:
+            _write_bar(out, _BEFORE, self.before)
+        return out.getvalue()
 
     @classmethod
     def unpack(cls, data: bytes) -> BarState:
@@ -110,65 +121,70 @@ class BarState:
         Raises:
             ValueError: another version, or another length.
         """
-        if len(data) < _HEAD.size or data[0] != _VERSION:
+        if len(data) < _HEAD_BYTES or data[0] != _VERSION:
             raise ValueError(f"not a bar state of version {_VERSION}: {data[:8]!r}")
-        _, kind, n_bars, venue_bytes, token_bytes, price, newest, counter, usd, trades = _HEAD.unpack_from(data)
-        token_at = _HEAD.size + venue_bytes
-        bars_at = token_at + token_bytes
-        if len(data) != bars_at + n_bars * _BAR.size:
+        token_at = _HEAD_BYTES + data[3]
+        bars_at = token_at + read_i16_le(data, 4)
+        if len(data) != bars_at + data[2] * _BAR_BYTES:
             raise ValueError(f"bar state cut short: {len(data)} bytes")
-        bars = dict(_unpack_bar(data, bars_at + i * _BAR.size) for i in range(n_bars))
-        if not bars:
+        bar: OpenBar | None = None
+        before: OpenBar | None = None
+        is_told = True  # alone, the one before was told by time: so it was written once
+        for at in range(bars_at, len(data), _BAR_BYTES):
+            if data[at] == _BEFORE:
+                before = _read_bar(data, at)
+            else:
+                bar, is_told = _read_bar(data, at), data[at] != _UNTOLD
+        if bar is None:
+            bar, before = before, None
+        if bar is None:
             raise ValueError("bar state without a bar")
-        newest_of = max(bars)
+        usd, trades = read_f64_le(data, 26), read_i64_le(data, 34)
         return cls(
-            venue=data[_HEAD.size : token_at].decode(),
+            venue=data[_HEAD_BYTES:token_at].decode(),
             token_id=data[token_at:bars_at].decode(),
-            newest_us=newest,
-            price_ppm=price,
-            counter_kind=kind,
-            counter=counter,
+            newest_us=read_i64_le(data, 10),
+            price_ppm=read_i32_le(data, 6),
+            counter_kind=data[1],
+            counter=read_f64_le(data, 18),
             carried_usd=usd if usd == usd else None,
             carried_trades=trades if trades >= 0 else None,
-            bar=bars.pop(newest_of),
-            is_told=newest_of != _UNTOLD,  # alone, the one before was told by time: so it was written once
-            before=bars.get(_BEFORE),
+            bar=bar,
+            is_told=is_told,
+            before=before,
         )
 
 
-def _pack_bar(which: int, bar: OpenBar) -> bytes:
-    return _BAR.pack(
-        which,
-        bar.ticks,
-        bar.last_received_us,
-        bar.start_us,
-        bar.first_event_us,
-        bar.last_event_us,
-        bar.open_ppm,
-        bar.high_ppm,
-        bar.low_ppm,
-        bar.close_ppm,
-        nan if bar.volume_usd is None else bar.volume_usd,
-        -1 if bar.trades is None else bar.trades,
-    )
+def _write_bar(out: BytesWriter, which: int, bar: OpenBar) -> None:
+    out.append(which)
+    write_i32_le(out, bar.ticks)
+    write_i64_le(out, bar.last_received_us)
+    write_i64_le(out, bar.start_us)
+    write_i64_le(out, bar.first_event_us)
+    write_i64_le(out, bar.last_event_us)
+    write_i32_le(out, bar.open_ppm)
+    write_i32_le(out, bar.high_ppm)
+    write_i32_le(out, bar.low_ppm)
+    write_i32_le(out, bar.close_ppm)
+    write_f64_le(out, nan if bar.volume_usd is None else bar.volume_usd)
+    write_i64_le(out, -1 if bar.trades is None else bar.trades)
 
 
-def _unpack_bar(data: bytes, at: int) -> tuple[int, OpenBar]:
-    which, ticks, received, start, first, last, open_, high, low, close, volume, trades = _BAR.unpack_from(data, at)
-    bar = OpenBar(
-        start_us=start,
-        open_ppm=open_,
-        high_ppm=high,
-        low_ppm=low,
-        close_ppm=close,
-        first_event_us=first,
-        last_event_us=last,
-        last_received_us=received,
-        volume_usd=volume if volume == volume else None,
+def _read_bar(data: bytes, at: int) -> OpenBar:
+    volume_usd, trades = read_f64_le(data, at + 53), read_i64_le(data, at + 61)
+    return OpenBar(
+        start_us=read_i64_le(data, at + 13),
+        open_ppm=read_i32_le(data, at + 37),
+        high_ppm=read_i32_le(data, at + 41),
+        low_ppm=read_i32_le(data, at + 45),
+        close_ppm=read_i32_le(data, at + 49),
+        first_event_us=read_i64_le(data, at + 21),
+        last_event_us=read_i64_le(data, at + 29),
+        last_received_us=read_i64_le(data, at + 5),
+        volume_usd=volume_usd if volume_usd == volume_usd else None,
         trades=trades if trades >= 0 else None,
-        ticks=ticks,
+        ticks=read_i32_le(data, at + 1),
     )
-    return which, bar
 
 
 def merge(earlier: OpenBar, later: OpenBar) -> OpenBar:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import struct
 from dataclasses import replace
 from functools import reduce
 
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from processors.analytics.bars import BarState, OpenBar, close_by_time, closes_us, is_late, merge, update
 from schemas.events import Bar, Tick
-from schemas.units import US_PER_S
+from schemas.units import PPM, US_PER_S
 from tests.processors.ticks import START_US, make_tick
 
 MINUTE_US = 60_000_000
@@ -311,6 +313,53 @@ def test_ticks_in_any_order_never_double_and_never_invent_a_price(
     for start, bar in told.items():
         assert min(prices[start]) <= bar.low_ppm <= bar.high_ppm <= max(prices[start])
         assert bar.ticks <= len(prices[start])
+
+
+def test_a_state_lies_in_the_bytes_in_which_version_2_always_had_it() -> None:
+    def lies(which: int, bar: OpenBar) -> bytes:
+        moments = (bar.last_received_us, bar.start_us, bar.first_event_us, bar.last_event_us)
+        prices = (bar.open_ppm, bar.high_ppm, bar.low_ppm, bar.close_ppm)
+        volume_usd = math.nan if bar.volume_usd is None else bar.volume_usd
+        trades = -1 if bar.trades is None else bar.trades
+        return struct.pack("<BIqqqqiiiidq", which, bar.ticks, *moments, *prices, volume_usd, trades)
+
+    before = OpenBar(
+        start_us=MINUTE_US,
+        open_ppm=1,
+        high_ppm=PPM,
+        low_ppm=0,
+        close_ppm=2,
+        first_event_us=MINUTE_US + 1,
+        last_event_us=2**53,
+        last_received_us=2**60,
+        volume_usd=None,
+        trades=None,
+        ticks=2**31 - 1,
+    )
+    bar = replace(before, start_us=2 * MINUTE_US, volume_usd=0.1, trades=7, ticks=1)
+    state = BarState(
+        venue="kalshi",
+        token_id="7" * 300,
+        newest_us=2**53,
+        price_ppm=3,
+        counter_kind=1,
+        counter=1e300,
+        bar=bar,
+        is_told=True,
+        before=before,
+        carried_usd=2.5,
+        carried_trades=0,
+    )
+    head = struct.pack("<BBBBHiqddq", 2, 1, 2, 6, 300, 3, 2**53, 1e300, 2.5, 0) + b"kalshi" + b"7" * 300
+
+    assert state.pack() == head + lies(2, bar) + lies(0, before)
+    assert BarState.unpack(state.pack()) == state
+    grows = replace(state, is_told=False, before=None, carried_usd=None, carried_trades=None)
+    head = struct.pack("<BBBBHiqddq", 2, 1, 1, 6, 300, 3, 2**53, 1e300, math.nan, -1) + b"kalshi" + b"7" * 300
+    assert grows.pack() == head + lies(1, bar)
+    assert BarState.unpack(grows.pack()) == grows
+    alone = BarState.unpack(head + lies(0, before))
+    assert (alone.bar, alone.is_told, alone.before) == (before, True, None), "told by time, as version 2 first wrote it"
 
 
 @pytest.mark.parametrize("data", [b"", b"\x01", b"\x09" * 70])
