@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from typing import Any, Protocol
 
@@ -198,7 +198,9 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
         transaction = self._processing_context.checkpoint.get_store_transaction(
             stream_id=self._stream, partition=partition, store_name=DEFAULT_STATE_STORE_NAME
         )
-        return lambda key, published_ms: transaction.as_state(prefix=key, timestamp=published_ms)
+        if transaction._partition.uses_ttl_stamps:  # begun by a version that used Quix's `ttl`; see `memory`
+            return lambda key, published_ms: transaction.as_state(prefix=key, timestamp=published_ms)
+        return lambda key, published_ms: _Values(transaction, key)
 
     def _publish(self, key: bytes, outputs: Sequence[Output], headers: Headers, published_ms: int) -> None:
         produce, undelivered = self._producer._producer._producer.produce, self._undelivered
@@ -288,14 +290,42 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
             log.error("log_was_cut", **place, committed=tp.offset, read_again_from=to.offset)
 
 
-_END = f'|"{OFTEN}"'.encode()
+class _Values:
+    """A market's values in a transaction, read and written where Quix's own state would read and write them.
+
+    Written without the five calls that Quix makes of one: a third of what a market's state costs at a checkpoint.
+    """
+
+    __slots__ = ("_prefix", "_transaction")
+
+    def __init__(self, transaction: Any, prefix: bytes) -> None:
+        self._transaction = transaction
+        self._prefix = prefix
+
+    def get_bytes(self, key: str) -> bytes | None:
+        value: bytes | None = self._transaction.get_bytes(key, self._prefix)
+        return value
+
+    def set_bytes(self, key: str, value: bytes) -> None:
+        prefix = self._prefix
+        self._transaction._update_cache.set(prefix + _end(key), value, prefix)
+
+    def delete(self, key: str) -> None:
+        self._transaction.delete(key, self._prefix)
+
+
+@cache
+def _end(key: str) -> bytes:
+    """What Quix puts behind a market to make the key of one of its values."""
+    return f'|"{key}"'.encode()
 
 
 def _stored(store_partition: Any, after: bytes, count: int) -> list[bytes]:
     """`processors.memory.Stored`, of a partition of Quix's. Read in one go: no iterator may outlive its partition."""
-    first = after + _END + b"\0" if after else b""
+    end = _end(OFTEN)
+    first = after + end + b"\0" if after else b""
     keys = (key for key, _ in store_partition.iter_items(lower_bound=first))
-    return [key.removesuffix(_END) for key in islice((key for key in keys if key.endswith(_END)), count)]
+    return [key.removesuffix(end) for key in islice((key for key in keys if key.endswith(end)), count)]
 
 
 def says_log_was_cut(error: BaseException) -> bool:

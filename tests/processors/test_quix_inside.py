@@ -4,7 +4,11 @@ import inspect
 import signal
 import threading
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import confluent_kafka
@@ -14,7 +18,10 @@ from quixstreams.checkpointing import Checkpoint
 from quixstreams.internal_producer import InternalProducer
 from quixstreams.kafka.exceptions import KafkaProducerDeliveryError
 from quixstreams.kafka.producer import Producer
+from quixstreams.state.rocksdb import RocksDBOptions
+from quixstreams.state.rocksdb.partition import RocksDBStorePartition
 
+from processors.memory import OFTEN, Open
 from processors.quix_inside import BATCH, QUIX_VERSION, SOON_S, Position, ProcessorApplication, read_on
 
 
@@ -57,6 +64,68 @@ def test_a_checkpoint_is_made_soon_but_not_while_messages_wait(
     application._process_message(None)
 
     assert [call.kwargs for call in context.commit_checkpoint.mock_calls] == [{"force": True}] * made
+
+
+def opener(transaction: Any) -> Open:
+    application = object.__new__(ProcessorApplication)
+    application._stream = "ticks"
+    application._processing_context = Mock()
+    application._processing_context.checkpoint.get_store_transaction = lambda **_: transaction
+    return application._opener(0)
+
+
+def quix_s_own(transaction: Any) -> Open:
+    return lambda key, published_ms: transaction.as_state(prefix=key, timestamp=published_ms)
+
+
+def written(folder: Path, opened: Callable[[Any], Open]) -> tuple[list[Any], dict[bytes, bytes], list[bytes | None]]:
+    """What the changelog was given, what is stored and what is read in two checkpoints of one partition."""
+    changelog = Mock()
+    store = RocksDBStorePartition(str(folder), options=RocksDBOptions(), changelog_producer=changelog)
+    read: list[bytes | None] = []
+    for number in range(2):
+        transaction = store.begin()
+        open_state = opened(transaction)
+        a, b = open_state(b"KALSHI:A", 1), open_state(b"POLY:B|x", 2)
+        read += [a.get_bytes(OFTEN), b.get_bytes("body"), b.get_bytes("none")]
+        a.set_bytes(OFTEN, b"a%d" % number)
+        b.set_bytes(OFTEN, b"")
+        b.set_bytes("body", b"b")
+        if number:
+            b.delete("body")
+            a.delete("bar")
+        read += [a.get_bytes(OFTEN), b.get_bytes("body")]
+        transaction.prepare(processed_offsets={"ticks": number})
+        transaction.flush(changelog_offset=number)
+    stored = dict(store.iter_items(lower_bound=b""))
+    store.close()
+    return changelog.mock_calls, stored, read
+
+
+def test_values_are_stored_and_told_to_the_changelog_as_quix_itself_would(tmp_path: Path) -> None:
+    ours, quix_s = written(tmp_path / "ours", opener), written(tmp_path / "quix", quix_s_own)
+
+    assert ours == quix_s
+    assert ours[1] == {b'KALSHI:A|"often"': b"a1", b'POLY:B|x|"often"': b""}
+
+
+def test_a_store_that_began_under_quix_s_ttl_is_read_and_written_by_quix_alone(tmp_path: Path) -> None:
+    store = RocksDBStorePartition(str(tmp_path), options=RocksDBOptions(), changelog_producer=None)
+    before = store.begin()
+    state = before.as_state(prefix=b"KALSHI:A", timestamp=1_000)
+    state.set_bytes(OFTEN, b"then", ttl=timedelta(days=3))
+    before.prepare(processed_offsets={})
+    before.flush(changelog_offset=0)
+
+    transaction = store.begin()
+    ours = opener(transaction)(b"KALSHI:A", 2_000)
+    assert ours.get_bytes(OFTEN) == b"then"
+    ours.set_bytes(OFTEN, b"now")
+    transaction.prepare(processed_offsets={})
+    transaction.flush(changelog_offset=1)
+
+    assert quix_s_own(store.begin())(b"KALSHI:A", 3_000).get_bytes(OFTEN) == b"now"
+    store.close()
 
 
 def test_signals_stay_the_process_s() -> None:
