@@ -3,7 +3,9 @@
     python -m bench scale [--few 1000] [--many 200000] [--part markets|windows|sink] [--json FILE]
 
 Ratios in one run. Markets: rounds of ticks, each changing its market's price, twelve venue hours apart, so that few and
-many markets have histories of the same length; the second half of the messages is measured. Restart: the process of the
+many markets have histories of the same length and every tick makes the same. Caught up, the second half of what waits
+is measured: few markets write a state for some twenty ticks there, many one for each. As they come, at a pace that both
+keep, nearly each tick is a state written: there only the number of markets differs. Restart: the process of the
 many markets is started again, with its state and without (the changelog rebuilds it), until its first tick is through.
 Windows: the house tape with one window and with eight. The sink: the house tape's ticks into the store, with the moves
 and bars that the analytics made of them.
@@ -21,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,7 +41,13 @@ from sinks.clickhouse.sink import TOPICS as SINK_TOPICS
 from tests.stack.processes import ServiceProcess
 
 ROUND_S = 12 * 3600
-FEW_ROUNDS, MANY_ROUNDS = 40, 2
+STEP_PPM = 4_000
+"""A tick's move: worth no alert. A jump would be one in a market's first rounds and its usual step in the later ones,
+and few markets have more rounds than many."""
+FEW_ROUNDS, MANY_ROUNDS = 100, 4
+PACE_PER_S, PACED_S = 2_000, 30
+PACED = PACE_PER_S * PACED_S
+_BEAT_S = 0.01
 WINDOWS = {"one": "300", "eight": "60,300,900,1800,3600,14400,43200,86400"}
 HOUSE_MARKETS, HOUSE_MINUTES, SINK_MINUTES = 500, 30, 120
 
@@ -67,16 +76,48 @@ def main(argv: list[str]) -> int:
 
 def by_markets(given: argparse.Namespace) -> dict[str, Any]:
     """CPU-microseconds of a tick with few and with many markets; and how long the many take to be started again."""
+    few = Markets(given.few, FEW_ROUNDS)
+    with stack() as place, running(place, "all", 0) as process:
+        few.through(place, process)
+    many = Markets(given.many, MANY_ROUNDS)
     with stack() as place:
-        few = publish(place, rounds(given.few, FEW_ROUNDS))
         with running(place, "all", 0) as process:
-            few_us, _ = process.through(few, 0.5)
-    with stack() as place:
-        many = publish(place, rounds(given.many, MANY_ROUNDS))
-        with running(place, "all", 0) as process:
-            many_us, _ = process.through(many, 0.5)
+            many.through(place, process)
         took_s = restarts(place, given.many)
-    return {str(given.few): few_us, str(given.many): many_us, "ratio": many_us / few_us, "restart_s": took_s}
+    result: dict[str, Any] = {
+        name: {str(each.markets): each.us[name] for each in (few, many)} | {"ratio": many.us[name] / few.us[name]}
+        for name in few.us
+    }
+    return result | {"restart_s": took_s}
+
+
+class Markets:
+    """So many markets, and the CPU-microseconds of a tick of theirs: caught up, and as they come."""
+
+    def __init__(self, markets: int, count: int) -> None:
+        self.markets = markets
+        self._count = count
+        self.us: dict[str, float] = {}
+
+    def through(self, place: Place, process: Running) -> None:
+        """Runs the analytics over all rounds; the last messages come at the pace."""
+        ticks = rounds(self.markets, self._count)
+        waiting = publish(place, islice(ticks, self.markets * self._count - PACED))
+        self.us["caught_up"], _ = process.through(waiting, 0.5)
+        before = process.until(waiting)
+        came = publish(place, paced(ticks))
+        after = process.until(waiting + came)
+        self.us["as_they_come"] = (after[1] - before[1]) / (after[0] - before[0]) * 1e6
+
+
+def paced(ticks: Iterator[Tick]) -> Iterator[Tick]:
+    """The ticks, `PACE_PER_S` a second of real time."""
+    began_s = time.monotonic()
+    for number, tick in enumerate(ticks):
+        ahead_s = number / PACE_PER_S - (time.monotonic() - began_s)
+        if ahead_s > _BEAT_S:
+            time.sleep(ahead_s)
+        yield tick
 
 
 def rounds(markets: int, count: int) -> Iterator[Tick]:
@@ -87,7 +128,7 @@ def rounds(markets: int, count: int) -> Iterator[Tick]:
         start_us = now_us - (count - number) * ROUND_S * US_PER_S
         for place in range(markets):
             name, ts_us = f"BENCH:{place}", start_us + place * ROUND_S * US_PER_S // markets
-            price_ppm = PPM // 10 + (place * 7919 + number * 104_729) % (PPM * 8 // 10)
+            price_ppm = PPM // 10 + place * 7919 % (PPM * 8 // 10) + number % 3 * STEP_PPM
             yield replace(
                 a_tick,
                 event_id=event_id("tick", name, ts_us),
