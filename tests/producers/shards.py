@@ -209,11 +209,23 @@ class Halves:
 
     def whole(self, half: Shard) -> bool:
         """Whether a half follows its markets and its gaps are closed."""
-        try:
-            health = httpx.get(f"http://127.0.0.1:{self.ports[half.label]}/health", trust_env=False, timeout=5).json()
-        except (httpx.HTTPError, ValueError):
-            return False
+        health = self._health(half)
         return bool(health.get("feed") == "connected" and health.get("sweep_promise_s"))
+
+    def has_swept_since(self, half: Shard, moment_s: float) -> bool:
+        """Whether a half has ended a sweep since a moment of our monotonic clock."""
+        asked_s = time.monotonic()
+        age_s = self._health(half).get("last_sweep_age_s")
+        return age_s is not None and asked_s - age_s > moment_s + 0.1  # it is told to a tenth
+
+    def _health(self, half: Shard) -> dict[str, Any]:
+        """What a half says of itself; nothing while it does not answer."""
+        url = f"http://127.0.0.1:{self.ports[half.label]}/health"
+        try:
+            health: dict[str, Any] = httpx.get(url, trust_env=False, timeout=5).json()
+        except (httpx.HTTPError, ValueError):
+            return {}
+        return health
 
     def close(self) -> None:
         """Ends what still runs, the hard way."""
@@ -261,8 +273,14 @@ def _until_whole(halves: Halves) -> None:
 
 
 def _until_seen(halves: Halves) -> None:
-    """Two sweeps later the halves have seen the venue as it was at the end."""
-    halves.pass_venue_seconds(1)
+    """Two sweeps later the halves have seen the venue as it was at the end: the second began after it."""
+    for _ in range(2):
+        since_s = time.monotonic()
+        wait_until(
+            lambda since_s=since_s: all(halves.has_swept_since(half, since_s) for half in halves.run.halves),  # type: ignore[misc]
+            "both have swept on",
+            _UP_WITHIN_S,
+        )
     _until_whole(halves)
 
 
