@@ -77,11 +77,12 @@ def test_a_few_tokens_that_are_not_served_are_told_though_they_are_no_limit(venu
     streams = polymarket(venue, heard, connections=1, capacity=30)
 
     async def work() -> None:
-        await until(lambda: bool(heard.lacking), "two are told")
+        # On a busy machine more books than these may be late at first.
+        await until(lambda: [t for _, t, _ in heard.lacking[-1:]] == [frozenset(venue.tokens[28:])], "two are told")
 
     drive(streams, work)
 
-    assert heard.lacking[0][1] == frozenset(venue.tokens[28:])
+    assert all_shown(streams, venue.tokens[:28])
 
 
 def test_what_a_refused_connection_was_to_show_is_told_and_closed_when_it_is_let_in(venue: StreamedVenue) -> None:
