@@ -99,6 +99,33 @@ def test_a_store_of_an_earlier_version_goes_forward_with_its_rows(client: Client
 
 
 @pytest.mark.stack
+def test_ticks_that_were_stored_before_they_were_packed_smaller_stay_as_they_are(client: Client) -> None:
+    """Volumes to the last bit, stamps to the microsecond, found by token, also merged with what is stored since."""
+    apply(client, [migration for migration in packaged_migrations() if migration.number < 20])
+    fill = (
+        "INSERT INTO snapshots (ts, token_id, market_id, venue, price, bid, ask, last, spread, volume_24h_usd,"
+        " volume_total_usd, volume_total_contracts, ts_received, ts_stored)"
+        " SELECT toDateTime64('2026-11-30 08:00:00', 6, 'UTC') + INTERVAL intHash64(n) % 3600000000 MICROSECOND AS ts,"
+        " concat('T', toString(n % 700)), 'M', 'kalshi', if(n % 3, NULL, 0.123456), 0.4, if(n % 5, 0.5, NULL), 0.4,"
+        " 0.1, n / 7, 1e15 / (n + 1), if(n % 2, NULL, n / 3), ts + INTERVAL n MICROSECOND, ts + INTERVAL 2 SECOND"
+        " FROM (SELECT number + {first} AS n FROM numbers(9000))"
+    )
+    everything = "SELECT * FROM snapshots WHERE volume_24h_usd < 9000 / 7 ORDER BY token_id, ts"
+    one = "SELECT count() FROM snapshots WHERE token_id = 'T77'"
+    client.command(fill.format(first=0))
+    before, of_one = client.query(everything).result_rows, client.query(one).result_rows
+
+    apply(client, packaged_migrations())
+
+    assert client.query(everything).result_rows == before
+    assert client.query(one).result_rows == of_one
+    client.command(fill.format(first=9000))
+    client.command("OPTIMIZE TABLE snapshots FINAL")
+    assert client.query(everything).result_rows == before
+    assert client.query("SELECT count() FROM snapshots").result_rows == [(18_000,)]
+
+
+@pytest.mark.stack
 def test_retention_deletes_what_ended_and_keeps_what_lives(database: ClickHouseSettings) -> None:
     with connect(database, client_name="test", role="migrate") as client:
         client.command(
