@@ -26,6 +26,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from bench import RESULTS, write
+from dashboard import bars
 from dashboard.board import ranking
 from dashboard.board.follow import Followed
 from dashboard.board.moves import Moves
@@ -38,6 +39,8 @@ from sinks.clickhouse.store import Store
 from tests.stack.processes import ServiceProcess
 
 BATCH_S, ROWS_OF_A_TICK = 0.5, 5
+CHART_OF_A_DAY = (86_400, 300)
+"""Its length and the width of its bars in seconds, as the page asks for them."""
 
 _MARKETS = """
 INSERT INTO markets (market_id, venue, title, category, status, ts_received)
@@ -155,18 +158,17 @@ def fill(store: Store, markets: int) -> None:
 def questions(store: Store, board: Board) -> dict[str, Callable[[], object]]:
     """What a page asks, by name."""
     token, until = store.rows(_ONE_MARKET)[0][0], datetime.now(tz=UTC)
-    day = {"token_id": token, "until": until, "span_s": 86_400, "step_s": 60}
     others: dict[str, dict[str, Any]] = {
         "categories": {"windows": ["5m", "15m", "1h", "24h"], "threshold_pp": 5.0, "min_volume_usd": 10_000.0},
         "coverage": {},
         "feed": {},
-        "market_bars": day,
     }
     asked: dict[str, Callable[[], object]] = {"plain_scan": lambda: store.rows(_PLAIN_SCAN)}
     for name, changed in _FILTERS.items():
         asked[name] = lambda changed=changed: board.rows("board", COLUMNS["board"], **{**_BOARD, **changed})  # type: ignore[misc]
     for name, given in others.items():
         asked[name] = lambda name=name, given=given: board.rows(name, COLUMNS[name], **given)  # type: ignore[misc]
+    asked["market_bars"] = lambda: bars.market_bars(board, token, until, *CHART_OF_A_DAY)
     return asked
 
 

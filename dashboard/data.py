@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 import pandas as pd
 import streamlit as st
 
+from dashboard import bars
 from dashboard.board import ranking
 from dashboard.board.follow import Followed
 from dashboard.board.ranking import BoardFilters, Coverage
@@ -168,7 +169,7 @@ def market_moves(store: Store, token_id: str) -> pd.DataFrame:
 @_shared(4)
 def market_bars(store: Store, token_id: str, until: datetime, span_s: int, step_s: int) -> pd.DataFrame:
     """One token's bars."""
-    return _ask(store, "market_bars", token_id=token_id, until=until, span_s=span_s, step_s=step_s)
+    return bars.market_bars(store, token_id, until, span_s, step_s)
 
 
 @_shared(4)

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from dashboard.bars import market_bars
 from dashboard.columns import COLUMNS
 from dashboard.store import Store, StoreUnavailableError
 from kernel.settings import ClickHouseSettings
@@ -48,7 +49,7 @@ def _parameters(now: datetime) -> dict[str, dict[str, Any]]:
         "search": {"text": "FED", "window": "24h", "limit": 10},
         "market": {"market_id": _MARKET},
         "market_moves": {"token_id": _TOKEN},
-        "market_bars": chart,
+        "market_bars": {"token_id": _TOKEN, "since": now - timedelta(hours=6), "until": now},
         "market_band": chart,
         "market_ticks": {"token_id": _TOKEN, "until": now, "limit": 30},
         "market_alerts": {"market_id": _MARKET, "until": now, "span_s": 86_400},
@@ -151,7 +152,7 @@ def test_as_of_before_anything_was_kept_is_empty(seeded: SeededStore) -> None:
 
 
 def test_bars_stop_at_the_feed_gap(seeded: SeededStore) -> None:
-    bars = _ask(seeded, "market_bars")
+    bars = market_bars(seeded.store, _TOKEN, seeded.now, 21_600, 60)
     minute = pd.Timestamp(seeded.now).floor("min")
 
     missing = {minute - pd.Timedelta(minutes=ago) for ago in GAP_MINUTES}
@@ -161,7 +162,7 @@ def test_bars_stop_at_the_feed_gap(seeded: SeededStore) -> None:
 
 
 def test_bars_in_wider_steps_keep_first_open_and_last_close(seeded: SeededStore) -> None:
-    narrow, wide = _ask(seeded, "market_bars"), _ask(seeded, "market_bars", step_s=300)
+    narrow, wide = (market_bars(seeded.store, _TOKEN, seeded.now, 21_600, step_s) for step_s in (60, 300))
 
     groups = narrow.groupby(narrow["ts"].dt.floor("5min"))
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from clickhouse_connect.datatypes.base import ClickHouseType
+from clickhouse_connect.datatypes.registry import get_from_name
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from dashboard import store as store_module
@@ -16,6 +18,7 @@ from dashboard.columns import COLUMNS
 from dashboard.store import Store, StoreUnavailableError, query_text
 from kernel.errors import TransientError, UserError
 from kernel.settings import ClickHouseSettings
+from schemas.units import micros_from_datetime
 
 MOMENT = datetime(2026, 11, 23, 18, 42, 30, 123456, tzinfo=UTC)
 
@@ -25,7 +28,11 @@ class Answer:
     """What the client library gives back."""
 
     column_names: Sequence[str]
-    result_rows: list[tuple[Any, ...]]
+    column_types: Sequence[ClickHouseType]
+    result_columns: Sequence[Sequence[Any]]
+
+
+NOTHING = Answer([], [], [])
 
 
 @dataclass
@@ -36,7 +43,7 @@ class Client:
     asked: list[dict[str, Any]] = field(default_factory=list)
     closed: bool = False
 
-    def query(self, text: str, parameters: dict[str, Any]) -> Answer:
+    def query(self, text: str, parameters: dict[str, Any], **_: Any) -> Answer:
         self.asked.append(parameters)
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -62,16 +69,18 @@ def store() -> Store:
 
 
 def test_an_answer_is_typed_and_an_empty_one_has_the_same_types(opened: list[Client]) -> None:
-    full = Client(Answer(list(SPAN), [(MOMENT.replace(tzinfo=None), MOMENT)]))
+    exact, whole = get_from_name("DateTime64(6, 'UTC')"), get_from_name("Nullable(DateTime)")
+    full = Client(Answer(list(SPAN), [exact, whole], [[micros_from_datetime(MOMENT)] * 2, [1_795_459_350, None]]))
     opened += [full]
     reads = store()
 
     frame = reads.rows("cache_span", SPAN)
-    full.answer = Answer([], [])
+    full.answer = NOTHING
     nothing = reads.rows("cache_span", SPAN)
 
     assert dict(frame.dtypes.astype(str)) == dict(nothing.dtypes.astype(str)) == dict(SPAN)
-    assert list(frame["first_ts"]) == list(frame["last_ts"]) == [pd.Timestamp(MOMENT)]
+    assert list(frame["first_ts"]) == [pd.Timestamp(MOMENT)] * 2
+    assert list(frame["last_ts"]) == [pd.Timestamp(MOMENT.replace(microsecond=0)), pd.NaT]
     assert len(nothing) == 0
 
 
@@ -79,14 +88,14 @@ def test_an_answer_is_typed_and_an_empty_one_has_the_same_types(opened: list[Cli
 def test_an_answer_of_other_columns_is_refused_and_not_shown_under_wrong_names(
     opened: list[Client], names: list[str]
 ) -> None:
-    opened += [Client(Answer(names, [(MOMENT,) * len(names)]))]
+    opened += [Client(Answer(names, [get_from_name("DateTime")] * len(names), [[1_795_459_350]] * len(names)))]
 
     with pytest.raises(ValueError, match="expected"):
         store().rows("cache_span", SPAN)
 
 
 def test_instants_travel_as_utc_text_wherever_they_were_made(opened: list[Client]) -> None:
-    client = Client(Answer([], []))
+    client = Client(NOTHING)
     opened += [client]
 
     store().rows("cache_span", SPAN, at=MOMENT.astimezone(timezone(timedelta(hours=9))), window="1h", limit=3)
@@ -110,7 +119,7 @@ def test_instants_travel_as_utc_text_wherever_they_were_made(opened: list[Client
 def test_a_failure_is_one_calm_line_and_its_client_is_not_used_again(
     opened: list[Client], error: Exception, said: str
 ) -> None:
-    broken, fresh = Client(error), Client(Answer([], []))
+    broken, fresh = Client(error), Client(NOTHING)
     opened += [broken, fresh]
     reads = store()
 
@@ -123,7 +132,7 @@ def test_a_failure_is_one_calm_line_and_its_client_is_not_used_again(
 
 
 def test_a_client_that_answered_is_used_again(opened: list[Client]) -> None:
-    client = Client(Answer([], []))
+    client = Client(NOTHING)
     opened += [client]
     reads = store()
 
