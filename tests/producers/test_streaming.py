@@ -25,7 +25,7 @@ from tests.producers.conftest import Stack
 from tests.producers.test_collect import Collecting, settings_for, simulate
 from tests.stack.waiting import wait_until
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 SLACK_US = 3 * US_PER_S
 QUIET_US = 60 * US_PER_S
