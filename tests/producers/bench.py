@@ -47,7 +47,11 @@ class Bench:
     outbox: Outbox
     answer: Answer
     headers: Callable[[], dict[str, str]]
+    venue: str
     told_before: int = 0
+
+    def __post_init__(self) -> None:
+        self.told_before = len(self._of_the_venue())
 
     def handle(self, request: httpx.Request) -> httpx.Response:
         body = self.answer(request)
@@ -75,8 +79,12 @@ class Bench:
     def statuses(self) -> list[FeedStatus]:
         """What was said of the feed since the bench was made, in order."""
         self.deliver()
-        told = [event for event, _, _ in self.stack.read(topics.FEED_STATUS) if isinstance(event, FeedStatus)]
-        return told[self.told_before :]
+        return self._of_the_venue()[self.told_before :]
+
+    def _of_the_venue(self) -> list[FeedStatus]:
+        """All that was ever said of it: of one key, since between those of two no order is kept."""
+        all_of_it = self.stack.read(topics.FEED_STATUS)
+        return [event for event, key, _ in all_of_it if isinstance(event, FeedStatus) and key == f"{self.venue}/all"]
 
     def deliver(self) -> None:
         """Waits until Kafka has all."""
@@ -114,9 +122,8 @@ def bench(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> Itera
     store, clock = SchemaRegistry(stack.registry_url), ManualClock(START_US)
     venue: str = request.param
     outbox = Outbox(Shard(venue), kafka_at(stack.bootstrap), store, Spill(tmp_path), clock)
-    made = Bench(stack, clock, outbox, lambda _: 500, lambda: {})
+    made = Bench(stack, clock, outbox, lambda _: 500, lambda: {}, venue)
     made.headers = made.date
-    made.told_before = len(stack.read(topics.FEED_STATUS))
     yield made
     outbox.close(20)
     store.close()
