@@ -110,6 +110,8 @@ class Streamed:
         self._left_out: dict[str, int] = {}
         self._sightings: dict[str, tuple[Top, float]] = {}
         """What the second channel told last of a token, and since when (our monotonic clock) it waits to be weighed."""
+        self._said: dict[str, Shown] = {}
+        """What the streams had said of the tokens in an open gap. Polls are believed of them since."""
         self.ticks = 0
 
     # ── what the streams tell ────────────────────────────────────────────────────────────────────────────────────────
@@ -151,7 +153,8 @@ class Streamed:
         opening = fact.opening or not fact.ts_us
         changed = not same_prices(shown, last)
         if opening:
-            self.continuity.reopened(fact.token, source.data_s, changed=changed)
+            said = self._said.get(fact.token, last)
+            self.continuity.reopened(fact.token, source.data_s, changed=not same_prices(shown, said, but_last=True))
         if not changed:
             return "top_unchanged"
         if fact.ts_us < self._newest_us.get(fact.token, 0) and not opening:
@@ -245,12 +248,18 @@ class Streamed:
         """Polls are believed again for these markets, and the next tick of each says that it comes after a gap."""
         GAPS.labels(self._shard.venue).inc()
         self._journal.note_of("unlease", gap.tokens)
+        for token in gap.tokens:
+            last = self._tracked.last_shown(self._speech.token_id(token))
+            if last is not None:
+                self._said.setdefault(token, last)
         markets = self.unlease(gap.tokens)
         detail = f"{reason}: {len(markets)} markets not streamed"
         self._tell(f"stream-{connection.number}", "gap_opened", detail, gap.since_us, markets)
 
     def gap_closed(self, connection: Connection, gap: Gap) -> None:
         """They are shown again."""
+        for token in gap.tokens:
+            self._said.pop(token, None)
         markets = self._markets(gap.tokens)
         detail = f"{len(markets)} markets streamed again"
         self._tell(f"stream-{connection.number}", "gap_closed", detail, gap.since_us, markets)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from typing import cast
+
+from kernel.clock import ManualClock
+from producers.base import Received
+from producers.continuity import GRACE_S
+from producers.facts import Facts, Top
+from producers.line import Line
+from producers.polymarket.sockets import PolymarketSpeech
+from producers.shards import Shard
+from producers.streamed import Streamed
+from producers.streams import Connection, Gap
+from producers.tracked import Tracked
+from producers.venue_clock import VenueClock
+from schemas.events import Tick
+from schemas.units import US_PER_S
+from schemas.words import TickSource
+from tests.producers.test_tracked import moment, shown
+
+TOKEN = "1"
+
+
+class World:
+    """One market on one stream, whose book and polls are what a test says, in cents."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(1_000 * US_PER_S)
+        self.bids_ppm: list[int | None] = []
+        self.speech = PolymarketSpeech()
+        self.tracked = Tracked()
+        self.line = Connection(1, line=cast("Line", None), connection_id="a")
+        self.gap = Gap(0, {TOKEN: None})
+        self.streamed = Streamed(
+            Shard("polymarket"), self.speech, self.tracked, VenueClock(5.0, self.clock.now_us()), self, self.clock,
+            lambda: 60, lambda *_: None, lambda _: None,
+        )  # fmt: skip
+        self.polls(50, "sweep")
+        self.subscribes(redriven=False)
+
+    def tick(self, tick: Tick, category: str) -> None:
+        self.bids_ppm.append(tick.bid_ppm)
+
+    def received(self, received: Received) -> None:
+        """Nothing to do."""
+
+    def refused(self, error: Exception, channel: str) -> None:
+        raise error
+
+    def polls(self, cents: int, source: TickSource = "hot") -> None:
+        """A poll shows the market, and what of it is worth admitting is admitted."""
+        self.clock.advance(1.0)
+        when = moment(self.clock.now_us() / US_PER_S, source)
+        row = shown(cents=cents, token_id=self.speech.token_id(TOKEN))
+        self.tracked.admit(self.streamed.witnessed(row, when), when)
+
+    def subscribes(self, *, redriven: bool = True) -> None:
+        self.clock.advance(1.0)
+        self.streamed.continuity.subscribed(1, [TOKEN], self.clock.monotonic_s(), redriven=redriven)
+
+    def opens(self, cents: int) -> None:
+        """The opening book comes, and with it a gap ends that was open."""
+        self.clock.advance(1.0)
+        self.line.data_s, self.line.data_us = self.clock.monotonic_s(), self.clock.now_us()
+        facts, bid_ppm = Facts(), cents * 10_000
+        facts.facts.append(Top(TOKEN, bid_ppm, bid_ppm + 10_000, 1.0, 1.0, self.line.data_us, 0, opening=True))
+        self.streamed.continuity.heard(TOKEN, self.line.data_s, opening=True)
+        self.streamed.told(self.line, b"{}", facts)
+        self.streamed.gap_closed(self.line, self.gap)
+        self.streamed.renew_leases([TOKEN])
+
+    def found_frozen(self) -> bool:
+        """Whether something is to be done about it by now; then its gap begins."""
+        self.clock.advance(GRACE_S)
+        due = [redrive.tokens for redrive in self.streamed.continuity.due(self.clock.monotonic_s())]
+        if due:
+            self.streamed.gap_opened(self.line, self.gap, "1 token frozen")
+        return due == [(TOKEN,)]
+
+
+def test_a_market_that_polls_showed_before_its_cure_is_found_frozen_again() -> None:
+    world = World()
+    world.opens(50)
+    world.polls(60)
+    assert world.found_frozen()
+
+    world.polls(60)  # believed, now that the gap is told
+    world.subscribes()
+    world.opens(60)  # the stream had missed it indeed
+    world.polls(70)
+
+    assert world.found_frozen()
+
+
+def test_a_poll_that_the_stream_s_new_book_refutes_is_not_believed_again_for_a_while() -> None:
+    world = World()
+    world.opens(50)
+    world.polls(60)
+    assert world.found_frozen()
+
+    world.polls(60)
+    world.subscribes()
+    world.opens(50)  # as the stream had said all along
+    world.polls(60)
+
+    assert not world.found_frozen()
