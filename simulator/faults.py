@@ -48,7 +48,7 @@ STREAM_MODES: Final[Mapping[str, Mapping[str, Any]]] = {
     # Standing until off:
     "reordered": {"every": 5},  # each so-many-th frame comes after its successor
     "duplicated": {"every": 5},  # each so-many-th frame comes twice
-    "lost": {"every": 5},  # each so-many-th frame never comes, though it took its number
+    "lost": {"every": 5, "only": None},  # each so-many-th frame, perhaps of one connection, never comes but counts
     "token_limit": {"limit": 400},  # more are not served, and nobody is told
     "connection_limit": {"limit": 10},  # more are refused with 429
     "refused": {"status": 401},  # every handshake: the key is rejected

@@ -75,7 +75,7 @@ class Session:
         if self.withholds(market):
             return False
         self.frames_sent += 1
-        every = self._board.every(self.path, "lost")
+        every = self._board.every(self.path, "lost", self.number)
         if every and self.frames_sent % every == 0:
             return False
         every = self._board.every(self.path, "reordered")
@@ -236,10 +236,11 @@ class Switchboard:
                 self._faults.remove(fault)
         return fault
 
-    def every(self, path: str, mode: str) -> int:
-        """Each which frame a standing fault strikes; 0 for none."""
+    def every(self, path: str, mode: str, number: int = 0) -> int:
+        """Each which frame of a connection a standing fault strikes; 0 for none."""
         fault = self.standing(path, mode) if self._faults else None
-        return max(1, int(fault.values["every"])) if fault else 0
+        strikes = fault is not None and fault.values.get("only") in (None, number)
+        return max(1, int(fault.values["every"])) if fault is not None and strikes else 0
 
     def refuses(self, path: str) -> int | None:
         """The status a handshake is to be refused with."""

@@ -142,6 +142,16 @@ def test_frames_come_swapped_twice_or_not_at_all(venue: Running) -> None:
     assert play("lost") == ["0.1", "0.3", "0.5"]
 
 
+def test_frames_of_one_connection_are_lost_where_only_that_one_is_named(venue: Running) -> None:
+    with polymarket(venue, CONDITION) as struck, polymarket(venue, CONDITION) as spared:
+        [first, _] = venue.get("/simulator/connections")
+        fault(venue, "lost", every=1, only=first["number"])
+        quote(venue, CONDITION, 0.5, 0.52)
+
+        assert best_bids(spared, 1)
+        assert silent(struck)
+
+
 def test_above_the_token_limit_there_is_no_book_no_data_and_no_word_of_it(venue: Running) -> None:
     fault(venue, "token_limit", limit=1)
     with polymarket(venue, CONDITION, OTHER) as socket:
