@@ -111,7 +111,8 @@ class Streamed:
         self._sightings: dict[str, tuple[Top, float]] = {}
         """What the second channel told last of a token, and since when (our monotonic clock) it waits to be weighed."""
         self._said: dict[str, Shown] = {}
-        """What the streams had said of the tokens in an open gap. Polls are believed of them since."""
+        """What the streams had said of tokens when their gap began, until their book comes or it ends. Polls are
+        believed of them since."""
         self.ticks = 0
 
     # ── what the streams tell ────────────────────────────────────────────────────────────────────────────────────────
@@ -153,7 +154,7 @@ class Streamed:
         opening = fact.opening or not fact.ts_us
         changed = not same_prices(shown, last)
         if opening:
-            said = self._said.get(fact.token, last)
+            said = self._said.pop(fact.token, last)
             self.continuity.reopened(fact.token, source.data_s, changed=not same_prices(shown, said, but_last=True))
         if not changed:
             return "top_unchanged"
@@ -248,10 +249,10 @@ class Streamed:
         """Polls are believed again for these markets, and the next tick of each says that it comes after a gap."""
         GAPS.labels(self._shard.venue).inc()
         self._journal.note_of("unlease", gap.tokens)
-        for token in gap.tokens:
+        for token in gap.tokens.keys() - self._said.keys():
             last = self._tracked.last_shown(self._speech.token_id(token))
             if last is not None:
-                self._said.setdefault(token, last)
+                self._said[token] = last
         markets = self.unlease(gap.tokens)
         detail = f"{reason}: {len(markets)} markets not streamed"
         self._tell(f"stream-{connection.number}", "gap_opened", detail, gap.since_us, markets)

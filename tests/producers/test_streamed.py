@@ -58,16 +58,21 @@ class World:
         self.clock.advance(1.0)
         self.streamed.continuity.subscribed(1, [TOKEN], self.clock.monotonic_s(), redriven=redriven)
 
-    def opens(self, cents: int) -> None:
+    def opens(self, cents: int, *, ends: bool = True) -> None:
         """The opening book comes, and with it a gap ends that was open."""
+        self.streams(cents, opening=True)
+        if ends:
+            self.streamed.gap_closed(self.line, self.gap)
+        self.streamed.renew_leases([TOKEN])
+
+    def streams(self, cents: int, *, opening: bool = False) -> None:
+        """The stream tells."""
         self.clock.advance(1.0)
         self.line.data_s, self.line.data_us = self.clock.monotonic_s(), self.clock.now_us()
         facts, bid_ppm = Facts(), cents * 10_000
-        facts.facts.append(Top(TOKEN, bid_ppm, bid_ppm + 10_000, 1.0, 1.0, self.line.data_us, 0, opening=True))
-        self.streamed.continuity.heard(TOKEN, self.line.data_s, opening=True)
+        facts.facts.append(Top(TOKEN, bid_ppm, bid_ppm + 10_000, 1.0, 1.0, self.line.data_us, 0, opening=opening))
+        self.streamed.continuity.heard(TOKEN, self.line.data_s, opening=opening)
         self.streamed.told(self.line, b"{}", facts)
-        self.streamed.gap_closed(self.line, self.gap)
-        self.streamed.renew_leases([TOKEN])
 
     def found_frozen(self) -> bool:
         """Whether something is to be done about it by now; then its gap begins."""
@@ -102,5 +107,24 @@ def test_a_poll_that_the_stream_s_new_book_refutes_is_not_believed_again_for_a_w
     world.subscribes()
     world.opens(50)  # as the stream had said all along
     world.polls(60)
+
+    assert not world.found_frozen()
+
+
+def test_what_the_stream_said_before_a_gap_is_forgotten_with_its_new_book_though_the_gap_ended_without_it() -> None:
+    world = World()
+    world.opens(50)
+    world.polls(60)
+    assert world.found_frozen()
+    world.streamed.gap_closed(world.line, Gap(0, {}))  # the others are shown again; this one no connection serves
+    world.subscribes()
+    world.opens(60, ends=False)
+    world.streams(80)
+
+    world.polls(90)
+    assert world.found_frozen()
+    world.subscribes()
+    world.opens(80)  # as the stream had said all along, but not before the first gap
+    world.polls(90)
 
     assert not world.found_frozen()
