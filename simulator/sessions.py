@@ -239,8 +239,9 @@ class Switchboard:
     def every(self, path: str, mode: str, number: int = 0) -> int:
         """Each which frame of a connection a standing fault strikes; 0 for none."""
         fault = self.standing(path, mode) if self._faults else None
-        strikes = fault is not None and fault.values.get("only") in (None, number)
-        return max(1, int(fault.values["every"])) if fault is not None and strikes else 0
+        if fault is None or fault.values.get("only") not in (None, number):
+            return 0
+        return max(1, int(fault.values["every"]))
 
     def refuses(self, path: str) -> int | None:
         """The status a handshake is to be refused with."""

@@ -46,7 +46,10 @@ GRACE_US: Final = 5 * US_PER_S
 """So long after its end a bar waits for ticks that are on their way."""
 
 _VERSION: Final = 2
+# version 0, counter kind 1, bars 2, length of venue 3 and of token 4 (two bytes), price 6, newest 10, counter 18,
+# carried volume (NaN: none) 26 and trades (-1: none) 34
 _HEAD_BYTES: Final = 42
+# which 0, ticks 1, received 5, start 13, first 21, last 29, open 37, high 41, low 45, close 49, volume 53, trades 61
 _BAR_BYTES: Final = 69
 _BEFORE: Final = 0
 _UNTOLD: Final = 1
