@@ -44,9 +44,8 @@ ROUND_S = 12 * 3600
 STEP_PPM = 4_000
 """A tick's move: worth no alert. A jump would be one in a market's first rounds and its usual step in the later ones,
 and few markets have more rounds than many."""
-FEW_ROUNDS, MANY_ROUNDS = 100, 4
-PACE_PER_S, PACED_S = 2_000, 30
-PACED = PACE_PER_S * PACED_S
+LEAST_ROUNDS, LEAST_TICKS = 4, 100_000
+PACE_PER_S, PACED = 2_000, 60_000
 _BEAT_S = 0.01
 WINDOWS = {"one": "300", "eight": "60,300,900,1800,3600,14400,43200,86400"}
 HOUSE_MARKETS, HOUSE_MINUTES, SINK_MINUTES = 500, 30, 120
@@ -76,38 +75,29 @@ def main(argv: list[str]) -> int:
 
 def by_markets(given: argparse.Namespace) -> dict[str, Any]:
     """CPU-microseconds of a tick with few and with many markets; and how long the many take to be started again."""
-    few = Markets(given.few, FEW_ROUNDS)
     with stack() as place, running(place, "all", 0) as process:
-        few.through(place, process)
-    many = Markets(given.many, MANY_ROUNDS)
+        few_us = tick_us(place, process, given.few)
     with stack() as place:
         with running(place, "all", 0) as process:
-            many.through(place, process)
+            many_us = tick_us(place, process, given.many)
         took_s = restarts(place, given.many)
     result: dict[str, Any] = {
-        name: {str(each.markets): each.us[name] for each in (few, many)} | {"ratio": many.us[name] / few.us[name]}
-        for name in few.us
+        name: {str(given.few): few, str(given.many): many_us[name], "ratio": many_us[name] / few}
+        for name, few in few_us.items()
     }
     return result | {"restart_s": took_s}
 
 
-class Markets:
-    """So many markets, and the CPU-microseconds of a tick of theirs: caught up, and as they come."""
-
-    def __init__(self, markets: int, count: int) -> None:
-        self.markets = markets
-        self._count = count
-        self.us: dict[str, float] = {}
-
-    def through(self, place: Place, process: Running) -> None:
-        """Runs the analytics over all rounds; the last messages come at the pace."""
-        ticks = rounds(self.markets, self._count)
-        waiting = publish(place, islice(ticks, self.markets * self._count - PACED))
-        self.us["caught_up"], _ = process.through(waiting, 0.5)
-        before = process.until(waiting)
-        came = publish(place, paced(ticks))
-        after = process.until(waiting + came)
-        self.us["as_they_come"] = (after[1] - before[1]) / (after[0] - before[0]) * 1e6
+def tick_us(place: Place, process: Running, markets: int) -> dict[str, float]:
+    """CPU-microseconds of a tick of so many markets: caught up, and of the last messages as they come at the pace."""
+    count = max(LEAST_ROUNDS, LEAST_TICKS // markets)
+    ticks = rounds(markets, count)
+    waiting = publish(place, islice(ticks, markets * count - PACED))
+    caught_up_us, _ = process.through(waiting, 0.5)
+    before = process.until(waiting)
+    came = publish(place, paced(ticks))
+    after = process.until(waiting + came)
+    return {"caught_up": caught_up_us, "as_they_come": (after[1] - before[1]) / (after[0] - before[0]) * 1e6}
 
 
 def paced(ticks: Iterator[Tick]) -> Iterator[Tick]:

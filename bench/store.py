@@ -11,7 +11,6 @@ Ticks of a stream are received 20 ms and an irregular delay after they happened,
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import zlib
@@ -20,6 +19,8 @@ from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from random import Random
+
+import psutil
 
 from bench.house_ticks import START_US, SWEEP_S, house_ticks
 from kernel.settings import ClickHouseSettings
@@ -61,11 +62,12 @@ def main(arguments: list[str]) -> int:
         try:
             # A part under 10 MB keeps no size of each column else.
             store.command("ALTER TABLE snapshots MODIFY SETTING min_bytes_for_wide_part = 0", {})
-            begun_s = _cpu_s(service.pid)
+            process = psutil.Process(service.pid)
+            begun_s = _cpu_s(process)
             fill(store, ticks)
-            filled_s = _cpu_s(service.pid)
+            filled_s = _cpu_s(process)
             store.command("OPTIMIZE TABLE snapshots FINAL", {})
-            merged_s = _cpu_s(service.pid)
+            merged_s = _cpu_s(process)
             rows = store.rows("SELECT count() FROM snapshots")[0][0]
             columns = store.rows(_COLUMNS)
         finally:
@@ -98,10 +100,10 @@ def _received_later(ticks: Iterable[Tick]) -> Iterator[Tick]:
         yield replace(tick, ts_received_us=tick.ts_event_us + 20_000 + round(draw(1 / 15_000)))
 
 
-def _cpu_s(pid: int) -> float:
+def _cpu_s(process: psutil.Process) -> float:
     """Processor seconds that a process has used, all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    spent = process.cpu_times()
+    return float(spent.user + spent.system)
 
 
 def fill(store: Store, ticks: Iterable[Tick]) -> None:
