@@ -12,18 +12,41 @@ import typer
 from movers.cli import app
 from schemas.topics import CATALOGUE
 
-DOCUMENTS = [
-    *("README.md", "CONTRIBUTING.md", "docs/architecture.md", "simulator/README.md"),
-    *("docs/operations.md", "docs/security.md", "docs/consuming_alerts.md"),
-]
+REPO = Path(__file__).parents[1]
+FOLDERS = ("docs", "examples", "ops", "producers", "simulator", "tests")
+DOCUMENTS = sorted(
+    [*REPO.glob("*.md"), *(path for folder in FOLDERS for path in (REPO / folder).rglob("*.md"))],
+)
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_relative_links_lead_somewhere(name: str, repo_dir: Path) -> None:
-    document = repo_dir / name
-    targets = re.findall(r"\]\(([^)#:]+)\)", document.read_text("utf-8"))
+def anchors(document: Path) -> set[str]:
+    """The names under which a page's headings are linked to, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text("utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
-    assert [target for target in targets if not (document.parent / target).exists()] == []
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPO)))
+def test_links_of_a_page_lead_to_files_and_headings_that_are_there(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#:\s]*)(?:#([^)\s]*))?\)", document.read_text("utf-8"))
+
+    for path, anchor in links:
+        target = document.parent / path if path else document
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPO)))
+def test_a_test_that_a_page_names_is_one_that_there_is(document: Path, tests_by_name: frozenset[str]) -> None:
+    named = set(re.findall(r"`(test_\w+)`", document.read_text("utf-8")))
+
+    assert named - tests_by_name == set()
+
+
+@pytest.fixture(scope="module")
+def tests_by_name() -> frozenset[str]:
+    """Names of all test functions."""
+    texts = (path.read_text("utf-8") for path in (REPO / "tests").rglob("*.py"))
+    return frozenset(name for text in texts for name in re.findall(r"def (test_\w+)", text))
 
 
 def test_the_readme_lists_every_topic(repo_dir: Path) -> None:
