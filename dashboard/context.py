@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from dashboard import formats
 from dashboard.settings import DashboardSettings
 from dashboard.store import Store, StoreUnavailableError
 from dashboard.toasts import AlertFeed
 from kernel import logs
 from kernel.settings import RuleSettings, Settings, load
+from schemas.units import window_label
+
+WAITING = ":material/hourglass_empty:"
+"""The icon of a line that says: not yet."""
 
 _MARKET, _CHOSEN, _PAGE = "market", "market_open", "page"
 
@@ -33,12 +36,12 @@ class Context:
     @property
     def windows(self) -> dict[str, int]:
         """Names of the windows and their seconds, shortest first."""
-        return {formats.window(seconds): seconds for seconds in self.rules.windows}
+        return {window_label(seconds): seconds for seconds in self.rules.windows}
 
     @property
     def widest_window(self) -> str:
         """The window whose rows hold every market's newest moment."""
-        return formats.window(self.rules.windows[-1])
+        return window_label(self.rules.windows[-1])
 
 
 @st.cache_resource(show_spinner=False, on_release=lambda shared: shared.alerts.close())
@@ -66,7 +69,7 @@ def calm() -> Iterator[None]:
     try:
         yield
     except StoreUnavailableError as error:
-        st.info(str(error), icon=":material/hourglass_empty:")
+        st.info(str(error), icon=WAITING)
 
 
 def arrive(page: str) -> None:

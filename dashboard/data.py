@@ -1,9 +1,9 @@
-"""The questions the pages ask, as typed functions. Answers are shared by all sessions for a moment (`st.cache_data`),
+"""The questions the pages ask, as typed functions.
 
-so that twenty viewers cost as much as one. The board, its coverage and the categories are answered from memory
-(`dashboard.board`); by the store, in the same words, until that is filled and whenever it is not as of now.
-Prices are probabilities 0..1, moves percentage points, money US dollars, times UTC. Each raises
-`StoreUnavailableError` when the store cannot answer.
+Answers are shared by all sessions for a moment (`st.cache_data`), so that twenty viewers cost as much as one. The
+board, its coverage and the categories are answered from memory (`dashboard.board`); by the store, in the same words,
+until that is filled and whenever it is not as of now. Prices are probabilities 0..1, moves percentage points, money
+US dollars, times UTC. Each raises `StoreUnavailableError` when the store cannot answer.
 """
 
 from __future__ import annotations

@@ -113,12 +113,6 @@ def category(name: str) -> str:
     return CATEGORY_NAMES.get(cast("Category", name), name.replace("_", " ").capitalize()) if name else "Not known yet"
 
 
-def window(seconds: int) -> str:
-    """A window's name in the store: 5m, 15m, 1h, 24h; seconds and 's' for others."""
-    known = {300: "5m", 900: "15m", 3600: "1h", 86_400: "24h"}
-    return known.get(seconds, f"{seconds}s")
-
-
 def escape(text: str) -> str:
     """A venue's text made safe for Markdown: titles hold dollar signs, stars and brackets."""
     return "".join(f"\\{letter}" if letter in r"\`*_{}[]()<>#$|~:!" else letter for letter in text)

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard import data, formats, toasts
 from dashboard.context import Context, calm
-from schemas.units import datetime_from_micros
+from schemas.units import datetime_from_micros, window_label
 
 _SEEN, _SHOWN = "alerts_seen", "alerts_shown"
 _CATCHING_UP_S = 180
@@ -101,5 +101,5 @@ def _words(toast: toasts.Toast, hidden: int) -> str:
     title = formats.escape(alert.title or alert.market_id)
     grew = ", still growing" if alert.state == "escalated" else ""
     windows = f" (and {toast.more_windows} longer)" if toast.more_windows else ""
-    text = f"**{move}** in {formats.window(alert.window_s)}{windows} to {price}{grew}  \n{title}"
+    text = f"**{move}** in {window_label(alert.window_s)}{windows} to {price}{grew}  \n{title}"
     return f"{text}  \n:gray[and {hidden} more, see Alerts]" if hidden else text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import charts, data
-from dashboard.context import Context, calm
+from dashboard.context import WAITING, Context, calm
 from dashboard.views import controls, tables
 
 _SPANS = {"1 h": (3600, 60), "3 h": (10_800, 180), "24 h": (86_400, 900), "7 d": (604_800, 7200)}
@@ -74,9 +74,9 @@ def _now(context: Context, window: str, threshold_pp: float, volume_usd: float) 
 def _say_why(context: Context, window: str) -> None:
     known = data.coverage(context.store).get(window)
     if known is None:
-        st.info("No market has ticked yet.", icon=controls.WAITING)
+        st.info("No market has ticked yet.", icon=WAITING)
     elif known.covered == 0:
-        st.info(controls.not_covered(context, window, known), icon=controls.WAITING)
+        st.info(controls.not_covered(context, window, known), icon=WAITING)
     else:
         st.info("No market passes these filters.", icon=":material/filter_alt:")
 
@@ -87,7 +87,7 @@ def _over_time(context: Context, window: str, span: str, volume_usd: float) -> N
         span_s, step_s = _SPANS[span]
         frame = data.category_history(context.store, window, span_s, step_s, volume_usd)
         if frame["ts"].nunique() < 2:
-            st.info(f"No {window} boards are kept yet to draw a line from.", icon=controls.WAITING)
+            st.info(f"No {window} boards are kept yet to draw a line from.", icon=WAITING)
             return
         st.caption(f"Mean size of the {window} moves on the board, by category. Click a name to show or hide its line.")
         st.plotly_chart(charts.category_lines(frame), key="category_lines", config=charts.CONFIG)

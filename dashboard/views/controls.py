@@ -9,9 +9,6 @@ from dashboard.board.ranking import Coverage
 from dashboard.context import Context
 from dashboard.store import StoreUnavailableError
 
-WAITING = ":material/hourglass_empty:"
-"""The icon of a line that says: not yet."""
-
 
 def not_covered(context: Context, window: str, known: Coverage) -> str:
     """Why a window has no rows yet: 24h board: history covers 2 h 05 m so far."""

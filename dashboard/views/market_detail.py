@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import charts, data, formats
-from dashboard.context import Context, calm, choose_market, chosen_market, follow_choice
+from dashboard.context import WAITING, Context, calm, choose_market, chosen_market, follow_choice
 from dashboard.views import tables
 from schemas.words import NoMove
 
@@ -104,7 +104,7 @@ def _live(context: Context, market: Any, token_id: str, span: str, candles: bool
     with calm():
         moves = data.market_moves(context.store, token_id)
         if moves.empty:
-            st.info("No price of this market has arrived yet.", icon=":material/hourglass_empty:")
+            st.info("No price of this market has arrived yet.", icon=WAITING)
             return
         _numbers(context, market, moves)
         newest = moves["ts"].max().to_pydatetime()
@@ -193,7 +193,7 @@ def _chart(context: Context, market: Any, token_id: str, newest: datetime, span:
         step_s=step_s,
     )
     if series.bars.empty:
-        st.info(f"No bar in the last {span} yet.", icon=":material/hourglass_empty:")
+        st.info(f"No bar in the last {span} yet.", icon=WAITING)
         return
     st.plotly_chart(charts.price(series, candles=candles), key="detail_price", config=charts.CONFIG)
     notes = ["Times in UTC."]

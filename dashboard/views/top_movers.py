@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import data, formats
 from dashboard.board.ranking import BoardFilters, Coverage
-from dashboard.context import Context, calm, choose_market, follow_choice
+from dashboard.context import WAITING, Context, calm, choose_market, follow_choice
 from dashboard.store import StoreUnavailableError
 from dashboard.views import controls, tables
 
@@ -134,10 +134,10 @@ def _board_as_of(context: Context, window: str, filters: BoardFilters, as_of: da
 def _say_coverage(context: Context, window: str, known: Coverage | None, frame: pd.DataFrame) -> None:
     """One line above the board: what is missing, or how to read it."""
     if known is None:
-        st.info("No market has ticked yet. The board fills as soon as prices arrive.", icon=controls.WAITING)
+        st.info("No market has ticked yet. The board fills as soon as prices arrive.", icon=WAITING)
     elif known.covered == 0:
         so_far = "" if frame.empty else f" Until then: the moves over {formats.span(known.coverage_s)} so far."
-        st.info(controls.not_covered(context, window, known) + so_far, icon=controls.WAITING)
+        st.info(controls.not_covered(context, window, known) + so_far, icon=WAITING)
     elif frame.empty:
         st.info(f"No market moved in the last {window} within these filters.", icon=":material/filter_alt:")
     else:

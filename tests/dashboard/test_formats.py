@@ -49,8 +49,6 @@ _NOW = datetime(2026, 11, 23, 18, 42, tzinfo=UTC)
         (formats.ends_in, 7500, "in 2 h 05 m"),
         (formats.ends_in, 0, "past"),
         (formats.ends_in, None, "–"),
-        (formats.window, 300, "5m"),
-        (formats.window, 1800, "1800s"),
         (formats.category, "science_tech", "Science & tech"),
         (formats.category, "", "Not known yet"),
         (formats.venue, "polymarket", "Polymarket"),
