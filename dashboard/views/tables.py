@@ -11,7 +11,7 @@ import streamlit as st
 from pandas.io.formats.style import Styler
 
 from dashboard import charts, formats
-from schemas.words import EpisodeState
+from schemas.words import EpisodeState, ScoreName
 
 Columns = dict[str, Any]
 
@@ -63,7 +63,14 @@ def board(frame: pd.DataFrame, lines: Mapping[str, list[float]]) -> Styler:
     )
 
 
-def board_columns(window: str, span_s: int) -> Columns:
+RANKED_BY: Mapping[ScoreName, str] = {
+    "plain": "size of the move × log of the 24-hour volume",
+    "signal": "size of the move, less where little was paid, it is usual for its market, wide or gone again",
+}
+"""What each score says, in a reader's words."""
+
+
+def board_columns(window: str, span_s: int, score: ScoreName) -> Columns:
     """How the board's columns look."""
     c = st.column_config
     return {
@@ -79,7 +86,7 @@ def board_columns(window: str, span_s: int) -> Columns:
         "Ends": c.NumberColumn(width=80, help="Expected end of the market"),
         "Venue": c.TextColumn(width=88),
         "Category": c.TextColumn(width=106),
-        "Score": c.NumberColumn(width=54, help="Size of the move × log of the 24-hour volume"),
+        "Score": c.NumberColumn(width=54, help=RANKED_BY[score].capitalize()),
         "Notes": c.TextColumn(width=100),
     }
 

@@ -143,7 +143,8 @@ def _say_coverage(context: Context, window: str, known: Coverage | None, frame: 
     else:
         part = f" {known.covered} of {known.markets} markets have {window} of history."
         more = part if known.covered < known.markets else ""
-        st.caption(f"Ranked by size of the move × log of the 24-hour volume. Click a row to open its market.{more}")
+        ranked_by = tables.RANKED_BY[context.rules.score]
+        st.caption(f"Ranked by {ranked_by}. Click a row to open its market.{more}")
 
 
 def _table(context: Context, window: str, frame: pd.DataFrame) -> None:
@@ -156,7 +157,7 @@ def _table(context: Context, window: str, frame: pd.DataFrame) -> None:
         key=_TABLE,
         hide_index=True,
         height="content",
-        column_config=tables.board_columns(window, span_s),
+        column_config=tables.board_columns(window, span_s, context.rules.score),
         on_select=_clicked,
         selection_mode="single-cell",
         placeholder=formats.DASH,

@@ -14,7 +14,7 @@ from hypothesis import strategies as hyp
 from dashboard import charts, formats
 from dashboard.columns import COLUMNS
 from dashboard.views import tables
-from schemas.words import EpisodeState
+from schemas.words import EpisodeState, ScoreName
 
 NOW = datetime(2026, 11, 23, 18, 42, 30, tzinfo=UTC)
 NAN = float("nan")
@@ -216,9 +216,16 @@ def test_columns_that_are_configured_are_columns_that_there_are() -> None:
     """A column that was renamed in one place only would lose its width and its explanation in silence."""
     empty = {name: pd.DataFrame({c: pd.Series(dtype=d) for c, d in COLUMNS[name].items()}) for name in COLUMNS}
 
-    assert set(tables.board_columns("1h", 3600)) == columns(tables.board(empty["board"], {}))
+    assert set(tables.board_columns("1h", 3600, "plain")) == columns(tables.board(empty["board"], {}))
     assert set(tables.episode_columns()) == columns(tables.episodes(empty["episodes"], NOW))
     assert set(tables.tick_columns()) == columns(tables.ticks(empty["market_ticks"]))
+
+
+def test_the_board_says_by_which_score_it_is_ranked() -> None:
+    said = {score: tables.board_columns("1h", 3600, score)["Score"]["help"] for score in get_args(ScoreName)}
+
+    assert "log of the 24-hour volume" in said["plain"]
+    assert "little was paid" in said["signal"]
 
 
 @given(hyp.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1)), hyp.integers(-14, 14))  # noqa: DTZ001
