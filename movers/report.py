@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from clickhouse_connect.driver.exceptions import ClickHouseError
 from confluent_kafka import KafkaException
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,9 +19,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from kernel.clickhouse import connect
 from kernel.errors import MoversError, UserError
 from kernel.kafka import watermarks
+from kernel.logs import get_logger
 from kernel.settings import Settings
 from processors.registry import PROCESSORS
 from schemas.topics import ALERTS, CATALOGUE, DEAD_LETTERS
+
+log = get_logger(__name__)
 
 TABLES = (
     "markets",
@@ -71,7 +75,7 @@ def quantile(buckets: Sequence[tuple[float, float]], q: float) -> float | None:
 def collect(settings: Settings, processes: Sequence[Process], extra: Mapping[str, Any]) -> dict[str, Any]:
     """Asks the broker, the store, the dashboard and each process; never raises for one that does not answer."""
     metrics = [family for process in processes for family in _scrape(process.metrics_url)]
-    tables = _rows(settings)  # before the topics: what is stored was published
+    tables = rows_per_table(settings)  # before the topics: what is stored was published
     topics = {topic.name: _messages(settings, topic.name) for topic in CATALOGUE}
     handled = _sum_by(metrics, "movers_messages", "stage")
     dashboard_status = _dashboard_status(settings)
@@ -109,13 +113,13 @@ def write(report: Mapping[str, Any], path: Path) -> None:
 
 
 def _missing(
-    topics: Mapping[str, int], tables: Mapping[str, int], handled: Mapping[str, float], dashboard_status: int | None
+    topics: Mapping[str, int], tables: Mapping[str, int], handled: Mapping[str, float], dashboard_status: int
 ) -> list[str]:
     """What carried no data, in words; empty means every stage did."""
     missing = [f"topic {name} is empty" for name, n in topics.items() if n == 0 and name not in MAY_BE_EMPTY]
     missing += [f"table {name} is empty" for name in TABLES if not tables.get(name) and name not in MAY_BE_EMPTY]
     missing += [f"stage {stage} handled nothing" for stage in STAGES if not handled.get(stage)]
-    if dashboard_status is not None and dashboard_status != httpx.codes.OK:
+    if dashboard_status != httpx.codes.OK:
         missing.append(f"dashboard answered {dashboard_status}")
     return missing
 
@@ -165,39 +169,49 @@ def _messages(settings: Settings, topic: str) -> int:
     return sum(high - low for low, high in ends.values())
 
 
-def _rows(settings: Settings) -> dict[str, int]:
-    try:
-        client = connect(settings.clickhouse, client_name="report", role="read")
-    except MoversError:
-        return {}
+def rows_per_table(settings: Settings) -> dict[str, int]:
+    """Rows of each table that the store can count now; none of one that is not there, or when the store is away."""
     counts = {}
     for table in TABLES:
-        counts[table] = int(client.query(f"SELECT count() FROM {table}").result_rows[0][0])  # noqa: S608  our names
-    client.close()
+        answer = _ask(settings, f"SELECT count() FROM {table}")  # noqa: S608  our names
+        if answer is not None:
+            counts[table] = int(answer[0][0])
     return counts
 
 
 def _last_30_s(settings: Settings) -> dict[str, float | None]:
     """Steady state: ticks stored a second and the lag from received to stored, over the newest half minute stored."""
-    try:
-        client = connect(settings.clickhouse, client_name="report", role="read")
-    except MoversError:
-        return {}
     sql = """
         SELECT count() / 30, quantilesExact(0.5, 0.99)(dateDiff('microsecond', ts_received, ts_stored) / 1e6)
         FROM snapshots WHERE ts_stored > (SELECT max(ts_stored) FROM snapshots) - INTERVAL 30 SECOND
     """
-    rate, (p50, p99) = client.query(sql).result_rows[0]
-    client.close()
+    answer = _ask(settings, sql)
+    if answer is None:
+        return {}
+    rate, (p50, p99) = answer[0]
     return {"ticks_per_s": round(rate, 1), "store_lag_p50_s": _rounded(p50), "store_lag_p99_s": _rounded(p99)}
 
 
-def _dashboard_status(settings: Settings) -> int | None:
+def _ask(settings: Settings, sql: str) -> Sequence[Sequence[Any]] | None:
+    """Rows of a statement; None, told, when the store does not answer it."""
+    try:
+        client = connect(settings.clickhouse, client_name="report", role="read")
+        try:
+            return client.query(sql).result_rows
+        finally:
+            client.close()
+    except (MoversError, ClickHouseError, OSError) as error:
+        log.warning("report_without_answer", sql=" ".join(sql.split())[:80], detail=str(error)[:200])
+        return None
+
+
+def _dashboard_status(settings: Settings) -> int:
+    """What the dashboard answers within five seconds; 0 when it does not."""
     url = f"http://{settings.process.dashboard_host}:{settings.process.dashboard_port}/"
-    deadline = time.monotonic() + 5
+    deadline_s = time.monotonic() + 5
     while True:
         try:
             return httpx.get(url, timeout=5, trust_env=False).status_code
         except httpx.HTTPError:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline_s:
                 return 0

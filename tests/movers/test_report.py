@@ -1,13 +1,17 @@
-"""Quantiles read off a histogram."""
+"""What a run's report says: quantiles read off a histogram, rows that the store can count."""
 
 from __future__ import annotations
 
+import clickhouse_connect
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.metrics import LAG_BUCKETS_S
-from movers.report import quantile
+from kernel.settings import Settings
+from movers.report import quantile, rows_per_table
+from tests.stack.ports import free_port
+from tests.stack.processes import ServiceProcess
 
 INF = float("inf")
 
@@ -35,3 +39,17 @@ def test_it_is_within_a_bucket_of_the_true_quantile(values: list[float], q: floa
 
     assert estimate is not None
     assert true / 1.21 <= estimate <= true * 1.21
+
+
+def test_a_table_that_is_not_there_costs_the_report_no_other(warehouse: ServiceProcess) -> None:
+    with clickhouse_connect.get_client(host="127.0.0.1", port=warehouse.port) as client:
+        client.command("CREATE DATABASE half_made")
+        client.command("CREATE TABLE half_made.markets ENGINE = Memory AS SELECT number FROM numbers(3)")
+
+    rows = rows_per_table(Settings({"CLICKHOUSE_PORT": str(warehouse.port), "CLICKHOUSE_DATABASE": "half_made"}))
+
+    assert rows == {"markets": 3}
+
+
+def test_a_store_that_is_away_has_no_rows() -> None:
+    assert rows_per_table(Settings({"CLICKHOUSE_PORT": str(free_port())})) == {}
