@@ -14,9 +14,11 @@ import csv
 import gzip
 import heapq
 import math
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -30,8 +32,10 @@ from simulator.tape import COUNTS_CONTRACTS, VENUES, Line, Market, Quote, Settle
 HALF_BOOK_PPM = 100
 ASSUMED_VOLUME_USD = 100_000.0
 
+_END_S = 253_402_300_800
+"""Epoch seconds of the year 10,000."""
+
 _REQUIRED = ("ts", "market", "price")
-_OPTIONAL = ("bid", "ask", "size_usd")
 
 
 @dataclass(slots=True)
@@ -49,7 +53,7 @@ def read(path: Path, volume_usd: float = ASSUMED_VOLUME_USD) -> Recording:
     Raises:
         UserError: it cannot be read, or a line is not what it should be; names file and line.
     """
-    if path.name.removesuffix(".gz").endswith(".csv"):
+    if path.name.lower().removesuffix(".gz").endswith(".csv"):
         return _read_csv(path, volume_usd)
     tape = read_tape(path)
     lines = list(merged(tape))
@@ -140,16 +144,18 @@ def _read_csv(path: Path, volume_usd: float) -> Recording:
     rows: list[_Row] = []
     try:
         with _text(path) as file:
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(file, restval="")
             columns = reader.fieldnames or []
             if missing := [name for name in _REQUIRED if name not in columns]:
                 raise UserError(f"{path}, line 1: no column {missing[0]}; expected ts,market,price[,bid,ask,size_usd]")
             for number, row in enumerate(reader, start=2):
                 try:
+                    if None in row:  # what comes after the last column: 0,5 is not a half
+                        raise ValueError(f"{len(columns) + len(row[None])} fields under {len(columns)} names")
                     rows.append(_row(row))
                 except (ValueError, TypeError) as error:
                     raise UserError(f"{path}, line {number}: {error}") from error
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"cannot read tape {path}: {error}") from error
     if not rows:
         raise UserError(f"tape {path} has no rows")
@@ -174,15 +180,24 @@ def _row(row: dict[str, str]) -> _Row:
     price = _ppm(row["price"])
     if not row["market"] or price is None:
         raise ValueError("market and price are needed")
-    size = row.get("size_usd") or ""
+    size_usd = _size_usd(row.get("size_usd") or "")
     return _Row(
         instant_us(row["ts"]),
         row["market"],
         price,
         _ppm(row.get("bid") or ""),
         _ppm(row.get("ask") or ""),
-        float(size) if size.strip() else None,
+        size_usd,
     )
+
+
+def _size_usd(text: str) -> float | None:
+    if not text.strip():
+        return None
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise ValueError(f"size_usd {text}: US dollars, 0 or more")
+    return value
 
 
 def _ppm(text: str) -> int | None:
@@ -198,30 +213,32 @@ def instant_us(text: str) -> int:
     """Microseconds UTC of epoch seconds or an ISO 8601 instant; without an offset it is UTC.
 
     Raises:
-        ValueError: neither.
+        ValueError: neither, or no moment of the years 1970 to 9999.
     """
     try:
         seconds = float(text)
     except ValueError:
         moment = datetime.fromisoformat(text.strip())
-        return micros_from_datetime(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
-    if not math.isfinite(seconds):
+        ts_us = micros_from_datetime(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
+    else:
+        if seconds >= _END_S and math.isfinite(seconds):
+            raise ValueError(f"not an instant in epoch seconds: {text!r}; milliseconds, microseconds?")
+        ts_us = round(seconds * US_PER_S) if math.isfinite(seconds) else -1
+    if ts_us < 0:
         raise ValueError(f"not an instant: {text!r}")
-    return round(seconds * US_PER_S)
+    return ts_us
 
 
 def _csv_ticks(rows: list[_Row], volume_usd: float) -> Iterator[Tick]:
     """One tick a row; of rows of one market and instant the last."""
     totals: dict[str, float] = {}
-    pending: dict[str, Tick] = {}
-    for row in rows:
-        for name, tick in list(pending.items()):
-            if tick.ts_event_us < row.ts_us:
-                yield pending.pop(name)
-        if row.size_usd is not None:
-            totals[row.market] = totals.get(row.market, 0.0) + row.size_usd
-        pending[row.market] = _csv_tick(row, totals.get(row.market), volume_usd)
-    yield from pending.values()
+    for _, together in groupby(rows, key=lambda row: row.ts_us):
+        ticks: dict[str, Tick] = {}
+        for row in together:
+            if row.size_usd is not None:
+                totals[row.market] = totals.get(row.market, 0.0) + row.size_usd
+            ticks[row.market] = _csv_tick(row, totals.get(row.market), volume_usd)
+        yield from ticks.values()
 
 
 def _csv_tick(row: _Row, total_usd: float | None, volume_usd: float) -> Tick:
@@ -253,6 +270,6 @@ def _csv_tick(row: _Row, total_usd: float | None, volume_usd: float) -> Tick:
 
 
 def _text(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return cast("TextIO", gzip.open(path, "rt", encoding="utf-8", newline=""))
-    return path.open(encoding="utf-8", newline="")
+    if path.suffix.lower() == ".gz":
+        return cast("TextIO", gzip.open(path, "rt", encoding="utf-8-sig", newline=""))
+    return path.open(encoding="utf-8-sig", newline="")

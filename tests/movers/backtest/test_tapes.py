@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,15 @@ def test_what_a_csv_does_not_tell_is_named_as_assumed(tmp_path: Path) -> None:
         ("ts,market,price\n1,A,50\n", "line 2: price 50 outside 0..1"),
         ("ts,market,price\n1,,0.5\n", "line 2: market and price are needed"),
         ("ts,market,price\nnan,A,0.5\n", "line 2: not an instant"),
+        ("ts,market,price\n1790000000000,A,0.5\n", "line 2: not an instant.*1790000000000.*milliseconds"),
+        ("ts,market,price\n-5,A,0.5\n", "line 2: not an instant"),
+        ("ts,market,price\n0001-01-01T00:00:00+14:00,A,0.5\n", "line 2: not an instant"),
+        ("ts,market,price\n1,A\n", "line 2: market and price are needed"),
+        ('ts,market,price\n1,"A,0.5\n2,A,0.6\n', "line 2: market and price are needed"),
+        ("ts,market,price\n1,A,0,5\n", "line 2: 4 fields under 3 names"),
+        ("ts,market,price,size_usd\n1,A,0.5,nan\n", "line 2: size_usd nan"),
+        ("ts,market,price,size_usd\n1,A,0.5,inf\n", "line 2: size_usd inf"),
+        ("ts,market,price,size_usd\n1,A,0.5,-3\n", "line 2: size_usd -3"),
     ],
 )
 def test_a_wrong_csv_is_one_line_that_names_the_row(tmp_path: Path, text: str, says: str) -> None:
@@ -61,6 +71,39 @@ def test_a_wrong_csv_is_one_line_that_names_the_row(tmp_path: Path, text: str, s
 
     with pytest.raises(UserError, match=says):
         list(read(path).ticks)
+
+
+def test_a_csv_as_spreadsheets_write_it_is_read(tmp_path: Path) -> None:
+    """With a byte order mark, carriage returns, empty lines and an ending in capitals."""
+    path = tmp_path / "TAPE.CSV"
+    path.write_bytes(b"\xef\xbb\xbfts,market,price\r\n\r\n1,A,0.5\r\n2,A,0.6\r\n\r\n")
+
+    assert [t.price_ppm for t in read(path).ticks] == [500_000, 600_000]
+
+
+@pytest.mark.parametrize("damage", ["bits", "cut"])
+def test_a_damaged_archive_is_one_line_that_names_it(tmp_path: Path, damage: str) -> None:
+    whole = bytearray(gzip.compress(b"ts,market,price\n1790000000,A,0.5\n"))
+    if damage == "bits":
+        whole[10] |= 0b110  # a kind of block that there is not
+    path = tmp_path / "tape.csv.gz"
+    path.write_bytes(whole if damage == "bits" else whole[:30])
+
+    with pytest.raises(UserError, match=r"cannot read tape .*tape\.csv\.gz"):
+        read(path)
+
+
+def test_a_row_costs_the_same_however_many_markets_share_its_instant(tmp_path: Path) -> None:
+    """Of rows of one instant each was once compared with all before it: 20,000 markets took a minute a minute."""
+    path = tmp_path / "tape.csv"
+    path.write_text("ts,market,price\n" + "".join(f"{at},M{i},0.5\n" for at in (1, 2) for i in range(20_000)))
+    ticks = read(path).ticks
+
+    began_s = time.process_time()
+    count = sum(1 for _ in ticks)
+
+    assert count == 40_000
+    assert time.process_time() - began_s < 10
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
