@@ -1,7 +1,8 @@
 """The ClickHouse engine (chDB) inside this process: sessions, settings, streaming results, inserts.
 
-One engine per process and data folder; each request gets a connection of its own (0.1 ms), so that reads and
-writes run side by side, and settings never leak from one request to the next. A session keeps its connection.
+One engine per process and data folder; each request gets a connection of its own, so that reads and writes run side by
+side, and settings never leak from one request to the next. A session keeps its connection. A read leaves its connection
+to the next one of the same settings and database: to open one and tell it both is half of what a small question costs.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +37,8 @@ HEAD_BYTES = (
 _STREAMABLE = frozenset(
     {"NATIVE", "ROWBINARY", "TABSEPARATED", "TSV", "TABSEPARATEDRAW", "TSVRAW", "CSV", "JSONEACHROW"}
 )
+_READS = ("SELECT", "WITH")
+_IDLE_CONNECTIONS = 16
 _SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception: ")
 _VERSION = re.compile(r" \(version [^()]*(?:\([^()]*\))?\)")
@@ -143,6 +147,10 @@ class Result:
     rest: Rest | None = None
 
 
+_Kind = tuple[str, frozenset[tuple[str, str]]]
+"""What a connection is set to: its database and settings."""
+
+
 class _Session:
     """A connection with state. `overlay` holds the base values of settings that requests brought in their URLs."""
 
@@ -190,6 +198,8 @@ class Engine:
             raise UserError(f"data folder {folder} (warehouse) cannot be opened: {first_line}") from None
         self._sessions: dict[str, _Session] = {}
         self._sessions_lock = threading.Lock()
+        self._idle: deque[tuple[_Kind, Connection]] = deque()
+        self._idle_lock = threading.Lock()
 
     def execute(self, command: Command) -> Result:
         """Runs one statement to its end, or to the first HEAD_BYTES of its result.
@@ -215,20 +225,55 @@ class Engine:
                 if session.lock.acquire(timeout=2.0):
                     session.connection.close()
             self._sessions.clear()
+        with self._idle_lock:
+            for _, connection in self._idle:
+                connection.close()
+            self._idle.clear()
         self._keeper.close()
         self._lock.release()
 
     def _execute_alone(self, command: Command) -> Result:
+        is_read = command.statement.first_word in _READS
+        kind = (command.database or DATABASE, frozenset(command.settings.items()))
+        connection = self._take_idle(kind) if is_read else None
+        if connection is None:
+            connection = self._open(command)
+        try:
+            result = self._run(connection, command)
+        except BaseException:
+            connection.close()
+            raise
+        if is_read and result.rest is None:
+            self._keep_idle(kind, connection)
+            return result
+        return _finishing(result, connection.close)
+
+    def _open(self, command: Command) -> Connection:
         connection = self._connect(self._address)
         try:
             if command.settings:
                 connection.query(_set(command.settings), "Null")
             connection.query(f"USE {_quoted_name(command.database or DATABASE)}", "Null")
-            result = self._run(connection, command)
         except BaseException:
             connection.close()
             raise
-        return _finishing(result, connection.close)
+        return connection
+
+    def _take_idle(self, kind: _Kind) -> Connection | None:
+        with self._idle_lock:
+            for idle in reversed(self._idle):
+                if idle[0] == kind:
+                    self._idle.remove(idle)
+                    return idle[1]
+        return None
+
+    def _keep_idle(self, kind: _Kind, connection: Connection) -> None:
+        """Keeps what has answered a read whole, which leaves a connection as it was. The one idle longest goes."""
+        with self._idle_lock:
+            self._idle.append((kind, connection))
+            oldest = self._idle.popleft()[1] if len(self._idle) > _IDLE_CONNECTIONS else None
+        if oldest is not None:
+            oldest.close()
 
     def _execute_in_session(self, command: Command, session_id: str) -> Result:
         session = self._session(command, session_id)
@@ -319,7 +364,7 @@ class Engine:
     def _query(self, connection: Connection, command: Command) -> Result:
         output_format = command.statement.output_format or command.default_format
         params = dict(command.params)
-        can_stream = command.statement.first_word in ("SELECT", "WITH") and output_format.upper() in _STREAMABLE
+        can_stream = command.statement.first_word in _READS and output_format.upper() in _STREAMABLE
         if not can_stream:
             answer = connection.query(command.statement.sql, output_format, params)
             return Result(output_format, answer.bytes(), _summary(answer))

@@ -136,6 +136,42 @@ def test_settings_and_parameters_come_in_the_url_or_in_a_form(http: httpx.Client
     assert http.post("/", files=files).text == "it\\'s\t77\n"
 
 
+def test_what_one_request_sets_is_not_found_by_the_next(http: httpx.Client) -> None:
+    def block_size(**arguments: str) -> str:
+        return http.post("/", content="SELECT getSetting('max_block_size')", params=arguments).text.strip()
+
+    usual = block_size()
+
+    assert block_size(max_block_size="1234") == "1234"
+    assert block_size() == usual
+    http.post("/", content="SELECT 1 SETTINGS max_block_size = 99").raise_for_status()
+    assert block_size() == usual
+    http.post("/", content="SET max_block_size = 99").raise_for_status()
+    assert block_size() == usual
+    assert http.post("/", content="SELECT throwIf(1) SETTINGS max_block_size = 99").status_code == 500
+    assert block_size() == usual
+    http.post("/", content="USE system").raise_for_status()
+    assert http.post("/", content="SELECT currentDatabase()").text == "movers\n"
+    assert http.post("/", content="SELECT {a:String}", params={"param_a": "x"}).text == "x\n"
+    assert "UNKNOWN_QUERY_PARAMETER" in http.post("/", content="SELECT {a:String}").text
+
+
+def test_a_database_that_is_gone_is_an_error_and_made_again_is_the_new_one(http: httpx.Client) -> None:
+    def send(sql: str, database: str = "brief") -> httpx.Response:
+        return http.post("/", content=sql, params={"database": database})
+
+    read = "SELECT a FROM t"
+    for number in (1, 2):
+        send("CREATE DATABASE brief", "default")
+        send(f"CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a AS SELECT {number}").raise_for_status()
+
+        assert send(read).text == f"{number}\n"
+
+        send("DROP DATABASE brief SYNC", "default")
+        gone = send(read)
+        assert (gone.status_code, gone.headers["X-ClickHouse-Exception-Code"]) == (404, "81")
+
+
 def test_external_tables_are_refused_with_a_reason(http: httpx.Client) -> None:
     answer = http.post("/?query=SELECT+1&ext_structure=a+UInt8", files={"ext": ("ext.tsv", b"1\n")})
 
