@@ -121,7 +121,6 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "high": _NUMBER,
         "low": _NUMBER,
         "close": _NUMBER,
-        "volume_usd": _NUMBER,
     },
     "market_band": {"ts": _TIME, "bid": _NUMBER, "ask": _NUMBER},
     "market_ticks": {

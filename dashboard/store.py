@@ -66,6 +66,17 @@ class Store:
         Raises:
             StoreUnavailableError: the store is away, or has no tables yet.
         """
+        told = self.columns(query, columns, **parameters)
+        return pd.DataFrame({name: _series(told[name], dtype) for name, dtype in columns.items()}, copy=False)
+
+    def columns(self, query: str, columns: Mapping[str, str], **parameters: Any) -> dict[str, NDArray[Any]]:
+        """The same as arrays, for who works on: a frame of a day's bars costs as much as asking for them.
+
+        An instant is a datetime64 of UTC, one that is not there NaT, a number NaN, a text None.
+
+        Raises:
+            StoreUnavailableError: the store is away, or has no tables yet.
+        """
         with self._client() as client:
             answer = client.query(
                 query_text(query),
@@ -75,11 +86,11 @@ class Store:
             )
             told: Sequence[Sequence[Any]] = answer.result_columns
         if not answer.column_names:
-            return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
+            return {name: np.array([], _plain(dtype)) for name, dtype in columns.items()}
         if list(answer.column_names) != list(columns):
             raise ValueError(f"{query}.sql gives {list(answer.column_names)}, expected {list(columns)}")
         parts = zip(columns.items(), told, answer.column_types, strict=True)
-        return pd.DataFrame({name: _series(values, kind, dtype) for (name, dtype), values, kind in parts}, copy=False)
+        return {name: _values(values, kind, dtype) for (name, dtype), values, kind in parts}
 
     def blocks(self, query: str, **parameters: Any) -> Iterator[dict[str, NDArray[Any]]]:
         """The answer of `queries/<query>.sql` as it comes, some ten thousand rows at a time: name to values.
@@ -141,14 +152,24 @@ def _array(column: Sequence[Any]) -> NDArray[Any]:
     return np.asarray(column, dtype=object if len(column) and isinstance(column[0], str) else None)
 
 
-def _series(values: Sequence[Any], kind: ClickHouseType, dtype: str) -> Any:
-    """A column of an answer as pandas' dtype: an instant that is not there is NaT, a number NaN, a text None."""
+def _plain(dtype: str) -> str:
+    """numpy's word for pandas' dtype: an instant without its zone."""
+    return dtype.removesuffix(", UTC]") + "]" if dtype.startswith("datetime64") else dtype
+
+
+def _values(values: Sequence[Any], kind: ClickHouseType, dtype: str) -> NDArray[Any]:
+    """A column of an answer as numpy's form of pandas' dtype."""
     if dtype.startswith("datetime64"):
-        instants = np.array(values, dtype=f"datetime64[{_UNITS[getattr(kind, 'scale', 0)]}]")
-        return pd.DatetimeIndex(instants).tz_localize("UTC").astype(dtype)
+        return np.array(values, f"datetime64[{_UNITS[getattr(kind, 'scale', 0)]}]").astype(_plain(dtype))
     if dtype == "object":
-        return pd.Series(values, dtype=object)
-    return pd.Series(np.array(values, dtype=dtype), copy=False)
+        return np.fromiter(values, object, len(values))  # lists stay lists: np.array would make a table of them
+    return np.array(values, dtype)
+
+
+def _series(values: NDArray[Any], dtype: str) -> pd.Series | pd.DatetimeIndex:
+    if dtype.startswith("datetime64"):
+        return pd.DatetimeIndex(values).tz_localize("UTC")
+    return pd.Series(values, dtype=dtype, copy=False)
 
 
 _UNKNOWN_TABLE, _UNKNOWN_DATABASE = 60, 81

@@ -5,8 +5,7 @@ SELECT
     toFloat64(open) AS open,
     toFloat64(high) AS high,
     toFloat64(low) AS low,
-    toFloat64(close) AS close,
-    volume_usd
+    toFloat64(close) AS close
 FROM ohlcv_1m FINAL
 WHERE token_id = {token_id:String}
     AND ts > {since:DateTime64(6, 'UTC')}
