@@ -70,11 +70,6 @@ _DIRECTIONS: Mapping[int, Direction] = {UP: "up", DOWN: "down"}
 Alerts = tuple[Alert, ...]
 
 
-def is_late(state: AlertState | None, move: Move) -> bool:
-    """Whether a move is not newer than the last one remembered: redelivered. It changes nothing."""
-    return state is not None and move.ts_event_us <= state.newest_us
-
-
 def update(
     state: AlertState | None, move: Move, rules: Sequence[Rule], category: Category | UnknownCategory = ""
 ) -> tuple[AlertState | None, Alerts]:
@@ -92,7 +87,7 @@ def update(
         if not _is_large(move, rules):
             return None, ()
         state = AlertState(venue=move.venue, token_id=move.token_id, newest_us=0, close_us=None, episodes={}, told={})
-    elif is_late(state, move):
+    elif move.ts_event_us <= state.newest_us:  # redelivered
         return state, ()
     state, alerts = _by_time(state, move.market_id, move.ts_event_us, rules)
     made = list(alerts)

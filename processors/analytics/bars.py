@@ -207,11 +207,6 @@ def merge(earlier: OpenBar, later: OpenBar) -> OpenBar:
     )
 
 
-def is_late(state: BarState | None, tick: Tick) -> bool:
-    """Whether a tick is not newer than what its market has seen: delivered again, or overtaken."""
-    return state is not None and tick.ts_event_us <= state.newest_us
-
-
 def update(state: BarState | None, tick: Tick) -> tuple[BarState | None, Bar | None]:
     """Takes a tick in; gives the state to keep and the bar to tell: one that is finished, or corrected."""
     if tick.source == "backfill" or is_ahead(tick.ts_event_us, tick.ts_received_us):

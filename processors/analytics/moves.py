@@ -32,11 +32,6 @@ ONSET_FROM_PP: Final = 2.0
 """Moves under so many percentage points have no foot: nobody asks when nothing began."""
 
 
-def is_late(history: History | None, tick: Tick) -> bool:
-    """Whether a tick is not newer than what its market has seen: redelivered, or overtaken. It changes nothing."""
-    return history is not None and tick.ts_event_us <= history.newest_us
-
-
 def update(history: History | None, tick: Tick, plan: WindowPlan) -> tuple[History | None, Move | None]:
     """Takes a tick in; gives the history to keep and the Move to publish.
 

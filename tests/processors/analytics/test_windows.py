@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.analytics.moves import is_late, update
+from processors.analytics.moves import update
 from processors.analytics.windows import MAX_TAIL_POINTS, MIN_EXACT_POINTS, History, WindowPlan
 from schemas.events import Move, Tick
 from schemas.units import US_PER_S
@@ -277,9 +277,13 @@ def test_redelivered_ticks_change_nothing(ticks: list[Tick], data: st.DataObject
 def test_a_late_tick_is_told_apart_from_an_unpriced_one() -> None:
     history, _ = play([make_tick(10, 400_000)])
 
-    assert is_late(history, make_tick(10, 500_000))
-    assert not is_late(history, make_tick(11, None))
-    assert not is_late(None, make_tick(0, None))
+    kept, of_the_late = update(history, make_tick(10, 500_000), PLAN)
+    _, of_the_unpriced = update(history, make_tick(11, None), PLAN)
+
+    assert kept is history
+    assert of_the_late is None
+    assert of_the_unpriced is not None
+    assert of_the_unpriced.price_ppm is None
 
 
 @pytest.mark.parametrize("windows", [(), (900, 300), (300, 300), (0, 300)])
