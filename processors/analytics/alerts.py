@@ -90,9 +90,18 @@ def update(
     elif move.ts_event_us <= state.newest_us:  # redelivered
         return state, ()
     state, alerts = _by_time(state, move.market_id, move.ts_event_us, rules)
-    made = list(alerts)
-    by_name = {rule.name: rule for rule in rules}
     episodes, told = dict(state.episodes), dict(state.told)
+    followed = _follow_open(state, move, rules, episodes, told)
+    detected = _detect_new(state, move, rules, category, episodes, told)
+    return _kept(move, episodes, told), (*alerts, *followed, *detected)
+
+
+def _follow_open(
+    state: AlertState, move: Move, rules: Sequence[Rule], episodes: dict[Key, Episode], told: dict[Key, Told]
+) -> list[Alert]:
+    """What a move does to the open episodes of a state, noted in `episodes` and `told`; the alerts to publish."""
+    by_name = {rule.name: rule for rule in rules}
+    made = []
     for key, episode in state.episodes.items():
         later, alert = _follow(key, episode, move, by_name.get(key[0]))
         if later is None:
@@ -104,6 +113,19 @@ def update(
         told[key] = _told(key, episode, alert, told.get(key), by_name.get(key[0]))
         if not _is_silent(by_name.get(key[0]), episode, alert):
             made.append(alert)
+    return made
+
+
+def _detect_new(
+    state: AlertState,
+    move: Move,
+    rules: Sequence[Rule],
+    category: Category | UnknownCategory,
+    episodes: dict[Key, Episode],
+    told: dict[Key, Told],
+) -> list[Alert]:
+    """The episodes that begin with a move, noted in `episodes` and `told`; the alerts to publish."""
+    made = []
     for rule in rules:
         if not is_believable(move, rule) or not rule.looks_at(move, category):
             continue
@@ -119,7 +141,7 @@ def update(
             told[key] = _told(key, opened, alert, None, rule)
             if not rule.confirmed_only:
                 made.append(alert)
-    return _kept(move, episodes, told), tuple(made)
+    return made
 
 
 def due_us(state: AlertState | None) -> int | None:
