@@ -16,7 +16,7 @@ import subprocess
 import sys
 from typing import Any
 
-from bench import RESULTS
+from bench import RESULTS, write
 from movers.supervisor import child_environment
 
 SWEEP_EVERY_S = 2.0
@@ -40,8 +40,7 @@ def main(arguments: list[str]) -> int:
     )
     idle = run(markets=IDLE_MARKETS, seconds=options.seconds, environment={})
     result = {"machine": machine(), "wanted_ticks_per_s": options.rate, "load": load, "idle": idle}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "pipeline.json").write_text(json.dumps(result, indent=2) + "\n")
+    write(RESULTS / "pipeline.json", result)
     print_table(result)
     return 0
 
