@@ -282,7 +282,6 @@ class Publisher:
         Raises:
             KafkaAwayError: no room in time: the broker takes nothing.
         """
-
         span, number = self._spans[-1], self._published
         self._published += 1
 
@@ -294,12 +293,12 @@ class Publisher:
                 on_delivered(message)
             span.open -= 1
 
-        deadline = time.monotonic() + queue_timeout_s
+        deadline_s = time.monotonic() + queue_timeout_s
         while True:
             try:
                 self._producer.produce(topic, value, key, headers=list(headers), on_delivery=report)
             except BufferError as error:
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline_s:
                     raise KafkaAwayError(f"Kafka takes no message since {queue_timeout_s:.0f} s") from error
                 self._producer.poll(0.1)
             else:
@@ -481,7 +480,7 @@ def read_messages(reader: Consumer, stop: Callable[[], bool], *, batch: int = 50
 
 
 def read_to_end(kafka: KafkaSettings, topic: str, timeout_s: float = 30.0) -> Iterator[Message]:
-    """Yields every message now in a topic, partition by partition order not guaranteed across partitions.
+    """Yields every message that a topic has now, those of a partition in their order.
 
     Raises:
         KafkaAwayError: the end was not reached in time.
@@ -491,9 +490,9 @@ def read_to_end(kafka: KafkaSettings, topic: str, timeout_s: float = 30.0) -> It
         ends = _ends(reader, topic, timeout_s)
         open_ends = {p: (low, high) for p, (low, high) in ends.items() if high > low}
         reader.assign([TopicPartition(topic, partition, start) for partition, (start, _) in open_ends.items()])
-        deadline = time.monotonic() + timeout_s
+        deadline_s = time.monotonic() + timeout_s
         while open_ends:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline_s:
                 raise KafkaAwayError(f"{topic}: end not reached within {timeout_s:.0f} s")
             for message in reader.consume(1000, timeout=0.2):
                 if message.error() is None:

@@ -253,9 +253,9 @@ class Supervisor:
                 log.error("child_not_started", child=child.spec.name, detail=str(error))
 
     async def _wait_ready(self, child: Child) -> None:
-        deadline = time.monotonic() + child.spec.ready_timeout_s
+        deadline_s = time.monotonic() + child.spec.ready_timeout_s
         while not await asyncio.to_thread(child.spec.ready):
-            if time.monotonic() > deadline or child.restarts >= 3:
+            if time.monotonic() > deadline_s or child.restarts >= 3:
                 tail = "\n".join(f"    {line}" for line in child.last_lines)
                 raise StartFailedError(
                     f"{child.spec.name} did not become ready in {child.spec.ready_timeout_s:.0f} s "

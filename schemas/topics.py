@@ -12,8 +12,6 @@ VENUES = ("polymarket", "kalshi")
 
 DAY_MS = 86_400_000
 GIB = 1024**3
-RAW_PARTITION_BYTES = 2 * GIB
-TICKS_PARTITION_BYTES = 8 * 1024**3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +48,7 @@ def _raw(venue: str) -> Topic:
         event=events.RawMessage,
         key="event_id",
         # A page of a venue's list can be several MB before compression, and all pages of a day fill a laptop's disk.
-        config=_delete_after(
-            3, RAW_PARTITION_BYTES, **{"compression.type": "zstd", "max.message.bytes": str(16 * 1024 * 1024)}
-        ),
+        config=_delete_after(3, 2 * GIB, **{"compression.type": "zstd", "max.message.bytes": str(16 * 1024 * 1024)}),
     )
 
 
@@ -70,7 +66,7 @@ TICKS = Topic(
     event=events.Tick,
     key="market_id",
     # Both venues at full size write 25 GB a day; the store keeps the days, the topic what is needed to catch up.
-    config=_delete_after(14, TICKS_PARTITION_BYTES),
+    config=_delete_after(14, 8 * GIB),
 )
 MOVES = Topic(name="moves", subject_file="moves", event=events.Move, key="market_id", config=_delete_after(2, 4 * GIB))
 BARS = Topic(name="bars", subject_file="bars", event=events.Bar, key="market_id", config=_delete_after(14, 2 * GIB))
