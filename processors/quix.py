@@ -35,7 +35,7 @@ from kernel.schema_registry import SchemaRegistry
 from kernel.settings import KafkaSettings, Settings
 from processors.log_watch import Log, LogWatch, grow, look
 from processors.memory import Publish
-from processors.quix_inside import Place, ProcessorApplication, ReaderStuckError, says_log_was_cut
+from processors.quix_inside import PartitionStates, ProcessorApplication, ReaderStuckError, says_log_was_cut
 from processors.step import Processor, Result, Stage, Work, guarded
 from schemas.codec import schema_text
 from schemas.units import US_PER_MS, US_PER_S
@@ -78,12 +78,12 @@ class Worker:
         self._late = BAD_INPUT.labels(stage.name, "late")
         self._venues: dict[str, _VenueBooks] = {}
 
-    def take(self, messages: Sequence[Message], place: Callable[[int], Place], publish: Publish) -> None:
+    def take(self, messages: Sequence[Message], states: Callable[[int], PartitionStates], publish: Publish) -> None:
         """Runs the step on each message, publishes what it makes and remembers what it says; a bad message is filed.
 
         Args:
             messages: without errors, in their order.
-            place: of a partition, what is remembered of its markets, and how to open what is stored of one.
+            states: of a partition, what is remembered of its markets, and how to open what is stored of one.
             publish: takes what a message made.
 
         Raises:
@@ -95,7 +95,7 @@ class Worker:
         for message in messages:
             key, headers = message.key() or b"", message.headers() or []
             published_ms = message.timestamp()[1]
-            memory, open_state = place(message.partition())
+            memory, open_state = states(message.partition())
             try:
                 before = memory.recall(key, open_state, published_ms)
                 result = guarded(self._step, key, message.value(), before, published_ms * US_PER_MS)

@@ -86,17 +86,17 @@ def read_on(committed: int, low: int, high: int, recent: int, *, was_cut: bool) 
     return Position(committed)
 
 
-Place = tuple[Memory, Open]
+PartitionStates = tuple[Memory, Open]
 """The memory of a partition, and what opens the states that are stored in it."""
 
 
-class Work(Protocol):
+class BatchWork(Protocol):
     """What is done with messages and states; see `processors.quix.Worker`."""
 
     stage: Stage
     on_time: OnTime | None
 
-    def take(self, messages: Sequence[Message], place: Callable[[int], Place], publish: Publish) -> None:
+    def take(self, messages: Sequence[Message], states: Callable[[int], PartitionStates], publish: Publish) -> None:
         """Does everything with a batch of messages but storing their offsets."""
 
 
@@ -122,7 +122,7 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
 
     was_cut = False
 
-    def prepare(self, work: Work, source: Topic, watch: ReaderWatch, stopping: threading.Event) -> None:
+    def prepare(self, work: BatchWork, source: Topic, watch: ReaderWatch, stopping: threading.Event) -> None:
         """Wires it: what is done with the messages of a topic, who looks whether they come, and what ends it."""
         self._work = work
         self._stopping = stopping
@@ -178,8 +178,8 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
             if message.error() is not None:
                 raise KafkaConsumerException(error=message.error())
             lasts[message.partition()] = message
-        places = {partition: (self._memory(partition), self._opener(partition)) for partition in lasts}
-        self._work.take(batch, places.__getitem__, self._publish)
+        states = {partition: (self._memory(partition), self._opener(partition)) for partition in lasts}
+        self._work.take(batch, states.__getitem__, self._publish)
         for partition, message in lasts.items():
             self._processing_context.store_offset(message.topic(), partition, message.offset())
             self._positions[message.topic(), partition] = message.offset() + 1
