@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from kernel.errors import UserError
+from kernel.settings import RuleSettings
 from processors.analytics.rules import Rule
-from processors.rules_file import read_rules
+from processors.rules_file import default_rule, read_rules
 
 DEFAULT = Rule(threshold_pp=8.0, cooldown_s=60)
 
@@ -96,3 +97,7 @@ def test_a_rules_version_changes_with_any_of_its_numbers() -> None:
 
     assert len(versions) == 4
     assert Rule().version == Rule().version
+
+
+def test_a_rule_that_says_nothing_is_the_one_of_settings_that_say_nothing() -> None:
+    assert default_rule(RuleSettings()) == Rule()
