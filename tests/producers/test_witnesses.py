@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 
-from producers.base import Errand, Page, Streaming
+from producers.base import Errand, Frames, Page, Streaming
+from producers.facts import Facts, Top
 from producers.polymarket.feed import PolymarketFeed
+from producers.polymarket.frames import PolyBoltFrames
 from producers.polymarket.sockets import PolyBolt, PolymarketSockets
 from producers.streaming import StreamJobs
+from simulator.ids import token_ids
 from tests.producers.still_venue import Kept, conditions, feed_of, moved, swept_and_streamed, write_still_tape
 from tests.simulator.conftest import Running
 from tests.simulator.conftest import start as start
@@ -24,6 +27,8 @@ from tests.stack.waiting import until
 
 MARKETS = 150
 CONDITIONS = conditions(MARKETS)
+SECOND = "/poly-bolt"
+REFUSED = {"path_prefix": SECOND, "mode": "refused", "status": 404}
 
 
 class Blind(PolymarketFeed):
@@ -35,13 +40,44 @@ class Blind(PolymarketFeed):
         yield
 
 
+class Overheard(PolyBolt):
+    """The second channel, and which bid it has told last of each token."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.bids_ppm: dict[str, int | None] = {}
+
+    def reader(self) -> PolyBoltFrames:
+        return cast("PolyBoltFrames", Overhearing(super().reader(), self.bids_ppm))
+
+
+@dataclass
+class Overhearing:
+    """Reads as the reader within does."""
+
+    within: Frames
+    bids_ppm: dict[str, int | None]
+
+    def follow(self, tokens: Iterable[str]) -> None:
+        self.within.follow(tokens)
+
+    def leave(self, tokens: Iterable[str]) -> None:
+        self.within.leave(tokens)
+
+    def read(self, body: bytes) -> Facts:
+        facts = self.within.read(body)
+        self.bids_ppm.update((fact.token, fact.bid_ppm) for fact in facts.facts if isinstance(fact, Top))
+        return facts
+
+
 @dataclass
 class Beside:
-    """A venue that is streamed, and watched on its second channel."""
+    """A venue that is streamed. Its second channel is refused until it is let in."""
 
     venue: Running
     kept: Kept
     jobs: StreamJobs
+    second: Overheard
 
     @property
     def health(self) -> Any:
@@ -53,6 +89,9 @@ class Beside:
             content = b"\n".join(json.dumps(line).encode() for line in lines)
             (await client.post(f"{self.venue.address}/simulator/{what}", content=content)).raise_for_status()
 
+    async def let_in(self) -> None:
+        await self.post("faults", {"path_prefix": SECOND, "mode": "off"})
+
     async def move(self, bid: float) -> None:
         await self.post("lines", moved(CONDITIONS, bid))
 
@@ -61,7 +100,7 @@ class Beside:
 
     def connections(self) -> list[int]:
         rows = self.venue.get("/simulator/connections")
-        return [row["number"] for row in rows if row["path"] == "/poly-bolt/ws"]
+        return [row["number"] for row in rows if row["path"].startswith(SECOND)]
 
 
 @pytest.fixture
@@ -74,17 +113,19 @@ def venue(start: Callable[..., Running], tmp_path: Path) -> Running:
 @asynccontextmanager
 async def beside(venue: Running, connections: int) -> AsyncIterator[Beside]:
     kept, ws = Kept(), venue.address.replace("http", "ws")
-    feed = feed_of(venue, kept, Blind, 50)
+    feed, second = feed_of(venue, kept, Blind, 50), Overheard(f"{ws}{SECOND}/ws")
     streaming = Streaming(
         PolymarketSockets(f"{ws}/poly-ws/ws/market"), 2, 800, audited=800,
-        witness=PolyBolt(f"{ws}/poly-bolt/ws"), witness_connections=connections,
+        witness=second, witness_connections=connections,
     )  # fmt: skip
     jobs = await swept_and_streamed(feed, kept, streaming)
+    seen = Beside(venue, kept, jobs, second)
+    await seen.post("faults", REFUSED)
     running = asyncio.create_task(jobs.run())
     try:
         continuity = jobs.streams.continuity
         await until(lambda: len(continuity.tokens) == MARKETS and not continuity.waiting, "all are streamed")
-        yield Beside(venue, kept, jobs)
+        yield seen
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -94,6 +135,7 @@ async def beside(venue: Running, connections: int) -> AsyncIterator[Beside]:
 def test_a_market_that_freezes_on_its_stream_is_found_by_the_second_channel_alone(venue: Running) -> None:
     async def run() -> None:
         async with beside(venue, 3) as seen:
+            await seen.let_in()
             await until(lambda: seen.health["witness_streams_open"] == 3, "the second channel is open")
             await until(lambda: seen.health["witness_agreed"] >= MARKETS, "it agrees about every market")
             order = {"path_prefix": "/poly-ws", "mode": "frozen_market", "share": 1.0, "cure": "reconnect"}
@@ -110,13 +152,17 @@ def test_a_market_that_freezes_on_its_stream_is_found_by_the_second_channel_alon
 def test_a_stream_that_lives_is_never_called_frozen_by_it(venue: Running) -> None:
     async def run() -> None:
         async with beside(venue, 3) as seen:
+            await seen.let_in()
             await until(lambda: seen.health["witness_agreed"] >= MARKETS, "it agrees about every market")
             for step in range(8):
                 await seen.move(0.30 + step / 100)
-            agreed = seen.health["witness_agreed"]
-            await until(lambda: seen.health["witness_agreed"] > agreed, "what was told last is weighed")
             await until(lambda: seen.fresh(370_000) == MARKETS, "all markets are fresh")
-            # Contradicted it may have been for a moment: on a busy machine the stream is seconds behind.
+            await until(lambda: set(seen.second.bids_ppm.values()) == {370_000}, "it has told all that happened")
+            # On a busy machine the stream may be seconds behind, so that it is contradicted for a moment. What the
+            # second channel tells once more is weighed after all that, and nothing is under way that could contradict.
+            agreed = seen.health["witness_agreed"]
+            await seen.post("faults", {"path_prefix": SECOND, "mode": "drop"})
+            await until(lambda: seen.health["witness_agreed"] >= agreed + MARKETS, "what was told last is weighed")
             assert seen.health["stream_tokens_frozen"] == 0
             assert not any(word == "gap_opened" for _, word, _, _ in seen.kept.told)
 
@@ -124,27 +170,29 @@ def test_a_stream_that_lives_is_never_called_frozen_by_it(venue: Running) -> Non
 
 
 def test_no_connection_gets_more_tokens_than_the_venue_allows_and_the_busiest_get_the_places(venue: Running) -> None:
+    busiest = {token_ids(condition)[0] for condition in CONDITIONS[:64]}
+
     async def run() -> None:
         async with beside(venue, 1) as seen:
+            await seen.let_in()
             await until(lambda: seen.health["witness_agreed"] == 64, "it tells of as many as it may")
             assert len(seen.connections()) == 1
+            assert seen.second.bids_ppm.keys() == busiest
             await seen.move(0.31)
-            await until(lambda: seen.health["witness_agreed"] == 128, "and tells what changes of these")
+            await until(lambda: set(seen.second.bids_ppm.values()) == {310_000}, "and tells what changes of these")
+            assert seen.second.bids_ppm.keys() == busiest
 
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("fault", [{"mode": "refused", "status": 404}, {"mode": "close", "code": 4008, "reason": ""}])
+@pytest.mark.parametrize("fault", [REFUSED, {"path_prefix": SECOND, "mode": "close", "code": 4008, "reason": ""}])
 def test_without_the_second_channel_everything_streams_on(venue: Running, fault: dict[str, Any]) -> None:
-    if fault["mode"] == "refused":
-        order = {"path_prefix": "/poly-bolt", **fault}
-        httpx.post(f"{venue.address}/simulator/faults", json=order, trust_env=False, timeout=60).raise_for_status()
-
     async def run() -> None:
         async with beside(venue, 3) as seen:
-            if fault["mode"] == "close":
+            if fault != REFUSED:
+                await seen.let_in()
                 await until(lambda: seen.health["witness_streams_open"] == 3, "the second channel is open")
-                await seen.post("faults", {"path_prefix": "/poly-bolt", **fault})
+                await seen.post("faults", fault)
                 await until(lambda: seen.health["witness_streams_open"] == 0, "the second channel is gone")
             await seen.move(0.31)
             await until(lambda: seen.fresh(310_000) == MARKETS, "all markets are fresh")
