@@ -61,6 +61,10 @@ class Connection(Source):
     """One place in the pool: its line, and what it shows."""
 
     line: Line = field(kw_only=True)
+    told_s: float = 0.0
+    """Our monotonic clock when it last told of a market, or was opened. Answers to commands of ours tell of none."""
+    told_us: int = 0
+    """When it last told of a market by our wall clock, in whichever life; 0 before that."""
     tokens: dict[str, None] = field(default_factory=dict)
     gap: Gap | None = None
     refused: str = ""
@@ -246,7 +250,7 @@ class Streams:
         connection.reader = self._sockets.reader()
         connection.connection_id = self._journal.connection()
         self._journal.note("opened", line=connection.number, connection=connection.connection_id)
-        connection.data_s = line.opened_s or self._clock.monotonic_s()
+        connection.data_s = connection.told_s = line.opened_s or self._clock.monotonic_s()
         connection.refused = ""
         tokens = list(connection.tokens)
         self._asked(connection, tokens)
@@ -261,6 +265,8 @@ class Streams:
         connection.data_us, connection.data_s = self._clock.now_us(), line.heard_s
         mirrored = self._sockets.mirrored
         facts = read_frame(connection, connection.reader, body, self.continuity, self._listener, mirrored=mirrored)
+        if facts.heard or facts.facts:
+            connection.told_us, connection.told_s = connection.data_us, connection.data_s
         if facts.doubts:
             self._doubt(connection, facts.doubts)
 
@@ -283,13 +289,16 @@ class Streams:
         log.warning("stream_closed", connection=connection.number, reason=reason, status=status)
         if was_open and not (self._sockets.mirrored and self._told_by_others(connection)):
             tokens = self.continuity.tokens if self._sockets.mirrored else connection.tokens
-            self._open_gap(connection, list(tokens), connection.data_us or self._clock.now_us(), reason)
+            self._open_gap(connection, list(tokens), connection.told_us or self._clock.now_us(), reason)
         self._listener.changed(connection, reason)
 
     def _told_by_others(self, gone: Connection) -> bool:
-        """Whether another mirrored connection has told lately: one that is silent may be as dead as this one."""
-        since_s = self._clock.monotonic_s() - _SILENT_BESIDE_A_TWIN_S
-        return any(c is not gone and c.tells and c.data_s >= since_s for c in self.connections.values())
+        """Whether another mirrored connection has told lately: one that is silent may be as dead as this one. For the
+        time that this one was silent itself only one that has stood all the while can vouch."""
+        now_s = self._clock.monotonic_s()
+        lately_s = now_s - _SILENT_BESIDE_A_TWIN_S
+        others = (c for c in self.connections.values() if c is not gone and c.tells and c.told_s >= lately_s)
+        return any(gone.told_s >= lately_s or (c.line.opened_s or now_s) <= gone.told_s for c in others)
 
     # ── the watch ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -378,11 +387,11 @@ class Streams:
 
     def _compare_twins(self, now_s: float) -> None:
         """A connection that says nothing while the other one tells is frozen, whatever its pings say."""
-        told = (c.data_s for c in self.connections.values() if c.data_s - (c.line.opened_s or now_s) > _SETTLED_S)
+        told = (c.told_s for c in self.connections.values() if c.told_s - (c.line.opened_s or now_s) > _SETTLED_S)
         newest_s = max(told, default=0.0)  # what a connection tells at first is no news
         for connection in self.connections.values():
-            if connection.reader is not None and newest_s - connection.data_s > _SILENT_BESIDE_A_TWIN_S:
-                connection.line.redrive(f"silent for {now_s - connection.data_s:.0f} s beside a connection that tells")
+            if connection.reader is not None and newest_s - connection.told_s > _SILENT_BESIDE_A_TWIN_S:
+                connection.line.redrive(f"silent for {now_s - connection.told_s:.0f} s beside a connection that tells")
 
     def _learn_limit(self, connection: Connection, now_s: float) -> None:
         """Many tokens without a book, though asked for twice: the venue serves fewer on a connection than we took."""

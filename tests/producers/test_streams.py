@@ -433,6 +433,10 @@ def test_one_of_two_connections_that_falls_silent_is_made_anew_and_nobody_misses
 
     async def work() -> None:
         await until(lambda: all_shown(streams, TICKERS) and streams.opened == 2, "both are open")
+        both = list(streams.connections.values())
+        open_s = max(connection.line.opened_s or 0.0 for connection in both)
+        await do(venue.quote, TICKERS[20], 0.29)
+        await until(lambda: all(connection.told_s > open_s for connection in both), "and both tell")
         await do(venue.fault, "frozen", prefix="/kalshi", connection=1)
         for bid in bids:
             await do(venue.quote, TICKERS[20], bid)
@@ -449,48 +453,122 @@ def test_one_of_two_connections_that_falls_silent_is_made_anew_and_nobody_misses
     assert heard.opened == []
 
 
+ACK = b'{"id": 1, "type": "subscribed", "msg": {"channel": "ticker", "sid": 1}}'
+
+
+class Twins:
+    """Two connections that tell the same, of one market, driven by hand a second at a time."""
+
+    def __init__(self, private: bytes) -> None:
+        self.heard, self.clock = Heard(merge=Merge()), ManualClock(START_US)
+        sockets = KalshiSockets("ws://nowhere", Signer("k", private), self.clock.now_us)
+        self.streams = Streams(sockets, self.heard, self.clock, connections=2, places=0)
+        self.streams.continuity.met(TICKERS[0], self.clock.monotonic_s())
+        self.lines = [
+            Line(n, "", dict, None, 10.0, self.streams, RateLimit(1.0, self.clock), self.clock) for n in (1, 2)
+        ]
+        self.streams.connections = {line.number: Connection(line.number, line=line) for line in self.lines}
+
+    def opens(self, line: Line) -> None:
+        self.clock.advance(1)
+        line.opened_s = line.heard_s = self.clock.monotonic_s()
+        self.streams.opened_line(line)
+
+    def says(self, line: Line, body: bytes = ACK) -> None:
+        self.clock.advance(1)
+        line.heard_s = self.clock.monotonic_s()
+        self.streams.frame(line, body)
+
+    def tells(self, line: Line) -> None:
+        message = {"market_ticker": TICKERS[0], "ts_ms": self.clock.now_us() // 1_000}
+        prices = {"yes_bid_dollars": "0.4000", "yes_ask_dollars": "0.4200"}
+        self.says(line, json.dumps({"type": "ticker", "sid": 1, "msg": message | prices}).encode())
+
+    def ends(self, line: Line, reason: str) -> None:
+        self.streams.closed_line(line, reason, None)
+        line.opened_s = None
+
+
 def test_a_twin_whose_subscription_is_not_known_to_stand_covers_for_nobody(
     keys: dict[str, tuple[bytes, str]],
 ) -> None:
-    heard, clock = Heard(merge=Merge()), ManualClock(START_US)
-    sockets = KalshiSockets("ws://nowhere", Signer("k", keys["rsa"][0]), clock.now_us)
-    streams = Streams(sockets, heard, clock, connections=2, places=0)
-    streams.continuity.met(TICKERS[0], clock.monotonic_s())
-    lines = [Line(n, "", dict, None, 10.0, streams, RateLimit(1.0, clock), clock) for n in (1, 2)]
-    streams.connections = {line.number: Connection(line.number, line=line) for line in lines}
+    twins = Twins(keys["rsa"][0])
+    heard, [one, two] = twins.heard, twins.lines
 
-    def opens(line: Line) -> None:
-        clock.advance(1)
-        line.opened_s = line.heard_s = clock.monotonic_s()
-        streams.opened_line(line)
-
-    def tells(line: Line) -> None:
-        clock.advance(1)
-        line.heard_s = clock.monotonic_s()
-        streams.frame(line, b'{"id": 1, "type": "subscribed", "msg": {"channel": "ticker", "sid": 1}}')
-
-    for line in lines:
-        opens(line)
-        tells(line)
-    streams.closed_line(lines[0], "closed: 1013", None)
+    for line in (one, two):
+        twins.opens(line)
+        twins.says(line)
+    twins.ends(one, "closed: 1013")
     covered = list(heard.opened)
-    opens(lines[0])
-    streams.closed_line(lines[1], "closed: 1013", None)
-    opens(lines[1])
-    streams.watch()
+    twins.opens(one)
+    twins.ends(two, "closed: 1013")
+    twins.opens(two)
+    twins.streams.watch()
     closed_too_early = list(heard.closed)
-    tells(lines[1])
-    streams.watch()
+    twins.says(two)
+    twins.streams.watch()
 
-    tells(lines[0])
-    clock.advance(20)
-    streams.closed_line(lines[0], "3 tokens frozen", None)
+    twins.says(one)
+    twins.clock.advance(20)
+    twins.ends(one, "3 tokens frozen")
 
     assert covered == []
     assert heard.opened.pop() == (1, 1, "3 tokens frozen"), "the other one has been as silent for 20 s"
     assert heard.opened == [(2, 1, "closed: 1013")]
     assert closed_too_early == [], "it stands open, and nothing says that it tells"
     assert heard.closed == [2]
+
+
+def test_a_twin_that_answers_our_commands_and_tells_nothing_covers_for_nobody(
+    keys: dict[str, tuple[bytes, str]],
+) -> None:
+    twins = Twins(keys["rsa"][0])
+    [one, two] = twins.lines
+    for line in (one, two):
+        twins.opens(line)
+        twins.tells(line)
+
+    twins.clock.advance(20)
+    twins.says(two)
+    twins.ends(one, "2 tokens frozen")
+
+    assert twins.heard.opened == [(1, 1, "2 tokens frozen")]
+
+
+def test_a_connection_that_is_found_dead_covered_for_nobody_since_it_fell_silent(
+    keys: dict[str, tuple[bytes, str]],
+) -> None:
+    twins = Twins(keys["rsa"][0])
+    [one, two] = twins.lines
+    for line in (one, two):
+        twins.opens(line)
+        twins.tells(line)
+
+    twins.ends(one, "closed: 1013")
+    covered = list(twins.heard.opened)
+    twins.opens(one)
+    for _ in range(10):
+        twins.tells(one)
+    twins.ends(two, "silent for 12 s beside a connection that tells")
+
+    assert covered == [], "the other one told a second ago"
+    assert twins.heard.opened == [(2, 1, "silent for 12 s beside a connection that tells")]
+
+
+def test_a_connection_that_falls_silent_beside_one_that_told_all_the_while_is_no_gap(
+    keys: dict[str, tuple[bytes, str]],
+) -> None:
+    twins = Twins(keys["rsa"][0])
+    [one, two] = twins.lines
+    for line in (one, two):
+        twins.opens(line)
+        twins.tells(line)
+
+    for _ in range(12):
+        twins.tells(one)
+    twins.ends(two, "silent for 12 s beside a connection that tells")
+
+    assert twins.heard.opened == []
 
 
 def test_either_of_two_connections_killed_100_times_loses_nothing_and_doubles_nothing(
