@@ -90,6 +90,7 @@ SELECT ['first', 'second'][number % 2 + 1], toString(number), 'connected', now64
     toString(number)
 FROM numbers(40)
 """
+_WINDOWS = ("5m", "15m", "1h", "24h")
 _ONE_MARKET = "SELECT concat(hex(sipHash128(number)), hex(number)) FROM numbers(1001) WHERE number = 1000"
 _PLAIN_SCAN = """
 SELECT max(score), max(abs_move_pp) FROM movers_latest
@@ -159,8 +160,8 @@ def questions(store: Store, board: Board) -> dict[str, Callable[[], object]]:
     """What a page asks, by name."""
     token, until = store.rows(_ONE_MARKET)[0][0], datetime.now(tz=UTC)
     others: dict[str, dict[str, Any]] = {
-        "categories": {"windows": ["5m", "15m", "1h", "24h"], "threshold_pp": 5.0, "min_volume_usd": 10_000.0},
-        "coverage": {},
+        "categories": {"windows": list(_WINDOWS), "threshold_pp": 5.0, "min_volume_usd": 10_000.0},
+        "coverage": {"window": "15m"},
         "feed": {},
     }
     asked: dict[str, Callable[[], object]] = {"plain_scan": lambda: store.rows(_PLAIN_SCAN)}
@@ -190,8 +191,8 @@ def page_questions(followed: Followed) -> dict[str, Callable[[], object]]:
         asked[f"page_{name}"] = lambda window=window, filters=filters: ask(  # type: ignore[misc]
             lambda moves: ranking.board(moves, window, filters)
         )
-    asked["page_categories"] = lambda: ask(lambda moves: ranking.categories(moves, 5.0, 10_000.0))
-    asked["page_coverage"] = lambda: ask(ranking.coverage)
+    asked["page_categories"] = lambda: ask(lambda moves: ranking.categories(moves, _WINDOWS, 5.0, 10_000.0))
+    asked["page_coverage"] = lambda: ask(lambda moves: ranking.coverage(moves, "15m"))
     return asked
 
 

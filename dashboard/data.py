@@ -98,13 +98,13 @@ def cache_span(store: Store, window: str) -> tuple[datetime, datetime] | None:
 
 
 @_shared(4)
-def coverage(store: Store) -> Mapping[str, Coverage]:
-    """How far back each window's history reaches, by window."""
-    known = _followed(store).answer(ranking.coverage)
+def coverage(store: Store, window: str) -> Coverage | None:
+    """How far back a window's history reaches; None when there is none yet."""
+    known = _followed(store).answer(lambda moves: ranking.coverage(moves, window))
     if known is not None:
         return known
-    frame = _ask(store, "coverage")[["window", "coverage_s", "markets", "covered"]]
-    return {name: Coverage(*counts) for name, *counts in frame.itertuples(index=False, name=None)}
+    told = _ask(store, "coverage", window=window).itertuples(index=False, name=None)
+    return next((Coverage(*counts) for counts in told), None)
 
 
 @_shared(10)
@@ -131,12 +131,12 @@ def filter_choices(store: Store) -> pd.DataFrame:
 
 
 @_shared(4)
-def categories(store: Store, threshold_pp: float, min_volume_usd: float) -> pd.DataFrame:
-    """Each category in each window."""
-    known = _followed(store).answer(lambda moves: ranking.categories(moves, threshold_pp, min_volume_usd))
+def categories(store: Store, windows: tuple[str, ...], threshold_pp: float, min_volume_usd: float) -> pd.DataFrame:
+    """Each category in each of the windows."""
+    known = _followed(store).answer(lambda moves: ranking.categories(moves, windows, threshold_pp, min_volume_usd))
     if known is not None:
         return known
-    parameters = {"threshold_pp": threshold_pp, "min_volume_usd": min_volume_usd, "windows": list(coverage(store))}
+    parameters = {"threshold_pp": threshold_pp, "min_volume_usd": min_volume_usd, "windows": list(windows)}
     return _ask(store, "categories", **parameters)
 
 

@@ -63,22 +63,22 @@ def board(moves: Moves, window: str, filters: BoardFilters) -> pd.DataFrame:
     return _shown(moves, rows, _best(moves, rows, np.flatnonzero(passing), filters.limit))
 
 
-def coverage(moves: Moves) -> Mapping[str, Coverage]:
-    """How far back each window's history reaches, by window."""
-    told = {}
-    for name, rows in moves.windows.items():
-        known = _versions(moves, rows) > NEVER
-        told[name] = Coverage(
-            coverage_s=int(_of(moves, rows, "coverage_s").max(initial=0, where=known)),
-            markets=int(known.sum()),
-            covered=int((known & ~np.isnan(_of(moves, rows, "move_pp"))).sum()),
-        )
-    return told
+def coverage(moves: Moves, window: str) -> Coverage | None:
+    """How far back a window's history reaches; None when there is none yet."""
+    rows = moves.windows.get(window)
+    if rows is None:
+        return None
+    known = _versions(moves, rows) > NEVER
+    return Coverage(
+        coverage_s=int(_of(moves, rows, "coverage_s").max(initial=0, where=known)),
+        markets=int(known.sum()),
+        covered=int((known & ~np.isnan(_of(moves, rows, "move_pp"))).sum()),
+    )
 
 
-def categories(moves: Moves, threshold_pp: float, min_volume_usd: float) -> pd.DataFrame:
-    """Each category in each window, columns as declared for `categories.sql`; its median is exact."""
-    names = sorted(moves.windows)
+def categories(moves: Moves, windows: Collection[str], threshold_pp: float, min_volume_usd: float) -> pd.DataFrame:
+    """Each category in each of the windows, columns as declared for `categories.sql`; its median is exact."""
+    names = sorted(moves.windows.keys() & windows)
     newest_us = _newest_minute_us(moves, names)
     category_of = _category_of(moves)
     told: dict[str, list[Any]] = {column: [] for column in COLUMNS["categories"]}

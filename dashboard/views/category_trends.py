@@ -56,7 +56,7 @@ def _second(context: Context) -> str:
 @st.fragment(run_every=5)
 def _now(context: Context, window: str, threshold_pp: float, volume_usd: float) -> None:
     with calm():
-        frame = data.categories(context.store, threshold_pp, volume_usd)
+        frame = data.categories(context.store, tuple(context.windows), threshold_pp, volume_usd)
         here = frame[frame["window"] == window].reset_index(drop=True)
         if here.empty:
             _say_why(context, window)
@@ -72,7 +72,7 @@ def _now(context: Context, window: str, threshold_pp: float, volume_usd: float) 
 
 
 def _say_why(context: Context, window: str) -> None:
-    known = data.coverage(context.store).get(window)
+    known = data.coverage(context.store, window)
     if known is None:
         st.info("No market has ticked yet.", icon=WAITING)
     elif known.covered == 0:

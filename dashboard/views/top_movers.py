@@ -110,7 +110,7 @@ def _kept(context: Context, window: str) -> tuple[datetime, datetime] | None:
 def _live_board(context: Context, window: str, filters: BoardFilters) -> None:
     follow_choice(None)
     with calm():
-        known = data.coverage(context.store).get(window)
+        known = data.coverage(context.store, window)
         begins = known is not None and known.covered == 0 and known.coverage_s <= _SO_FAR_S
         if begins:
             frame = data.board_so_far(context.store, context.windows[window], filters)

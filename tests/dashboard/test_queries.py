@@ -40,7 +40,7 @@ def _parameters(now: datetime) -> dict[str, dict[str, Any]]:
         "board_as_of": {**board, "window": "1h", "as_of": now},
         "board_so_far": {**board, "window_s": 300},
         "cache_span": {"window": "1h"},
-        "coverage": {},
+        "coverage": {"window": "1h"},
         "sparklines": {"token_ids": [_TOKEN], "until": now, "span_s": 3600, "step_s": 60},
         "feed": {},
         "filters": {},
@@ -244,9 +244,9 @@ def test_store_without_tables_says_so(warehouse: Any) -> None:
     settings = ClickHouseSettings(clickhouse_port=warehouse.port, clickhouse_database="default")
 
     with pytest.raises(StoreUnavailableError, match="no tables yet"):
-        Store(settings).rows("coverage", COLUMNS["coverage"])
+        Store(settings).rows("coverage", COLUMNS["coverage"], window="1h")
 
 
 def test_store_away_says_so() -> None:
     with pytest.raises(StoreUnavailableError, match="does not answer"):
-        Store(ClickHouseSettings(clickhouse_port=free_port())).rows("coverage", COLUMNS["coverage"])
+        Store(ClickHouseSettings(clickhouse_port=free_port())).rows("coverage", COLUMNS["coverage"], window="1h")

@@ -131,15 +131,16 @@ class Both:
             board = ranking.board(moves, window, filters)
             same(board, board_of_the_store(self.reader, window, filters))
             shown += len(board)
-        told = self.reader.rows("coverage", COLUMNS["coverage"])[["window", "coverage_s", "markets", "covered"]]
-        assert {name: (c.coverage_s, c.markets, c.covered) for name, c in ranking.coverage(moves).items()} == {
-            name: tuple(counts) for name, *counts in told.itertuples(index=False, name=None)
-        }
+        for window in (*WINDOWS, "7m"):
+            told = self.reader.rows("coverage", COLUMNS["coverage"], window=window).itertuples(index=False, name=None)
+            known = ranking.coverage(moves, window)
+            assert ([] if known is None else [(known.coverage_s, known.markets, known.covered)]) == list(told)
         threshold_pp, volume_usd = self.rng.choice([(1.5, 0.0), (5.0, 10_000.0)])
-        asked = {"threshold_pp": threshold_pp, "min_volume_usd": volume_usd, "windows": list(WINDOWS)}
+        windows = self.rng.sample(list(WINDOWS), self.rng.choice([1, 2, 3]))
+        asked = {"threshold_pp": threshold_pp, "min_volume_usd": volume_usd, "windows": windows}
         by = ["window", "category"]
         same(
-            ranking.categories(moves, threshold_pp, volume_usd).sort_values(by, ignore_index=True),
+            ranking.categories(moves, windows, threshold_pp, volume_usd).sort_values(by, ignore_index=True),
             self.reader.rows("categories", COLUMNS["categories"], **asked).sort_values(by, ignore_index=True),
         )
         return shown
