@@ -2,7 +2,7 @@
 
     python -m bench board [--markets 200000] [--rate 14000] [--json FILE]
 
-Each question twice: as the page asks it, of the board in memory (`page_…`; it is kept up meanwhile), and as SQL,
+Each question twice: as the page asks it, of what it has in memory (`page_…`; kept up meanwhile), and as SQL,
 through the dashboard's own client; wall time, the client's share included. Nothing is cached. Filled by the store
 itself: each market with four windows, two thirds of them moved, and a day of bars for one market in a thousand.
 Loaded: the store takes `rate` rows a second, a tick and its four windows being five, in batches each half second; they
@@ -25,10 +25,13 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+import pandas as pd
+
 from bench import RESULTS, write
 from dashboard import bars
 from dashboard.board import ranking
 from dashboard.board.follow import Followed
+from dashboard.board.kept import Kept
 from dashboard.board.moves import Moves
 from dashboard.board.ranking import BoardFilters
 from dashboard.columns import COLUMNS
@@ -126,12 +129,15 @@ def main(argv: list[str]) -> int:
         try:
             fill(store, given.markets)
             result["memory"] = filled_memory(Board(settings))
-            followed = Followed(Board(settings))
-            asked = page_questions(followed) | questions(store, Board(settings))
+            reader = Board(settings)
+            followed = Followed(reader)
+            strip = Kept("feed", lambda: reader.rows("feed", COLUMNS["feed"]), pause_s=2, current_s=5)
+            asked = page_questions(followed, strip) | questions(store, Board(settings))
             result["idle_ms"] = {name: took(name, ask, given.asked) for name, ask in asked.items()}
             with loaded(settings, given.markets, given.rate) as told:
                 result["loaded_ms"] = {name: took(name, ask, given.asked) for name, ask in asked.items()}
                 followed.close()
+                strip.close()
                 result["memory"] |= looks(Board(settings), given.asked)
             result["rows_a_second"] = told["rows"] / told["s"]
         finally:
@@ -173,8 +179,8 @@ def questions(store: Store, board: Board) -> dict[str, Callable[[], object]]:
     return asked
 
 
-def page_questions(followed: Followed) -> dict[str, Callable[[], object]]:
-    """The same of the board in memory, by name."""
+def page_questions(followed: Followed, strip: Kept[pd.DataFrame]) -> dict[str, Callable[[], object]]:
+    """The same of what the page server keeps in memory, by name."""
 
     def ask(of: Callable[[Moves], object]) -> object:
         while (answer := followed.answer(of)) is None:
@@ -192,6 +198,7 @@ def page_questions(followed: Followed) -> dict[str, Callable[[], object]]:
             lambda moves: ranking.board(moves, window, filters)
         )
     asked["page_categories"] = lambda: ask(lambda moves: ranking.categories(moves, _WINDOWS, 5.0, 10_000.0))
+    asked["page_feed"] = strip.answer
     asked["page_coverage"] = lambda: ask(lambda moves: ranking.coverage(moves, "15m"))
     return asked
 

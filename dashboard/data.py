@@ -2,8 +2,9 @@
 
 Answers are shared by all sessions for a moment (`st.cache_data`), so that twenty viewers cost as much as one. The
 board, its coverage and the categories are answered from memory (`dashboard.board`); by the store, in the same words,
-until that is filled and whenever it is not as of now. Prices are probabilities 0..1, moves percentage points, money
-US dollars, times UTC. Each raises `StoreUnavailableError` when the store cannot answer.
+until that is filled and whenever it is not as of now. The feed's state is asked for ahead. Prices are probabilities
+0..1, moves percentage points, money US dollars, times UTC. Each raises `StoreUnavailableError` when the
+store cannot answer.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import streamlit as st
 from dashboard import bars
 from dashboard.board import ranking
 from dashboard.board.follow import Followed
+from dashboard.board.kept import Kept
 from dashboard.board.ranking import BoardFilters, Coverage
 from dashboard.columns import COLUMNS
 from dashboard.store import Store
@@ -118,10 +120,15 @@ def sparklines(
     return {str(token): list(prices) for token, prices in zip(frame["token_id"], frame["prices"], strict=True)}
 
 
-@_shared(3)
+@st.cache_resource(show_spinner=False, hash_funcs={Store: lambda s: s.address}, on_release=lambda kept: kept.close())
+def _kept_feed(store: Store) -> Kept[pd.DataFrame]:
+    return Kept("feed", lambda: _ask(store, "feed"), pause_s=2, current_s=5)
+
+
+@_shared(1)
 def feed(store: Store) -> pd.DataFrame:
     """The state of each venue's feed."""
-    return _ask(store, "feed")
+    return _kept_feed(store).answer()
 
 
 @_shared(30)

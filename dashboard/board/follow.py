@@ -1,7 +1,6 @@
 """Keeps the newest moves in memory up with the store, while somebody looks.
 
-A look reads what was stored since the last one (`reading.py`), every second, in a thread of its own: no page waits for
-it. When nobody has asked for half a minute the thread ends, and nothing is read until somebody asks again.
+A look reads what was stored since the last one (`reading.py`), every second (`lookout.py`).
 """
 
 from __future__ import annotations
@@ -12,16 +11,16 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TypeVar
 
+from dashboard.board.lookout import Lookout
 from dashboard.board.moves import Moves
 from dashboard.board.reading import Reading, contents
-from dashboard.store import Store, StoreUnavailableError
+from dashboard.store import Store
 from kernel.logs import get_logger
 
 R = TypeVar("R")
 log = get_logger(__name__)
 
 _PAUSE_S = 1.0
-_UNWATCHED_S = 30.0
 _CURRENT_S = 10.0
 """What was looked at longer ago is not shown: the store is asked itself, and says what is wrong."""
 _KEPT_S = 3600.0
@@ -43,24 +42,20 @@ class Followed:
         self._store, self._most_rows, self._clock = store, most_rows, clock
         self._lock = threading.Lock()
         self._reading: Reading | None = None
-        self._filled_s = self._looked_s = self._asked_s = -_KEPT_S
-        self._thread: threading.Thread | None = None
-        self._closed = threading.Event()
+        self._filled_s = self._looked_s = -_KEPT_S
+        self._lookout = Lookout("board", self.look, _PAUSE_S, clock)
 
     def answer(self, of: Callable[[Moves], R]) -> R | None:
         """What `of` makes of the moves. None when they are not in memory, or not as they are now: ask the store."""
+        self._lookout.asked()
         with self._lock:
-            self._asked_s = self._clock()
-            if self._thread is None and not self._closed.is_set():
-                self._thread = threading.Thread(target=self._keep_looking, name="board", daemon=True)
-                self._thread.start()
-            if self._reading is None or self._asked_s - self._looked_s > _CURRENT_S:
+            if self._reading is None or self._clock() - self._looked_s > _CURRENT_S:
                 return None
             return of(self._reading.moves)
 
     def close(self) -> None:
         """Ends the looking."""
-        self._closed.set()
+        self._lookout.close()
 
     def look(self) -> None:
         """Reads what was stored since the last look; everything at first and after any doubt. One thread at a time.
@@ -85,24 +80,3 @@ class Followed:
         else:
             reading.read_on(self._store, now, self._lock)
         self._looked_s = began_s
-
-    def _keep_looking(self) -> None:
-        while True:
-            began_s = self._clock()
-            try:
-                self.look()
-            except StoreUnavailableError:
-                pass  # said where it was noticed; readers ask the store meanwhile
-            except Exception:
-                log.exception("board_look_failed")
-            took_s = self._clock() - began_s
-            if self._closed.wait(max(_PAUSE_S - took_s, took_s)) or self._ends():
-                return
-
-    def _ends(self) -> bool:
-        """Whether nobody has asked for long; the next one to ask starts another thread."""
-        with self._lock:
-            if self._clock() - self._asked_s <= _UNWATCHED_S:
-                return False
-            self._thread = None
-            return True

@@ -15,6 +15,7 @@ from dashboard.board.moves import Moves
 from dashboard.columns import COLUMNS
 from dashboard.store import Store, StoreUnavailableError
 from kernel.settings import ClickHouseSettings
+from tests.dashboard.board.conftest import Clock
 
 
 class OneMove(Store):
@@ -47,23 +48,9 @@ class OneMove(Store):
             raise StoreUnavailableError("The store does not answer; trying again.")
 
 
-class Clock:
-    """Seconds that pass when told."""
-
-    now_s = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture
 def store() -> OneMove:
     return OneMove()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
