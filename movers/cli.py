@@ -277,7 +277,7 @@ def backtest(
     options = run.Options(recording=recording, from_us=from_us, to_us=to_us, rules=rules, labels=labels)
     outcome = run.run(tree.rules, options)
     if json_file is not None:
-        json_file.write_bytes(outcome.as_json() + b"\n")
+        run.write(outcome, json_file)
     if html_file is not None:
         page.write(outcome, html_file)
     for line in run.lines(outcome):

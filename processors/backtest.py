@@ -91,6 +91,8 @@ class Backtest:
         self._rules = rules
         self._categories = categories or {}
         self._markets: dict[str, _Market] = {}
+        self.idle_rules: list[Rule] = list(rules)
+        """Rules that have looked at no market yet."""
         self._records: dict[str, Record] = {}
         self.ticks = 0
         self.first_us = 0
@@ -112,6 +114,8 @@ class Backtest:
             market.mids.price_ppm.append(move.price_ppm)
             market.mids.believed.append(any(alerts.is_believable(move, rule) for rule in self._rules))
         category = self._categories.get(tick.market_id, "")
+        if self.idle_rules:
+            self.idle_rules = [rule for rule in self.idle_rules if not rule.looks_at(move, category)]
         market.alerts, made = alerts.update(market.alerts, move, self._rules, category)
         for alert in made:
             self._note(alert)

@@ -36,33 +36,34 @@ def rules_in_force(settings: RuleSettings) -> tuple[Rule, ...]:
         UserError: as `read_rules`.
     """
     default = default_rule(settings)
-    return read_rules(Path(settings.alert_rules), default) if settings.alert_rules else (default,)
+    return read_rules(Path(settings.alert_rules), default, settings.windows) if settings.alert_rules else (default,)
 
 
-def read_rules(path: Path, default: Rule) -> tuple[Rule, ...]:
+def read_rules(path: Path, default: Rule, windows_s: Sequence[int]) -> tuple[Rule, ...]:
     """Rules from a file: TOML with `[[rules]]`, or JSON `{"rules": [...]}` or a list.
 
-    What a rule leaves out is the default's.
+    What a rule leaves out is the default's. `windows_s` are the windows over which moves are computed.
 
     Raises:
-        UserError: the file cannot be read, or a rule is not one; names file, rule and field.
+        UserError: the file cannot be read, or a rule is not one, or looks at a window that nobody computes; names file,
+            rule and field.
     """
     try:
         given = _load(path)
         rules = given.get("rules") if isinstance(given, Mapping) else given
         if not isinstance(rules, Sequence) or isinstance(rules, str):
             raise ValueError("expected a list named rules")
-        return checked([_rule(number, row, default) for number, row in enumerate(rules, start=1)])
+        return checked([_rule(number, row, default, windows_s) for number, row in enumerate(rules, start=1)])
     except (OSError, ValueError) as error:
         raise UserError(f"alert rules {path}: {error}") from error
 
 
 def _load(path: Path) -> Any:
-    text = path.read_text("utf-8")
+    text = path.read_text("utf-8-sig")
     return tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
 
 
-def _rule(number: int, row: Any, default: Rule) -> Rule:
+def _rule(number: int, row: Any, default: Rule, windows_s: Sequence[int]) -> Rule:
     if not isinstance(row, Mapping):
         raise ValueError(f"rule {number} is no table")
     if unknown := set(row) - _KEYS:
@@ -70,9 +71,13 @@ def _rule(number: int, row: Any, default: Rule) -> Rule:
     if "name" not in row:
         raise ValueError(f"rule {number} has no name")
     try:
-        return _RULE.validate_python({**asdict(default), **row})
+        rule = _RULE.validate_python({**asdict(default), **row})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         text = first["msg"].removeprefix("Value error, ")
         raise ValueError(f"rule {number} ({row['name']}): {f'{where}: ' if where else ''}{text}") from error
+    if uncomputed := set(rule.windows_s) - set(windows_s):
+        known = ", ".join(map(str, windows_s))
+        raise ValueError(f"rule {number} ({rule.name}): windows_s: {min(uncomputed)} is none of WINDOWS ({known})")
+    return rule

@@ -83,7 +83,7 @@ def read_labels(path: Path) -> list[Label]:
         UserError: it cannot be read, or a line is no label; names file and line.
     """
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
         rows = _rows(text)
         labels = []
         for number, row in enumerate(rows, start=1):
@@ -94,7 +94,7 @@ def read_labels(path: Path) -> list[Label]:
                 raise UserError(f"labels {path}, row {number}: {what}") from error
             if label is not None:
                 labels.append(label)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"labels {path}: {error}") from error
     return labels
 

@@ -55,10 +55,12 @@ def run(settings: RuleSettings, options: Options) -> Outcome:
     Raises:
         UserError: rules or labels cannot be read, or nothing is left to play.
     """
+    if options.from_us is not None and options.to_us is not None and options.from_us > options.to_us:
+        raise UserError("--from is later than --to")
     default = rules_in_force(settings)
-    rules = default if options.rules is None else read_rules(options.rules, default[0])
+    rules = default if options.rules is None else read_rules(options.rules, default[0], settings.windows)
     labels = None if options.labels is None else read_labels(options.labels)
-    backtest = Backtest(WindowPlan(settings.windows, settings.score), rules)
+    backtest = Backtest(WindowPlan(settings.windows, settings.score), rules, options.recording.categories)
     prices: dict[str, tuple[list[int], list[float]]] = {}
     began = time.perf_counter()
     for tick in with_sweeps(options.recording.ticks, longest_silence_us(options.recording.instants_us)):
@@ -68,17 +70,33 @@ def run(settings: RuleSettings, options: Options) -> Outcome:
         _keep(prices, tick)
     if not backtest.ticks:
         raise UserError("the tape has nothing to play")
-    first_us = backtest.first_us if options.from_us is None else options.from_us
+    first_us = max(backtest.first_us, options.from_us or 0)
+    if first_us > backtest.last_us:
+        raise UserError(f"the tape ends at {datetime_from_micros(backtest.last_us).isoformat()}, before --from")
     records = [r for r in backtest.finish() if r.detected_us >= first_us]
     took_s = time.perf_counter() - began
     summary = _summary(records, first_us, backtest.last_us)
     summary |= {"ticks": backtest.ticks, "seconds": round(took_s, 3), "assumed": options.recording.assumed}
     summary["rules"] = {rule.name: rule.version for rule in rules}
+    summary["rules_without_markets"] = [rule.name for rule in backtest.idle_rules]
     if labels is not None:
         spanned = [label for label in labels if first_us <= label.ts_us <= backtest.last_us]
         threshold_pp = min(rule.threshold_pp for rule in rules)
+        summary["labels_outside"] = len(labels) - len(spanned)
         summary |= _judged(judge(records, spanned, backtest.mids, threshold_pp, settings.windows[0]))
     return Outcome(records=records, summary=summary, prices={r.market_id: prices[r.market_id] for r in records})
+
+
+def write(outcome: Outcome, path: Path) -> None:
+    """Writes the JSON.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    try:
+        path.write_bytes(outcome.as_json() + b"\n")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _keep(prices: dict[str, tuple[list[int], list[float]]], tick: Tick) -> None:
@@ -166,6 +184,7 @@ def lines(outcome: Outcome) -> list[str]:
         "a day: " + ", ".join(f"{count:g} {stage}" for stage, count in s["alerts_a_day"].items()),
     ]
     told += [f"assumed: {text}" for text in s["assumed"]]
+    told += [f"rule {name} looks at none of these markets" for name in s["rules_without_markets"]]
     if "labels" in s:
         share = {name: "–" if s[name] is None else f"{s[name]:.3f}" for name in ("precision", "recall")}
         delay = {name: "–" if value is None else f"{value:.1f} s" for name, value in s["delay_s"].items()}
@@ -174,6 +193,8 @@ def lines(outcome: Outcome) -> list[str]:
             f"{s['right']} of {s['steps']} steps right (precision {share['precision']}); "
             f"delay p50 {delay['p50']}, p95 {delay['p95']}"
         )
+        if s["labels_outside"]:
+            told.append(f"labels before the first or after the last of these ticks, left out: {s['labels_outside']}")
     else:
         for horizon_s, row in s["kept"].items():
             text = f"{row['kept']} of {row['cases']} confirmed moves kept half after {int(horizon_s) // 60} min"

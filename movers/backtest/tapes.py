@@ -16,13 +16,14 @@ import heapq
 import math
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import TextIO, cast
 
 from kernel.errors import UserError
+from processors.backtest import Categories
 from producers.quotes import quote
 from schemas.events import Tick
 from schemas.units import PPM, US_PER_S, event_id, micros_from_datetime
@@ -40,11 +41,12 @@ _REQUIRED = ("ts", "market", "price")
 
 @dataclass(slots=True)
 class Recording:
-    """A tape as ticks in order of time, and what had to be assumed for them."""
+    """A tape as ticks in order of time, what had to be assumed for them, and what is known of markets' categories."""
 
     ticks: Iterator[Tick]
     instants_us: list[int]
     assumed: list[str]
+    categories: Categories = field(default_factory=dict)
 
 
 def read(path: Path, volume_usd: float = ASSUMED_VOLUME_USD) -> Recording:

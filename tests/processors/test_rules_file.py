@@ -10,6 +10,7 @@ from processors.analytics.rules import Rule
 from processors.rules_file import default_rule, read_rules
 
 DEFAULT = Rule(threshold_pp=8.0, cooldown_s=60)
+WINDOWS_S = (300, 900, 3600, 86_400)
 
 TOML = """
 [[rules]]
@@ -45,7 +46,7 @@ def test_rules_are_read_and_what_they_leave_out_is_the_defaults(tmp_path: Path, 
     path = tmp_path / name
     path.write_text(text)
 
-    first, second = read_rules(path, DEFAULT)
+    first, second = read_rules(path, DEFAULT, WINDOWS_S)
 
     assert first == DEFAULT
     assert second == Rule(
@@ -75,6 +76,7 @@ def test_rules_are_read_and_what_they_leave_out_is_the_defaults(tmp_path: Path, 
         ('[{"name": "a", "direction": "sideways"}]', r"rule 1 \(a\): direction: "),
         ('[{"name": "a", "categories": ["poltics"]}]', r"rule 1 \(a\): categories"),
         ('[{"name": "a", "windows_s": [0]}]', r"rule 1 \(a\): windows_s"),
+        ('[{"name": "a", "windows_s": [300, 60]}]', r"rule 1 \(a\): windows_s: 60 is none of WINDOWS \(300, 900, "),
     ],
 )
 def test_a_wrong_file_is_one_line_that_names_rule_and_field(tmp_path: Path, text: str, says: str) -> None:
@@ -82,14 +84,22 @@ def test_a_wrong_file_is_one_line_that_names_rule_and_field(tmp_path: Path, text
     path.write_text(text)
 
     with pytest.raises(UserError, match=says) as caught:
-        read_rules(path, DEFAULT)
+        read_rules(path, DEFAULT, WINDOWS_S)
 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("name", "text"), [("rules.toml", TOML), ("rules.json", '[{"name": "a"}]')])
+def test_a_byte_order_mark_is_no_part_of_a_rule(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+
+    assert read_rules(path, DEFAULT, WINDOWS_S)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"alert rules .*nothing\.toml"):
-        read_rules(tmp_path / "nothing.toml", DEFAULT)
+        read_rules(tmp_path / "nothing.toml", DEFAULT, WINDOWS_S)
 
 
 def test_a_rules_version_changes_with_any_of_its_numbers() -> None:

@@ -143,6 +143,8 @@ def test_a_truth_without_a_price_on_one_side_is_no_label(tmp_path: Path, empty: 
         ('[{"market": "M", "ts_us": 1e999}]', "row 1: "),
         ("market,ts,price_before,price_after\nM,1,nan,0.5\n", "row 1: "),
         ("market,ts,price_before,price_after\nM,1,0.5,inf\n", "row 1: "),
+        ("market,ts\nM,1790000000000\n", "row 1: not an instant"),
+        (f"market,ts\n{'M' * 200_000},1\n", "field larger"),
     ],
 )
 def test_a_wrong_file_is_one_line_that_names_the_row(tmp_path: Path, text: str, says: str) -> None:
@@ -235,6 +237,13 @@ def test_up_and_down_are_mirror_images(quotes: list[tuple[int, int]], threshold_
 
 
 # ── steps and drifts ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_byte_order_mark_is_no_part_of_a_label(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_bytes(b"\xef\xbb\xbfmarket,ts\nM,1\n")
+
+    assert read_labels(path) == [Label("M", US_PER_S, None, None)]
 
 
 @pytest.mark.parametrize(("after_pp", "step"), [(50, True), (47.5, True), (47.4, False), (30, False)])

@@ -23,6 +23,7 @@ SUMMARY: dict[str, Any] = {
     "alerts": {"detected": 3, "confirmed": 1},
     "alerts_a_day": {"detected": 6.0, "confirmed": 2.0},
     "assumed": ["a <book> of 0.0001"],
+    "rules_without_markets": [],
     "kept": {},
 }
 

@@ -170,10 +170,33 @@ def test_the_page_holds_each_alert_and_nothing_from_elsewhere(tmp_path: Path) ->
     assert "<script src" not in text
 
 
+def test_a_day_before_the_tape_is_no_day_without_alerts(tmp_path: Path) -> None:
+    rows = jumps("A", 2000, 9000)
+
+    whole = backtest(tmp_path, rows)["summary"]
+    early = backtest(tmp_path, rows, "--from", str(NIGHT - 86_400))["summary"]
+
+    assert (early["from"], early["alerts_a_day"]) == (whole["from"], whole["alerts_a_day"])
+
+
+def test_a_rule_that_looks_at_no_market_of_the_tape_is_named(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[rules]]\nname = "all"\n[[rules]]\nname = "theirs"\nvenues = ["kalshi"]\n')
+
+    summary = backtest(tmp_path, jumps("A", 2000), "--rules", str(rules))["summary"]
+
+    assert summary["rules_without_markets"] == ["theirs"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("--from", "noon"), "--from"),
+        (("--from", "5", "--to", "4"), "--from is later than --to"),
+        (("--from", "3"), "the tape ends at 1970-01-01T00:00:01+00:00, before --from"),
+        (("--to", "0"), "nothing to play"),
+        (("--json", "none/out.json"), "cannot write none/out.json"),
+        (("--html", "none/out.html"), "cannot write none/out.html"),
         (("--rules", "none.toml"), "alert rules none.toml"),
         (("--labels", "none.csv"), "labels none.csv"),
     ],
