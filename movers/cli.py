@@ -66,7 +66,7 @@ def demo(
     verbose: VerboseFlag = False,
 ) -> None:
     """Run everything on this machine with simulated venues."""
-    from simulator import server
+    from simulator.options import open_tape, options
 
     arguments = ["--seed", str(seed), "--markets", str(markets), "--since", since, "--speed", str(speed)]
     if tape is not None:
@@ -74,7 +74,7 @@ def demo(
     arguments += ["--lockstep"] if lockstep else []
     arguments += ["--truth", str(truth)] if truth is not None else []
     # A wrong argument or an unreadable tape is said now, not by a process that dies later.
-    server.open_tape(server.options(["--port", "0", *arguments]))
+    open_tape(options(["--port", "0", *arguments]))
     overrides = {"COLLECTOR_HOT_MARKETS": "0", "COLLECTOR_MIN_PAUSE": "0"} if lockstep else {}
     _run_stack("demo", arguments, run_for, report, port, verbose, overrides)
 

@@ -31,7 +31,7 @@ from producers.ticks import Earlier, Shown
 from producers.tracked import Tracked
 from producers.venue_clock import VenueClock
 from schemas.units import US_PER_S
-from simulator.server import Simulator
+from simulator.app import Simulator
 from simulator.tape import Line, Market, Quote, RecordedTape
 from tests.payloads import HAS_RECORDED, RECORDED
 from tests.producers.rows import kalshi, shown_of

@@ -23,7 +23,7 @@ from producers.shards import Shard
 from producers.tracked import Told
 from schemas.events import RawMessage
 from schemas.units import US_PER_S
-from simulator.server import Simulator
+from simulator.app import Simulator
 from simulator.tape import RecordedTape
 from tests.producers.test_histories import LASTS_S, MARKET, TAPE, http_of, put_together
 from tests.producers.test_histories import START_US as HISTORY_START_US

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from simulator.server import Simulator
+from simulator.app import Simulator
 from simulator.tape import Close, Line, Market, Quote, RecordedTape, Settle, Trade
 from tests.stack.processes import child_environment
 from tests.stack.waiting import wait_until

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from simulator.server import Simulator
+from simulator.app import Simulator
 from simulator.tape import Market
 from tests.simulator.conftest import START_US, in_process
 

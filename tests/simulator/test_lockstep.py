@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from simulator.server import Simulator
+from simulator.app import Simulator
 from simulator.tape import Line, Market, Quote
 from tests.simulator.conftest import CONDITION, SECOND, START_US, in_process, small_tape
 

@@ -15,7 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from simulator.server import Options, Simulator, main, open_tape
+from simulator.app import Simulator
+from simulator.options import Options, open_tape
+from simulator.server import main
 from simulator.tape import RecordedTape, write_tape
 from tests.simulator.conftest import Running, command, in_process, small_tape
 

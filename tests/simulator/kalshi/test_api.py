@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
+from simulator.app import Simulator
 from simulator.house import HouseTape
 from simulator.kalshi.api import trade_row
 from simulator.kalshi.rows import KalshiRows, combo_row, series_row
-from simulator.server import Simulator
 from simulator.tape import Line, Market
 from simulator.world import World
 from tests.payloads import file_name, folders

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from simulator.app import Simulator
 from simulator.house import HouseTape
 from simulator.polymarket.rows import GammaRows, book_row
-from simulator.server import Simulator
 from simulator.tape import Line, Market, Quote
 from simulator.world import World
 from tests.payloads import file_name, folders
