@@ -10,12 +10,14 @@ from typing import Any
 import orjson
 
 from kernel.errors import BadMessageError
-from schemas.units import micros_from_iso, ppm_from_venue
+from schemas.units import US_PER_S, micros_from_iso, ppm_from_venue
 
 Row = Mapping[str, Any]
 
 MAX_AMOUNT = 1e15
 """More contracts or dollars than the world has are a mistake, and would become infinite in a product."""
+
+_YEAR_3000_S = 32_503_680_000
 
 
 def bad_row(reason: str, detail: str, row: Row) -> BadMessageError:
@@ -113,6 +115,18 @@ def instant_us(row: Row, key: str) -> int | None:
         return _micros(value)
     except (TypeError, ValueError, AttributeError) as error:
         raise bad_row("bad_time", f"{key}: {value!r}"[:200], row) from error
+
+
+def epoch_us(row: Row, key: str) -> int:
+    """An instant that must be there, whole seconds since the epoch (before the year 3000), in microseconds UTC.
+
+    Raises:
+        BadMessageError: bad_time when it is no such number.
+    """
+    value = row.get(key)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < _YEAR_3000_S:
+        raise bad_row("bad_time", f"{key}: {value!r}"[:200], row)
+    return value * US_PER_S
 
 
 def flag(row: Row, key: str) -> bool | None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from producers.base import Errand, PastReader, Received, Witness
 from producers.catalog import as_object
 from producers.client import Query, VenueHttp
-from producers.fields import Row, bad_row, price_ppm
+from producers.fields import Row, epoch_us, price_ppm
 from producers.kalshi.settings import TICKERS_BATCH
 from producers.listing import no_rows
 from producers.quotes import quote
@@ -23,7 +23,6 @@ from producers.ticks import Earlier, Shown
 from schemas.units import US_PER_S
 
 PATH = "/markets/candlesticks"
-_YEAR_3000_S = 32_503_680_000
 
 RECENT_S: Final = 65 * 60
 """Minute by minute the last hour and a bit: 65 candles of 100 markets are 6,500, and 10,000 are allowed in one answer.
@@ -47,13 +46,11 @@ class KalshiPast:
     def read(self, point: Any, shown: Shown) -> Earlier | None:
         """A candle, by its close. Raises BadMessageError."""
         row = as_object(point)
-        at_s = row.get("end_period_ts")
-        if isinstance(at_s, bool) or not isinstance(at_s, int) or not 0 < at_s < _YEAR_3000_S:
-            raise bad_row("bad_time", f"end_period_ts: {at_s!r}"[:200], row)
+        at_us = epoch_us(row, "end_period_ts")
         bid, ask, price = (_member(row, key) for key in ("yes_bid", "yes_ask", "price"))
         last = price_ppm(price, "close_dollars")
         return Earlier(
-            ts_us=at_s * US_PER_S,
+            ts_us=at_us,
             quote=quote(
                 price_ppm(bid, "close_dollars"),
                 price_ppm(ask, "close_dollars"),

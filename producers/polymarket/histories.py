@@ -11,7 +11,7 @@ from typing import Any
 from producers.base import Errand, PastReader, Received, Witness
 from producers.catalog import as_object
 from producers.client import VenueHttp
-from producers.fields import bad_row, price_ppm
+from producers.fields import epoch_us, price_ppm
 from producers.listing import no_rows
 from producers.polymarket.mapper import priced
 from producers.polymarket.settings import HISTORY_BATCH, HISTORY_STEP_MIN
@@ -19,7 +19,6 @@ from producers.ticks import Earlier, Shown
 from schemas.units import PPM, US_PER_S
 
 PATH = "/batch-prices-history"
-_YEAR_3000_S = 32_503_680_000
 
 
 class PolymarketPast:
@@ -35,12 +34,10 @@ class PolymarketPast:
     def read(self, point: Any, shown: Shown) -> Earlier | None:
         """A point. Raises BadMessageError."""
         row = as_object(point)
-        at_s, price = row.get("t"), price_ppm(row, "p")
-        if isinstance(at_s, bool) or not isinstance(at_s, int) or not 0 < at_s < _YEAR_3000_S:
-            raise bad_row("bad_time", f"t: {at_s!r}"[:200], row)
+        price, at_us = price_ppm(row, "p"), epoch_us(row, "t")
         if price is None or not 0 < price < PPM:
             return None
-        return Earlier(ts_us=at_s * US_PER_S, quote=priced(price, shown))
+        return Earlier(ts_us=at_us, quote=priced(price, shown))
 
 
 class PolymarketHistories:
