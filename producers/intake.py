@@ -90,14 +90,14 @@ class Intake:
         shard: Shard,
         reader: Reader,
         tracked: Tracked,
-        clock: VenueClock,
+        venue_clock: VenueClock,
         out: Out,
         journal: Journal | None = None,
     ) -> None:
         self._shard = shard
         self._reader = reader
         self._tracked = tracked
-        self._clock = clock
+        self._venue_clock = venue_clock
         self._out = out
         self._journal = journal or Journal()
         self.beside_streams: Callable[[Shown, Moment], Shown] = lambda shown, _: shown
@@ -144,7 +144,7 @@ class Intake:
 
     def _moment(self, page: Page) -> Moment:
         received = page.received
-        stamp = self._clock.read(received)
+        stamp = self._venue_clock.read(received)
         return Moment(
             as_of_us=stamp.as_of_us,
             ts_received_us=received.ts_received_us,
@@ -157,7 +157,7 @@ class Intake:
             ts_sent_us=received.date_us,
         )
 
-    def _learnt(self, page: Page, shown: Mapped[tuple[Shown, Row]], moment: Moment) -> Mapped[Market]:
+    def _learnt(self, page: Page, shown: Mapped[State], moment: Moment) -> Mapped[Market]:
         """Metadata of a page: all of it where it was asked for, else of markets whose status was never told so."""
         if page.received.errand.word in _LEARNS:
             return catalog.learn(self._reader, page, moment)
@@ -203,7 +203,7 @@ class Intake:
                 tick = earlier_tick(self._shard.venue, shown, earlier, moment)
                 self._out.tick(tick, self._tracked.category(shown.market_id))
 
-    def _account(self, page: Page, shown: Mapped[tuple[Shown, Row]], learnt: Mapped[Market], tally: Tally) -> None:
+    def _account(self, page: Page, shown: Mapped[State], learnt: Mapped[Market], tally: Tally) -> None:
         """Counts a page's rows, each once though it was read for its price and for its metadata."""
         told = {(error.reason, error.body) for error in shown.bad}
         bad = [*shown.bad, *(error for error in learnt.bad if (error.reason, error.body) not in told)]

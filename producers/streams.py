@@ -141,7 +141,7 @@ class Streams:
         self._journal = journal or Journal()
         self.connections: dict[int, Connection] = {}
         self._sockets, self._listener, self._clock = sockets, listener, clock
-        self._most, self._books = connections, places
+        self._most, self._places = connections, places
         self._capacity = Capacity(sockets.capacity)
         self._handshakes = RateLimit(_HANDSHAKES_PER_S, clock)
         self._of_token: dict[str, None] = {}
@@ -184,7 +184,7 @@ class Streams:
         if self._sockets.mirrored:
             while len(self.connections) < self._most:
                 self._add()
-        places = self._books if self._sockets.mirrored else self._most * self._capacity.tokens
+        places = self._places if self._sockets.mirrored else self._most * self._capacity.tokens
         stay = set(tokens[: int(places * KEPT_RANK)])
         self._leave([token for token in self._of_token if token not in stay])
         free = max(0, places - len(self._of_token))

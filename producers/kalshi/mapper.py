@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from producers.fields import Row, amount, bad_row, instant_us, optional_text, price_ppm, required_text
-from producers.kalshi.settings import CATEGORY, ID_PREFIX, STATUS, VENUE
+from producers.kalshi.settings import CATEGORY, ID_PREFIX, NAME, STATUS
 from producers.quotes import quote
 from producers.ticks import Earlier, Moment, Shown
 from producers.tracked import content_id
@@ -75,7 +75,7 @@ def market(row: Row, of_event: Event, of_series: Series, moment: Moment) -> Mark
     event_ticker = of_event.ticker or optional_text(row, "event_ticker")
     mapped = Market(
         event_id="",
-        venue=VENUE,
+        venue=NAME,
         market_id=ID_PREFIX + ticker,
         venue_market_id=ticker,
         token_ids=(f"{ID_PREFIX}{ticker}:YES", f"{ID_PREFIX}{ticker}:NO"),

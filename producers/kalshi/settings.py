@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr
 from kernel.settings import Group, OptionalFile
 from schemas.words import Category, MarketStatus
 
-VENUE: Final = "kalshi"
+NAME: Final = "kalshi"
 ID_PREFIX: Final = "KALSHI:"
 
 
@@ -39,6 +39,9 @@ TRADES_PAGES: Final = 3
 
 TICKERS_BATCH: Final = 100
 """Tickers in one query: a ticker has about 30 characters, and the address should stay under 4 KB."""
+
+AUDITED: Final = 500
+"""Streamed markets that are held against their rows in 20 s: 5 of the 100 requests that the default pace allows."""
 
 SERIES_EVERY: Final = 6
 """The list of series (a large answer) is fetched with the first crawl and then with each sixth."""

@@ -9,7 +9,7 @@ from producers.client import VenueHttp
 from producers.kalshi.feed import KalshiFeed
 from producers.kalshi.histories import KalshiHistories, KalshiPast
 from producers.kalshi.reader import KalshiReader
-from producers.kalshi.settings import KalshiSettings
+from producers.kalshi.settings import AUDITED, NAME, KalshiSettings
 from producers.kalshi.sockets import KalshiSockets, KalshiSpeech, signer
 from producers.limits import RateLimit
 from producers.shards import Shard
@@ -23,11 +23,11 @@ def collector(settings: Settings, shard: Shard, witness: Witness, clock: Clock) 
     streaming = None
     if key is not None and own.kalshi_stream_connections:
         sockets = KalshiSockets(own.kalshi_ws_url, key, clock.now_us)
-        books, audited = own.kalshi_stream_books // shard.of, 500 // shard.of
+        books, audited = own.kalshi_stream_books // shard.of, AUDITED // shard.of
         streaming = Streaming(sockets, own.kalshi_stream_connections, books, audited)
     feed = KalshiFeed(api, witness)
     traded_since = None if streaming else feed.traded_since
-    return Collector("kalshi", feed, KalshiReader(), streaming, traded_since, KalshiHistories(api, witness))
+    return Collector(NAME, feed, KalshiReader(), streaming, traded_since, KalshiHistories(api, witness))
 
 
 VENUE = Venue(KalshiSettings, KalshiReader, collector, KalshiSpeech, KalshiPast)

@@ -15,7 +15,7 @@ from producers.fields import (
     price_ppm,
     required_text,
 )
-from producers.polymarket.settings import CATEGORY_OF_TAG, ID_PREFIX, VENUE
+from producers.polymarket.settings import CATEGORY_OF_TAG, ID_PREFIX, NAME
 from producers.polymarket.wire import best_level, texts
 from producers.quotes import Quote, quote
 from producers.ticks import Earlier, Moment, Shown
@@ -69,7 +69,7 @@ def market(row: Row, of_event: Event, moment: Moment) -> Market:
     category, word = _category(of_event, row)
     mapped = Market(
         event_id="",
-        venue=VENUE,
+        venue=NAME,
         market_id=ID_PREFIX + condition_id,
         venue_market_id=condition_id,
         token_ids=tuple(ID_PREFIX + token for token in tokens),

@@ -10,7 +10,7 @@ from pydantic import Field
 from kernel.settings import Group
 from schemas.words import Category
 
-VENUE: Final = "polymarket"
+NAME: Final = "polymarket"
 ID_PREFIX: Final = "POLY:"
 
 
@@ -45,6 +45,9 @@ LOOKUP_BATCH: Final = 50
 
 BOOKS_BATCH: Final = 250
 """Tokens in one POST /books: 500 is the documented limit, but it counts bytes, and near 500 requests fail."""
+
+AUDITED: Final = 5_000
+"""Streamed markets that are held against their books in 20 s: 20 of the 200 requests that the default pace allows."""
 
 HISTORY_BATCH: Final = 20
 """Tokens in one POST /batch-prices-history, as documented."""

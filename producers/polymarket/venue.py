@@ -12,7 +12,7 @@ from producers.limits import RateLimit
 from producers.polymarket.feed import PolymarketFeed
 from producers.polymarket.histories import PolymarketHistories, PolymarketPast
 from producers.polymarket.reader import PolymarketReader
-from producers.polymarket.settings import PolymarketSettings
+from producers.polymarket.settings import AUDITED, NAME, PolymarketSettings
 from producers.polymarket.sockets import TOKENS_A_SOCKET, PolyBolt, PolymarketSockets, PolymarketSpeech
 from producers.shards import Shard
 
@@ -28,11 +28,11 @@ def collector(settings: Settings, shard: Shard, witness: Witness, clock: Clock) 
         sockets = PolymarketSockets(own.polymarket_ws_url)
         witnesses = math.ceil(own.polymarket_witness_connections / shard.of)
         streaming = Streaming(
-            sockets, most, most * TOKENS_A_SOCKET, audited=5_000 // shard.of,
+            sockets, most, most * TOKENS_A_SOCKET, audited=AUDITED // shard.of,
             witness=PolyBolt(own.polymarket_witness_url) if witnesses else None, witness_connections=witnesses,
         )  # fmt: skip
     feed, histories = PolymarketFeed(gamma, clob, witness), PolymarketHistories(clob, witness)
-    return Collector("polymarket", feed, PolymarketReader(), streaming, histories=histories)
+    return Collector(NAME, feed, PolymarketReader(), streaming, histories=histories)
 
 
 VENUE = Venue(PolymarketSettings, PolymarketReader, collector, PolymarketSpeech, PolymarketPast)
