@@ -54,9 +54,8 @@ def build() -> Path:
         work = Path(name)
         modules = _lay_out(work)
         command = [sys.executable, "-m", "mypyc", *modules]
-        env = child_environment(
-            {"MYPYC_OPT_LEVEL": "1", "MYPYC_DEBUG_LEVEL": "0"}
-        )  # -O3 takes twice as long, for nothing
+        # -O3 takes twice as long, for nothing.
+        env = child_environment({"MYPYC_OPT_LEVEL": "1", "MYPYC_DEBUG_LEVEL": "0"})
         done = subprocess.run(command, cwd=work, env=env, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             last = (done.stdout + done.stderr).strip().splitlines()[-1:]

@@ -1,7 +1,6 @@
 """Apache Kafka on one machine: one node that is broker and controller (KRaft), small, on the loopback address.
 
-Settings were proved in the blueprint, section 8. This module prepares and describes the process; the supervisor
-starts it, watches it and stops it with SIGTERM.
+This module prepares and describes the process; the supervisor starts it, watches it and stops it with SIGTERM.
 """
 
 from __future__ import annotations

@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from chdb.state.sqlitelike import Connection
 
 DATABASE = "movers"
-HEAD_BYTES = (
-    1 << 20
-)  # results up to this size are complete before the answer starts, so their errors come with a status
+HEAD_BYTES = 1 << 20
+"""Results up to this size are complete before the answer starts, so their errors come with a status."""
 
 # Formats whose blocks can be sent one after another; the others have a head or a foot and are built whole.
 _STREAMABLE = frozenset(
@@ -65,7 +64,7 @@ class EngineError(Exception):
         text = str(error)
         found = _CODE.search(text)
         if found is None:
-            return cls.of(STD_EXCEPTION, "STD_EXCEPTION", f"{text.rstrip('.')}")._with_version(version)
+            return cls.of(STD_EXCEPTION, "STD_EXCEPTION", text.rstrip("."))._with_version(version)
         text = _VERSION.sub("", text[found.start() :]).rstrip()
         while text.startswith(found[0] * 2):
             text = text.removeprefix(found[0])

@@ -6,7 +6,6 @@ Source of fact: ClickHouse documentation "HTTP interface", and what clickhouse-c
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -47,7 +46,7 @@ _STATUS = dict.fromkeys(_BAD_REQUEST, 400) | {
 BAD_ARGUMENTS, BAD_COMPRESSION, TOO_LARGE, NOT_IMPLEMENTED = 36, 89, 1000, 48
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """How the client wants its answer. encoding: Content-Encoding or None; blocks: ClickHouse's block compression."""
 
@@ -61,15 +60,13 @@ def http_status(code: int) -> int:
     return _STATUS.get(code, 500)
 
 
-async def read_request(request: Request) -> tuple[Command, Answer]:
-    """Reads a query request. Raises EngineError where it cannot be understood."""
+async def read_request(request: Request, query_id: str) -> tuple[Command, Answer]:
+    """Reads a query request, whose answer goes by an id. Raises EngineError where it cannot be understood."""
     arguments = dict(request.query_params)
     body = await _body(request)
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         arguments, body = await _form(request, arguments)
-    if not _is_on(arguments.get("decompress", "0")):
-        pass
-    elif body:
+    if body and _is_on(arguments.get("decompress", "0")):
         body = _decoded(lambda: decode_blocks(body))
     command = Command(
         statement=split(arguments.get("query", "").encode(), body),
@@ -85,7 +82,7 @@ async def read_request(request: Request) -> tuple[Command, Answer]:
     blocks = _is_on(arguments.get("compress", "0"))
     wants_encoding = not blocks and _is_on(arguments.get("enable_http_compression", "1"))
     answer = Answer(
-        query_id=arguments.get("query_id") or str(uuid.uuid4()),
+        query_id=query_id,
         encoding=choose_encoding(request.headers.get("accept-encoding", "")) if wants_encoding else None,
         blocks=blocks,
     )

@@ -75,8 +75,7 @@ class Service:
             return await _ok(request)
         query_id = request.query_params.get("query_id") or secrets.token_hex(16)
         try:
-            command, answer = await read_request(request)
-            answer.query_id = query_id
+            command, answer = await read_request(request, query_id)
             loop = asyncio.get_running_loop()
             result = await loop.run_in_executor(self._workers, self._engine.execute, command)
         except EngineError as error:
