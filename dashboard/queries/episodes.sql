@@ -14,7 +14,6 @@ SELECT
     episode.reason AS reason,
     episode.factors_for AS factors_for,
     episode.factors_against AS factors_against,
-    episode.onset_ts AS onset_ts,
     episode.window AS window,
     episode.direction AS direction,
     episode.opened_at AS opened_at,

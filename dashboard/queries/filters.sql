@@ -1,6 +1,5 @@
--- Which venues and categories there are, and how many open markets each pair has.
-SELECT venue, category, count() AS markets
+-- Which venues and categories have open markets.
+SELECT DISTINCT venue, category
 FROM markets FINAL
 WHERE status = 'open'
-GROUP BY venue, category
 ORDER BY venue, category

@@ -9,7 +9,6 @@ SELECT
     facts.category AS category,
     facts.status AS status,
     facts.result AS result,
-    facts.open_ts AS open_ts,
     facts.close_ts AS close_ts,
     facts.url AS url,
     tokens.outcomes AS outcomes,

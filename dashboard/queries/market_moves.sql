@@ -7,7 +7,6 @@ SELECT
     move_pp,
     coverage_s,
     volume_24h_usd,
-    window_volume_usd,
     toFloat64(spread) * 100 AS spread_pp,
     is_settling,
     computed_across_gap AS across_gap,

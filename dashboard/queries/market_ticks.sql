@@ -7,9 +7,7 @@ SELECT
     toFloat64(bid) AS bid,
     toFloat64(ask) AS ask,
     toFloat64(last) AS last,
-    volume_24h_usd,
     source,
-    market_status,
     flags
 FROM snapshots
 WHERE token_id = {token_id:String}
