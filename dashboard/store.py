@@ -39,8 +39,12 @@ class StoreUnavailableError(TransientError):
 
 @cache
 def query_text(name: str) -> str:
-    """The SQL of `queries/<name>.sql`."""
-    return files("dashboard.queries").joinpath(f"{name}.sql").read_text("utf-8")
+    """The SQL of `queries/<name>.sql` without the lines that are comments.
+
+    A semicolon in one sends clickhouse-connect (1.12) through the whole text twice, in Python, with every question.
+    """
+    lines = files("dashboard.queries").joinpath(f"{name}.sql").read_text("utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("--"))
 
 
 class Store:

@@ -28,7 +28,8 @@ FROM
         argMax(volume_24h_usd, snapshots.ts) AS volume_usd,
         argMax(spread, snapshots.ts) AS spread_last,
         argMax(market_status, snapshots.ts) AS status,
-        maxIf(snapshots.ts, has(flags, 'after_gap')) > min(snapshots.ts) AS across_gap,  -- the gap before the first is outside
+        -- The gap before the first is outside.
+        maxIf(snapshots.ts, has(flags, 'after_gap')) > min(snapshots.ts) AS across_gap,
         max(snapshots.ts) AS last_ts
     FROM snapshots
     WHERE ts > (SELECT max(ts) FROM snapshots) - toIntervalSecond({window_s:UInt32})
