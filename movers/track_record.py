@@ -1,4 +1,8 @@
-"""How often alerts were right, as the store has graded them: by version of the rule and by severity."""
+"""How often alerts were right, as the store has graded them: by version of the rule and by severity.
+
+An episode counts as what became of it, also when that was after its first grades: confirmed, reverted, or undecided
+when it was closed before it could be judged.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,24 @@ from schemas.units import window_label
 Row = dict[str, Any]
 
 QUERY = """
+WITH became AS
+(
+    SELECT
+        alert_id, argMax(kind, ts) AS newest_kind,
+        multiIf(
+            countIf(state = 'confirmed') > 0, 'confirmed', countIf(state = 'reverted') > 0, 'reverted', 'undecided'
+        ) AS judged
+    FROM alerts FINAL
+    GROUP BY alert_id
+)
 SELECT
-    rule, rule_version, severity, if(confirmed, 'confirmed', 'reverted') AS stage, horizon_s,
+    rule, rule_version, severity,
+    if(judged = '', if(confirmed, 'confirmed', 'undecided'), judged) AS stage,
+    horizon_s,
     countIf(isNotNull(kept)) AS cases, countIf(kept >= 0.5) AS held, countIf(kept < 0) AS turned
-FROM alert_grades FINAL
-WHERE kind = 'move'
+FROM (SELECT * FROM alert_grades FINAL) AS grades
+LEFT JOIN became USING (alert_id)
+WHERE if(newest_kind = '', kind, newest_kind) = 'move'
 GROUP BY rule, rule_version, severity, stage, horizon_s
 ORDER BY rule, rule_version, stage, indexOf(['high', 'medium', 'low'], severity), horizon_s
 """

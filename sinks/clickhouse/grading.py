@@ -31,13 +31,14 @@ WITH
     told AS
     (
         SELECT
-            alert_id, market_id, token_id, venue, rule, rule_version, kind,
+            alert_id, market_id, token_id, venue, rule, rule_version,
+            argMax(kind, ts) AS newest_kind,
             argMin(tuple(ts, price_then, price_now), ts) AS first,
             argMax(severity, ts) AS worst,
             countIf(state = 'confirmed') > 0 AS was_confirmed
         FROM alerts FINAL
         WHERE ts > now_ts - INTERVAL 26 HOUR
-        GROUP BY alert_id, market_id, token_id, venue, rule, rule_version, kind
+        GROUP BY alert_id, market_id, token_id, venue, rule, rule_version
         HAVING first.1 > now_ts - INTERVAL 25 HOUR AND countIf(state IN ('detected', 'confirmed')) > 0
     ),
     due AS
@@ -55,7 +56,8 @@ WITH
         WHERE ts > now_ts - INTERVAL 26 HOUR AND price_basis = 'mid' AND token_id IN (SELECT token_id FROM due)
     )
 SELECT
-    due.alert_id, due.after_s, due.due_ts, due.market_id, due.venue, due.rule, due.rule_version, due.worst, due.kind,
+    due.alert_id, due.after_s, due.due_ts, due.market_id, due.venue, due.rule, due.rule_version, due.worst,
+    due.newest_kind,
     due.was_confirmed,
     if(mids.ts >= due.first.1 AND mids.ts >= due.due_ts - toIntervalSecond(%(max_age)s), mids.price, NULL) AS price,
     toFloat64(price - due.first.2) / toFloat64(due.first.3 - due.first.2) AS kept,

@@ -8,10 +8,11 @@ from itertools import chain
 
 import pytest
 
+from movers import track_record
 from processors.analytics.grades import HORIZONS_S, kept_share
 from schemas.events import Alert, Tick
 from schemas.units import US_PER_S, event_id
-from schemas.words import EpisodeState
+from schemas.words import EpisodeState, Severity
 from sinks.clickhouse import grading
 from sinks.clickhouse import rows as to
 from sinks.clickhouse.grading import Grading
@@ -107,6 +108,49 @@ def test_the_grade_keeps_what_a_track_record_asks_for(store: Store) -> None:
     assert (rule, version, severity, kind) == ("default", first.rule_version, "high", first.kind)
     assert was_confirmed
     assert kept is None
+
+
+def test_an_episode_that_became_a_settlement_is_graded_once_from_when_it_was_first_told(store: Store) -> None:
+    first, _ = an_episode(1, "A", NOON_US, random.Random(1))
+    first = replace(first, price_then_ppm=300_000, price_ppm=400_000)
+    later = replace(
+        first,
+        event_id="c" * 24,
+        state="confirmed",
+        kind="settlement",
+        price_ppm=990_000,
+        ts_event_us=NOON_US + 60 * US_PER_S,
+    )
+    store.insert(to.SNAPSHOTS, [to.tick_row(a_tick("A", NOON_US + US_PER_S, price_ppm=350_000), 0, 0)], "ticks")
+    store.insert(to.ALERTS, [to.alert_row(alert) for alert in (first, later)], "alerts")
+
+    Grading(store).advance(NOON_US + 3 * 60 * US_PER_S)
+
+    rows = store.rows("SELECT horizon_s, kind, confirmed, kept FROM alert_grades")
+    assert rows == [(60, "settlement", True, pytest.approx(0.5))]
+
+
+def test_a_track_record_counts_an_episode_as_what_became_of_it_after_its_first_grade(store: Store) -> None:
+    """A market that is asked every few minutes is judged after the grade of a minute; some are never judged."""
+    severities: dict[EpisodeState, Severity] = {"confirmed": "high", "reverted": "medium", "closed": "low"}
+    first, second = [], []
+    for number, (state, severity) in enumerate(severities.items()):
+        told = replace(an_episode(number, "A", NOON_US, random.Random(1))[0], kind="move", severity=severity)
+        first.append(told)
+        ended_us = NOON_US + 200 * US_PER_S
+        second.append(replace(told, event_id=event_id(number, state), state=state, ts_event_us=ended_us))
+    store.insert(to.SNAPSHOTS, [to.tick_row(a_tick("A", NOON_US + US_PER_S), 0, 0)], "ticks")
+    store.insert(to.ALERTS, [to.alert_row(alert) for alert in first], "first")
+    Grading(store).advance(NOON_US + 121 * US_PER_S)
+    store.insert(to.ALERTS, [to.alert_row(alert) for alert in second], "second")
+
+    rows = store.rows(f"SELECT stage, severity, horizon_s, cases FROM ({track_record.QUERY})")
+
+    assert sorted(map(tuple, rows)) == [
+        ("confirmed", "high", 60, 1),
+        ("reverted", "medium", 60, 1),
+        ("undecided", "low", 60, 1),
+    ]
 
 
 def test_the_rule_of_the_store_has_the_numbers_of_the_pure_one() -> None:
