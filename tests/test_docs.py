@@ -64,6 +64,18 @@ def test_every_python_file_named_in_the_architecture_exists(repo_dir: Path) -> N
     assert {name for name in named if "<" not in name} - existing == set()
 
 
+def test_every_module_of_the_way_stands_in_the_architecture(repo_dir: Path) -> None:
+    text = (repo_dir / "docs" / "architecture.md").read_text("utf-8")
+    named = {Path(name).name for name in re.findall(r"`([\w/.<>-]+\.py)`", text)}
+    folders = ("schemas", "kernel", "producers", "processors", "sinks", "dashboard", "movers")
+    modules = [path for folder in folders for path in (repo_dir / folder).rglob("*.py")]
+
+    missing = [path for path in modules if path.name not in named and not path.name.startswith("__")]
+
+    # A page is named as one: `views/<page>.py`.
+    assert [path for path in missing if path.parent.name != "views"] == []
+
+
 def test_every_command_in_the_readme_is_one_of_ours(repo_dir: Path) -> None:
     command = typer.main.get_command(app)
     assert isinstance(command, typer.core.TyperGroup)
