@@ -214,7 +214,9 @@ def test_outputs_keep_key_and_headers_and_stay_in_their_partition(at_work: Stack
 
     for topic in (MOVES, BARS, ALERTS):
         codec = stack.codec(topic.name)
-        for message in read_to_end(kafka_at(stack.bootstrap), topic.name):
+        messages = list(read_to_end(kafka_at(stack.bootstrap), topic.name))
+        assert messages, topic.name
+        for message in messages:
             event: Event = codec.decode(message.value())
             assert not isinstance(event, DeadLetter)
             assert message.key().decode() == event.market_id  # type: ignore[union-attr]
