@@ -36,7 +36,6 @@ from bench import RESULTS, write
 from bench.pipeline import machine
 from bench.processing import Place, stack
 from kernel.kafka import consumer
-from kernel.settings import KafkaSettings
 from movers.addresses import choose_addresses
 from movers.local.ports import free_port
 from movers.settings import load
@@ -125,9 +124,8 @@ class Watch:
     """Reads the topics, and how much memory the collectors have."""
 
     def __init__(self, place: Place) -> None:
-        kafka = KafkaSettings(kafka_bootstrap_servers=place.bootstrap)
         self._ticks, self._moves = Codec(TICKS, place.registry, Tick), Codec(MOVES, place.registry, Move)
-        self._reader = consumer(kafka, "bench-first-minutes", from_start=True)
+        self._reader = consumer(place.kafka, "bench-first-minutes", from_start=True)
         self._reader.subscribe([TICKS.name, MOVES.name])
 
     def read(self, start: Start, seconds: float, collectors: Mapping[str, psutil.Process]) -> dict[str, dict[str, Any]]:

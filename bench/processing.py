@@ -55,6 +55,11 @@ class Place:
     registry: SchemaRegistry
     folder: Path
 
+    @property
+    def kafka(self) -> KafkaSettings:
+        """For a client of this process's own."""
+        return KafkaSettings(kafka_bootstrap_servers=self.bootstrap)
+
     def environment(self, **extra: str) -> dict[str, str]:
         """For a process that works here."""
         here = {"KAFKA_BOOTSTRAP_SERVERS": self.bootstrap, "SCHEMA_REGISTRY_URL": self.registry_url}
@@ -127,12 +132,7 @@ def publish(place: Place, ticks: Iterable[Tick]) -> int:
 
 def measure(place: Place, part: str, runs: int) -> dict[str, Any]:
     """One part: the process beside the bare loop, in turns, so that both meet the same machine."""
-    messages = sum(
-        high
-        for _, high in watermarks(
-            KafkaSettings(kafka_bootstrap_servers=place.bootstrap), STAGES[part].input.name
-        ).values()
-    )
+    messages = sum(high for _, high in watermarks(place.kafka, STAGES[part].input.name).values())
     bare, ours, per_s = [], [], []
     for number in range(runs):
         bare.append(bare_loop(place, part))
@@ -215,14 +215,12 @@ def running(place: Place, part: str, number: int, **extra: str) -> Iterator[Runn
 def lone_tick(place: Place, count: int = 40) -> dict[str, int]:
     """How long a tick takes to become a visible move when there is nothing else to do, in milliseconds."""
     codec, publisher = Codec(TICKS, place.registry, Tick), make_publisher(place)
-    ticks = sum(
-        high for _, high in watermarks(KafkaSettings(kafka_bootstrap_servers=place.bootstrap), TICKS.name).values()
-    )
-    reader = consumer(KafkaSettings(kafka_bootstrap_servers=place.bootstrap), "lone", from_start=False)
+    ticks = sum(high for _, high in watermarks(place.kafka, TICKS.name).values())
+    reader = consumer(place.kafka, "lone", from_start=False)
     took_ms = []
     with running(place, "moves", 99) as process:
         process.through(ticks)
-        ends = watermarks(KafkaSettings(kafka_bootstrap_servers=place.bootstrap), MOVES.name)
+        ends = watermarks(place.kafka, MOVES.name)
         reader.assign([TopicPartition(MOVES.name, partition, end) for partition, (_, end) in ends.items()])
         tick = next(house_ticks(20, 1))
         for i in range(count):
@@ -247,7 +245,7 @@ def make_publisher(place: Place) -> Publisher:
     def lost(message: object, error: object, place: int) -> None:
         raise RuntimeError(f"undelivered: {error}")
 
-    return Publisher(KafkaSettings(kafka_bootstrap_servers=place.bootstrap), "bench", lost)
+    return Publisher(place.kafka, "bench", lost)
 
 
 def print_table(result: dict[str, Any]) -> None:

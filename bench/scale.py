@@ -32,7 +32,7 @@ from bench import RESULTS, write
 from bench.house_ticks import house_ticks
 from bench.processing import Place, Running, fill, publish, running, stack
 from kernel.kafka import watermarks
-from kernel.settings import ClickHouseSettings, KafkaSettings
+from kernel.settings import ClickHouseSettings
 from movers.local.ports import free_port
 from schemas.events import Tick
 from schemas.units import PPM, US_PER_S, event_id
@@ -169,8 +169,9 @@ def sink(given: argparse.Namespace) -> dict[str, Any]:
         ticks = fill(place, HOUSE_MARKETS, SINK_MINUTES)
         with running(place, "all", 0) as process:
             process.through(ticks)
-        kafka = KafkaSettings(kafka_bootstrap_servers=place.bootstrap)
-        ends = {topic.name: sum(high for _, high in watermarks(kafka, topic.name).values()) for topic in SINK_TOPICS}
+        ends = {
+            topic.name: sum(high for _, high in watermarks(place.kafka, topic.name).values()) for topic in SINK_TOPICS
+        }
         messages = sum(ends.values())
         each = [_one_sink(place, messages) * messages / ticks for _ in range(given.runs)]
     return {"messages": ends, "tick_us": median(each), "tick_us_of_each_run": each}
