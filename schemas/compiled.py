@@ -25,7 +25,7 @@ ANALYTICS = ("alerts", "bars", "episodes", "moves", "reasons", "scoring", "volum
 Not `rules`: pydantic reads its annotations at run time, and compiled classes keep only half of them. It is no hot path.
 """
 
-STEP = ("analytics_app", "memory", "step")
+STEP = ("analytics_app", "client", "memory", "step", "values", "worker")
 """Modules of processors that are compiled: what is done with a message around the analytics."""
 
 FRAMES = (

@@ -18,11 +18,12 @@ from quixstreams.checkpointing import Checkpoint
 from quixstreams.internal_producer import InternalProducer
 from quixstreams.kafka.exceptions import KafkaProducerDeliveryError
 from quixstreams.kafka.producer import Producer
+from quixstreams.state.recovery import ChangelogProducer
 from quixstreams.state.rocksdb import RocksDBOptions
 from quixstreams.state.rocksdb.partition import RocksDBStorePartition
 
 from processors.memory import OFTEN, Open
-from processors.quix_inside import BATCH, QUIX_VERSION, SOON_S, Position, ProcessorApplication, read_on
+from processors.quix_inside import BATCH, QUIX_VERSION, SOON_S, Position, ProcessorApplication, _Changelog, read_on
 
 
 def test_the_library_is_the_one_that_was_read() -> None:
@@ -126,6 +127,46 @@ def test_a_store_that_began_under_quix_s_ttl_is_read_and_written_by_quix_alone(t
 
     assert quix_s_own(store.begin())(b"KALSHI:A", 3_000).get_bytes(OFTEN) == b"now"
     store.close()
+
+
+def test_a_changelog_s_messages_go_to_the_client_with_key_value_and_partition(monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = InternalProducer("127.0.0.1:1", extra_config={"log_level": 0})
+    ours = _Changelog(ChangelogProducer("changelog", 3, inner))
+    told = []
+
+    def delivered(error: confluent_kafka.KafkaError, message: confluent_kafka.Message) -> None:
+        told.append((message.topic(), message.partition(), message.key(), message.value()))
+
+    monkeypatch.setattr(ours, "_delivered", delivered)
+    ours.produce(b"KALSHI:A|often", b"state", headers={"cf": "default"})
+    ours.produce(b"KALSHI:B|often", None, headers={"cf": "default"})
+    inner.purge()
+
+    assert told == [("changelog", 3, b"KALSHI:A|often", b"state"), ("changelog", 3, b"KALSHI:B|often", None)]
+
+
+def test_quix_learns_how_far_a_changelog_got_and_what_was_not_delivered() -> None:
+    inner = InternalProducer("127.0.0.1:1")
+    ours = _Changelog(ChangelogProducer("changelog", 3, inner))
+
+    ours._delivered(None, Mock(offset=lambda: 7))
+    ours._delivered(None, Mock(offset=lambda: 8))
+    assert inner.offsets == {("changelog", 3): 8}
+
+    ours._delivered(confluent_kafka.KafkaError(confluent_kafka.KafkaError._MSG_TIMED_OUT), Mock())
+    with pytest.raises(KafkaProducerDeliveryError):
+        inner.flush()
+
+
+def test_a_changelog_s_message_waits_for_room_where_quix_s_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = Mock()
+    ours = _Changelog(ChangelogProducer("changelog", 3, InternalProducer("127.0.0.1:1")))
+    monkeypatch.setattr(ours, "_produce", Mock(side_effect=BufferError))
+    monkeypatch.setattr(ChangelogProducer, "produce", waited)
+
+    ours.produce(b"KALSHI:A|often", b"state", headers={"cf": "default"})
+
+    waited.assert_called_once_with(b"KALSHI:A|often", b"state", {"cf": "default"})
 
 
 def test_signals_stay_the_process_s() -> None:

@@ -13,8 +13,8 @@ from kernel.metrics import BAD_INPUT, MESSAGES, PUBLISHED
 from kernel.process import Process
 from processors.analytics_app import STAGE
 from processors.memory import Headers, Memory
-from processors.quix import Worker
 from processors.step import Output, Work
+from processors.worker import Worker
 from schemas.topics import MOVES, TICKS
 from schemas.units import US_PER_MS
 from tests.processors.test_memory import Store, nothing
