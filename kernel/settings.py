@@ -176,7 +176,7 @@ class CollectorSettings(Group):
     collector_min_pause: float = Field(0.2, ge=0, description="Wall seconds that pass at least between two sweeps")
     collector_max_skew_s: float = Field(5, gt=0, description="Difference of our clock and a venue's that gets flagged")
     spill_dir: Path = Field(Path(".movers/spill"), description="Where a producer keeps messages Kafka will not take")
-    spill_max_mb: int = Field(4096, ge=1, description="Megabytes that each producer may keep there")
+    spill_max_mb: int = Field(4096, ge=1, description="MiB that each producer may keep there")
 
 
 class RuleSettings(Group):
