@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
 class _Newest:
-    """The states of one market at its newest order, as merged, and how far each connection has told them."""
+    """The states of a channel of one market at its newest order, as merged, and how far each connection told them."""
 
     order: int = -1
     states: list[object] = field(default_factory=list)
@@ -24,16 +25,19 @@ class Merge:
     """
 
     def __init__(self) -> None:
-        self._newest: dict[str, _Newest] = {}
+        self._newest: dict[str, dict[str, _Newest]] = {}
 
-    def is_new(self, connection: str, market: str, order: int, state: object) -> bool:
+    def is_new(self, connection: str, market: str, order: int, state: object, channel: str = "") -> bool:
         """Whether no connection has told this state yet. One of a lower order than the newest has been told.
 
-        `connection` names one life of a connection.
+        `connection` names one life of a connection; each `channel` of a market has states and orders of its own.
         """
-        newest = self._newest.get(market)
+        channels = self._newest.get(market)
+        if channels is None:
+            channels = self._newest[market] = {}
+        newest = channels.get(channel)
         if newest is None:
-            newest = self._newest[market] = _Newest()
+            newest = channels[channel] = _Newest()
         if order < newest.order:
             return False
         if order > newest.order:
@@ -47,6 +51,10 @@ class Merge:
         newest.states.append(state)
         newest.told[connection] = len(newest.states)
         return True
+
+    def markets(self) -> Collection[str]:
+        """Those of which something is kept."""
+        return self._newest.keys()
 
     def forget(self, market: str) -> None:
         """The market has ended."""

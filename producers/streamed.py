@@ -46,6 +46,9 @@ _BEGUN: Final = "a process before this one may have left a gap open"
 
 _WEIGHED_AFTER_S: Final = 1.0
 
+_KEPT_S: Final = 3_600.0
+"""What is known of a market that nobody follows is kept for so long: one that is new may be followed soon."""
+
 _RAW_WAITS_US: Final = US_PER_S
 """A message of raw frames costs as much as reading five frames, so it waits for more of them, but not for long."""
 
@@ -169,9 +172,9 @@ class Streamed:
         if self._merge is None:
             return True
         if isinstance(fact, Traded):
-            return self._merge.is_new(source.connection_id, fact.token + "/trade", fact.ts_us, fact.trade_id)
+            return self._merge.is_new(source.connection_id, fact.token, fact.ts_us, fact.trade_id, "trade")
         state = (*fact[1:5], fact.last_ppm, fact.volume_contracts)
-        return self._merge.is_new(source.connection_id, f"{fact.token}/{fact.channel}", fact.order, state)
+        return self._merge.is_new(source.connection_id, fact.token, fact.order, state, fact.channel)
 
     def _publish(self, shown: Shown, stamp_us: int, received_us: int) -> str:
         """`stamp_us` 0: an opening state, true as of now; its stamp is of its last change, which may be long ago."""
@@ -305,6 +308,27 @@ class Streamed:
         markets = self._markets(tokens)
         self._tracked.unlease(markets)
         return markets
+
+    def remembered(self) -> list[str]:
+        """The tokens of which anything is kept."""
+        merged = () if self._merge is None else self._merge.markets()
+        return list({*self.continuity.tokens, *self._newest_us, *merged})
+
+    def forget_ended(self, tokens: Sequence[str]) -> None:
+        """Lets go of those whose market nobody follows any more, and that no connection has told of for a while."""
+        before_s = self._clock.monotonic_s() - _KEPT_S
+        for token in tokens:
+            if self._tracked.known_of(self._speech.token_id(token)) is not None:
+                continue
+            followed = self.continuity.tokens.get(token)
+            # Where tokens are subscribed one by one, the pool takes leave of them itself.
+            if followed is not None and (self._merge is None or followed.heard_s > before_s):
+                continue
+            self.continuity.unsubscribed((token,))
+            for kept in (self._newest_us, self._said, self._sightings):
+                kept.pop(token, None)
+            if self._merge is not None:
+                self._merge.forget(token)
 
     def flush(self, *, ending: bool = False) -> None:
         """Sends raw frames that have waited long enough, at the end all of them. Hands on what was counted: a metric

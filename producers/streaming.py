@@ -24,6 +24,7 @@ log = get_logger(__name__)
 _FOLLOW_S: Final = 3.0
 _LEASES_S: Final = 4.0
 _FLUSH_S: Final = 0.1
+_FORGET_S: Final = 600.0
 _WEIGH_S: Final = 0.5
 _HOT_AUDIT_S: Final = 4.0
 _AUDIT_S: Final = 20.0
@@ -97,6 +98,7 @@ class StreamJobs:
             group.create_task(self._every(_FOLLOW_S, self._follow))
             group.create_task(self._every(_LEASES_S, self._lease))
             group.create_task(self._every(_FLUSH_S, self._flush))
+            group.create_task(self._every(_FORGET_S, self._forget))
             group.create_task(self._every(_HOT_AUDIT_S, self._audit_hottest))
             group.create_task(self._every(_AUDIT_S, self._audit))
             group.create_task(self._every(_LOOKUP_AFTER_S[0], self._look_up))
@@ -142,6 +144,12 @@ class StreamJobs:
     async def _lease(self) -> None:
         for some in _slices(self.streams.shown_tokens(), _SLICE):
             self._listener.renew_leases(some)
+            await asyncio.sleep(0)
+
+    async def _forget(self) -> None:
+        """A venue lists tens of thousands of new markets a day: what is over does not stay in memory."""
+        for some in _slices(self._listener.remembered(), _SLICE):
+            self._listener.forget_ended(some)
             await asyncio.sleep(0)
 
     async def _weigh(self) -> None:

@@ -33,6 +33,18 @@ def test_an_older_state_of_the_slower_connection_is_not_new_and_markets_do_not_m
     assert merge.is_new("2", "other", 8, "early")
 
 
+def test_channels_do_not_meet_and_are_forgotten_with_their_market() -> None:
+    merge = Merge()
+    merge.is_new("1", "m", 9, "a", "trade")
+    merge.is_new("1", "n", 9, "a", "trade")
+
+    assert merge.is_new("2", "m", 8, "a", "ticker")
+    merge.forget("m")
+    merge.forget("never seen")
+
+    assert list(merge.markets()) == ["n"]
+
+
 def test_killed_at_random_two_connections_give_each_state_once_and_in_order() -> None:
     rng = random.Random(7)
     for _ in range(200):

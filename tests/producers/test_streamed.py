@@ -5,7 +5,8 @@ from typing import cast
 from kernel.clock import ManualClock
 from producers.base import Received
 from producers.continuity import GRACE_S
-from producers.facts import Facts, Top
+from producers.facts import Facts, Top, Traded
+from producers.kalshi.sockets import KalshiSpeech
 from producers.line import Line
 from producers.polymarket.sockets import PolymarketSpeech
 from producers.shards import Shard
@@ -128,3 +129,41 @@ def test_what_the_stream_said_before_a_gap_is_forgotten_with_its_new_book_though
     world.polls(90)
 
     assert not world.found_frozen()
+
+
+def test_what_is_kept_of_a_market_that_is_over_is_let_go_an_hour_after_it_was_last_heard_of() -> None:
+    clock, tracked, out, speech = ManualClock(1_000 * US_PER_S), Tracked(), World(), KalshiSpeech()
+    line = Connection(1, line=cast("Line", None), connection_id="a")
+    streamed = Streamed(
+        Shard("kalshi"), speech, tracked, VenueClock(5.0, clock.now_us()), out, clock,
+        lambda: 60, lambda *_: None, lambda _: None,
+    )  # fmt: skip
+
+    def tells(token: str) -> None:
+        clock.advance(1.0)
+        line.data_s, line.data_us = clock.monotonic_s(), clock.now_us()
+        facts = Facts()
+        facts.facts += [
+            Top(token, 400_000, 410_000, 1.0, 1.0, line.data_us, line.data_us, channel="ticker"),
+            Traded(token, 400_000, 1.0, line.data_us, f"trade {line.data_us}"),
+        ]
+        streamed.continuity.met(token, line.data_s)
+        streamed.told(line, b"{}", facts)
+
+    row = shown(market_id="KALSHI:OPEN", token_id=speech.token_id("OPEN"))
+    tracked.admit(row, moment(clock.now_us() / US_PER_S, "sweep"))
+    row = shown(market_id="KALSHI:OVER", token_id=speech.token_id("OVER"))
+    tracked.admit(row, moment(clock.now_us() / US_PER_S, "sweep"))
+    for token in ("OPEN", "OVER", "UNKNOWN", "SPOKEN OF"):
+        tells(token)
+    tracked.forget("KALSHI:OVER")
+
+    streamed.forget_ended(streamed.remembered())
+    at_once = sorted(streamed.remembered())
+    clock.advance(3_600.0)
+    tells("SPOKEN OF")
+    streamed.forget_ended(streamed.remembered())
+
+    assert at_once == ["OPEN", "OVER", "SPOKEN OF", "UNKNOWN"]
+    assert sorted(streamed.remembered()) == ["OPEN", "SPOKEN OF"]
+    assert sorted(streamed.continuity.tokens) == ["OPEN", "SPOKEN OF"]
