@@ -1,4 +1,4 @@
-"""When a move becomes an alert. The rule, version 3, in words:
+"""When a move becomes an alert. The rule, version 4, in words:
 
 An **episode** belongs to one rule, one market and one direction (up or down). There is at most one at a time; the
 windows that say the same are its fields.
@@ -21,17 +21,18 @@ the feed of kind *across_gap*: both are listed, not shouted.
 55 seconds later, with the first quote from then on, it is **confirmed** when at least half of the move still stands, in
 the median price of the last 40 seconds and in the price now, and the quote is two-sided and still tight (its spread at
 most twice the rule's maximum, or half the move: books are thin after news). Else it is **reverted**, and over. A market
-polled each minute or faster is so decided within 60 seconds of its detection.
+polled each minute or faster is so decided within 60 seconds of its detection. While the market has no price at all, as
+when a thin book empties after a step, nothing is judged: the first price that comes back decides.
 
 A confirmed episode is **escalated** when the move has grown to one and a half times what was last told and the quote
 can be believed. Each escalation sets the bar for the next.
 
-It is **closed** as soon as one of these holds, in this order: its rule is gone (*rule_removed*); the market is not open
-any more (*market_ended*); it has no price any more (*price_lost*); the episode is as old as its window (*rolled_off*);
-the move has changed its sign (*reversed*); the move has shrunk below half the threshold that was in force at detection
-(*faded*). Where no quote comes, time decides: an undecided episode is reverted after 16 minutes (the slowest sweep and
-a bit), a confirmed one closed a minute after its window (or after the quote that confirmed it, where that came later),
-or an hour after its market's expected end.
+It is **closed** as soon as one of these holds, in this order: its rule is gone (*rule_removed*); the market is not
+open any more (*market_ended*); or, of a confirmed one: it has no price any more (*price_lost*); the episode is as old
+as its window (*rolled_off*); the move has changed its sign (*reversed*); the move has shrunk below half the threshold
+that was in force at detection (*faded*). Where no quote comes, time decides: an undecided episode is reverted after
+16 minutes (the slowest sweep and a bit), a confirmed one closed a minute after its window (or after the quote that
+confirmed it, where that came later), or an hour after its market's expected end.
 
 After a closing the cool-down begins, in which no episode of the same rule, market and direction opens; after a
 reversion it is two minutes at the most, because what follows a false step may be the true one.
@@ -282,12 +283,12 @@ def _follow(key: Key, episode: Episode, move: Move, rule: Rule | None) -> tuple[
         ended = "rule_removed"
     elif move.market_status != "open":
         ended = "market_ended"
-    elif move.price_ppm is None:
-        ended = "price_lost"
     elif not episode.confirmed:
-        if move.ts_event_us < episode.opened_at_us + DECIDED_AFTER_US:
+        if move.price_ppm is None or move.ts_event_us < episode.opened_at_us + DECIDED_AFTER_US:
             return episode, None
         return _decide(key, episode, move, rule, size_pp)
+    elif move.price_ppm is None:
+        ended = "price_lost"
     elif move.ts_event_us >= episode.opened_at_us + episode.window_s * US_PER_S:
         ended = "rolled_off"
     elif size_pp is not None and size_pp < 0:

@@ -14,7 +14,7 @@ from schemas.words import CATEGORIES, Category, RuleDirection, UnknownCategory
 
 UP, DOWN = 1, -1
 
-LOGIC_VERSION = "3"
+LOGIC_VERSION = "4"
 """Version of the rule written in `alerts`; a rule's own numbers add their digest (`Rule.version`)."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")

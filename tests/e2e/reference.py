@@ -250,7 +250,7 @@ def _change(
     if move["market_status"] != "open":
         return "closed", "market_ended"
     if move["price_ppm"] is None:
-        return "closed", "price_lost"
+        return ("closed", "price_lost") if episode.confirmed else None
     if not episode.confirmed:
         if now < episode.opened + 55_000_000:
             return None

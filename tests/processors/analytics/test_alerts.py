@@ -167,6 +167,27 @@ def test_while_it_is_undecided_it_neither_escalates_nor_closes() -> None:
     assert told([*JUMP, at(70, 70), at(80, 39), at(114, 41)]) == [(60, "detected", None)]
 
 
+@pytest.mark.parametrize(("price_pp", "becomes"), [(52, "confirmed"), (45, "reverted")])
+def test_one_whose_price_is_lost_is_judged_by_the_first_that_comes_back(price_pp: float, becomes: str) -> None:
+    """A thin book empties right after a step. Nothing was judged by that, and nothing cools down for it."""
+    for lost_s in (70, 116):
+        moves = [*JUMP, at(lost_s, None), at(300, price_pp)]
+
+        assert told(moves) == [(60, "detected", None), (300, becomes, None)]
+
+
+def test_a_price_that_is_back_before_its_time_is_judged_when_its_time_comes() -> None:
+    assert told([*JUMP, at(70, None), at(75, 52), at(115, 52)]) == [(60, "detected", None), (115, "confirmed", None)]
+
+
+def test_one_whose_price_does_not_come_back_is_reverted_by_time() -> None:
+    state, _ = play([*JUMP, at(70, None)])
+
+    _, (reverted,) = by_time(state, "KALSHI:A", 1 << 62, (RULE,))
+
+    assert (reverted.state, reverted.ts_event_us) == ("reverted", START_US + (60 + 960) * US_PER_S)
+
+
 def test_after_a_reversion_the_true_step_can_be_told_two_minutes_later() -> None:
     moves = [*JUMP, at(120, 40), at(239, 55), at(240, 55)]
 
