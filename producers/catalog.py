@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from producers.base import LastShown, Mapped, Page, Reader
-from producers.fields import Row, bad_row, refusal
+from producers.fields import Row, as_object, refusal
 from producers.ticks import Moment, Shown
 from schemas.events import Market
 
@@ -75,10 +75,3 @@ def _market_rows(reader: Reader, page: Page, mapped: Mapped[Any]) -> Iterator[tu
                 mapped.bad.append(refusal(error, nested))
                 continue
             yield context, row
-
-
-def as_object(item: Any) -> Row:
-    """A row. Raises BadMessageError (bad_row) when it is no JSON object."""
-    if not isinstance(item, dict):
-        raise bad_row("bad_row", f"no JSON object: {item!r}"[:200], {"row": item})
-    return item

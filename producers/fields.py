@@ -25,6 +25,13 @@ def bad_row(reason: str, detail: str, row: Row) -> BadMessageError:
     return BadMessageError(reason, detail, as_bytes(row))
 
 
+def as_object(item: Any) -> Row:
+    """A row. Raises BadMessageError (bad_row) when it is no JSON object."""
+    if not isinstance(item, dict):
+        raise bad_row("bad_row", f"no JSON object: {item!r}"[:200], {"row": item})
+    return item
+
+
 def as_bytes(row: Any) -> bytes:
     """A row as JSON, for keeping; as Python writes it where it is nested deeper than JSON is written (254 levels)."""
     with contextlib.suppress(orjson.JSONEncodeError):

@@ -13,9 +13,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 from producers.base import Errand, PastReader, Received, Witness
-from producers.catalog import as_object
 from producers.client import Query, VenueHttp
-from producers.fields import Row, epoch_us, price_ppm
+from producers.fields import Row, as_object, epoch_us, price_ppm
 from producers.kalshi.settings import TICKERS_BATCH
 from producers.listing import no_rows
 from producers.quotes import quote

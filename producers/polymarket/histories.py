@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from producers.base import Errand, PastReader, Received, Witness
-from producers.catalog import as_object
 from producers.client import VenueHttp
-from producers.fields import epoch_us, price_ppm
+from producers.fields import as_object, epoch_us, price_ppm
 from producers.listing import no_rows
 from producers.polymarket.mapper import priced
 from producers.polymarket.settings import HISTORY_BATCH, HISTORY_STEP_MIN

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from producers.base import LastShown, Page, Received
-from producers.catalog import as_object
-from producers.fields import Row
+from producers.fields import Row, as_object
 from producers.polymarket import mapper, wire
 from producers.polymarket.settings import ID_PREFIX
 from producers.ticks import Earlier, Moment, Shown
