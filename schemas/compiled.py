@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SCHEMAS = ("events", "times", "units")
 """Modules of schemas that are compiled, beside the codecs: each tick makes a dozen of these."""
 
-ANALYTICS = ("alerts", "bars", "episodes", "moves", "reasons", "scoring", "volume", "windows")
+ANALYTICS = ("alerts", "bars", "episodes", "moves", "points", "reasons", "scoring", "volume", "windows")
 """Modules of processors/analytics that are compiled; one that is not there is left out.
 
 Not `rules`: pydantic reads its annotations at run time, and compiled classes keep only half of them. It is no hot path.

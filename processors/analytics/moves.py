@@ -91,7 +91,7 @@ def _move(history: History, tick: Tick, plan: WindowPlan) -> Move:
         volume_24h_usd=tick.volume_24h_usd,
         market_status=tick.market_status,
         seconds_to_close=seconds_to_close,
-        step_pp=_in_points(usual_step, history.price_ppm[-1]),
+        step_pp=_in_points(usual_step, history.price_ppm),
         is_settling=settling,
         windows=_window_moves(history, tick, plan, spread_ppm, usual_step, standing_ppm, settling),
         standing_ppm=standing_ppm,
@@ -111,11 +111,12 @@ def _window_moves(
 ) -> tuple[WindowMove, ...]:
     ts_us, price_ppm = tick.ts_event_us, tick.price_ppm
     score = SCORES[plan.score]
-    run_start = len(history.ts_us)
+    points = history.points
+    run_start = points.count
     moves = []
     for window_s, window_us in zip(plan.windows_s, plan.windows_us, strict=True):
         then_us = ts_us - window_us
-        then = history.as_of(then_us)
+        then = points.as_of(then_us)
         gap = history.gap_end_us > then_us
         no_move = _why_no_move(history, then, window_us, price_ppm)
         if not history.serves(then, window_us):
@@ -124,9 +125,9 @@ def _window_moves(
             continue
         gap = gap or history.is_figure(then)
         run_start = history.held_since(then, run_start)
-        price_then = history.price_ppm[then]
-        traded_usd = _since(history.traded_usd, history.usd[then])
-        trades = _trades_since(history.trades_now, history.trades[then])
+        price_then = points.price_ppm(then)
+        traded_usd = _since(history.traded_usd, points.usd(then))
+        trades = _trades_since(history.trades_now, points.trades(then))
         move_pp: float | None = None
         ranked: float | None = None
         if no_move is None and price_ppm is not None:
@@ -150,14 +151,14 @@ def _window_moves(
             WindowMove(
                 window_s=window_s,
                 price_then_ppm=price_then,
-                ts_then_us=history.ts_us[run_start],
+                ts_then_us=points.ts_us(run_start),
                 move_pp=move_pp,
                 score=ranked,
                 coverage_s=window_s,
                 volume_usd=traded_usd,
                 trades=trades,
                 computed_across_gap=gap,
-                basis_then=BASES[history.basis[then]],
+                basis_then=BASES[points.basis(then)],
                 no_move=no_move,
                 reference_ppm=None if gap or move_pp is None else history.mean_ppm(then, then_us),
                 onset_us=history.onset_us(then) if move_pp is not None and abs(move_pp) >= ONSET_FROM_PP else None,
@@ -173,10 +174,10 @@ def _why_no_move(history: History, then: int, window_us: int, price_ppm: int | N
     if not history.serves(then, window_us):
         if history.is_figure(then):
             return "not_covered"
-        return "in_gap" if history.basis[then] == GAP else "no_price"
+        return "in_gap" if history.points.basis(then) == GAP else "no_price"
     if price_ppm is None:
         return "no_price_now"
-    return None if BASES[history.basis[then]] == BASES[history.basis[-1]] else "basis_changed"
+    return None if BASES[history.points.basis(then)] == BASES[history.basis] else "basis_changed"
 
 
 def _in_points(usual_step: float | None, price_ppm: int) -> float | None:

@@ -19,12 +19,10 @@ from __future__ import annotations
 
 import math
 import struct
-import sys
-from array import array
-from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final
 
+from processors.analytics.points import UNKNOWN_TRADES, Points, from_columns
 from processors.analytics.volume import NO_COUNTER, highest, reading, traded_usd
 from schemas.events import Tick
 from schemas.units import PPM, US_PER_S
@@ -64,22 +62,18 @@ _STEP_ALPHA: Final = 0.1
 _STEP_CLIP: Final = 4.0  # a jump counts as four usual steps, so that one piece of news does not become the usual
 _FIRST_STEP: Final = 0.1  # log-odds: the most that the first change is believed to be usual
 _MIN_STEP: Final = 0.005  # log-odds: less is no step, only the grid of the price
-_UNKNOWN_TRADES: Final = -1
-_VERSION: Final = 2
+_VERSION: Final = 3
+_COLUMNS_VERSION: Final = 2
+"""States of this version hold their points column by column."""
 # version, status, counter kind, points in body and tail, promise_s, newest, gap end, counter, traded, trades, step,
 # changes
 _HEAD: Final = struct.Struct("<BBBxHHIqqddqdI")
-_POINT_BYTES: Final = 8 + 4 + 1 + 8
 
 
 def log_odds(price_ppm: int) -> float:
     """ln(p / (1 − p)) of a price, which is first moved to at least 0.001 from either end."""
     inside = min(max(price_ppm, MIN_LOGIT_PPM), PPM - MIN_LOGIT_PPM)
     return math.log(inside / (PPM - inside))
-
-
-if sys.byteorder != "little":
-    raise ImportError("stored histories are little-endian; this machine is not")
 
 
 class WindowPlan:
@@ -122,30 +116,21 @@ class History:
     It is stored in two parts, because it is stored with every tick: the head holds the numbers and the newest points,
     the body the older points, which change once in `MAX_TAIL_POINTS` points only.
 
-    Times are venue microseconds UTC. The columns hold one entry for each change point: `ts_us` since when; `basis` what
-    held (NONE, MID, LAST, GAP); `price_ppm` at which price, or the last known one; `area` the price summed over time
-    up to then, in ppm times milliseconds, from an arbitrary start; `usd` and `trades` what had been traded since the
-    history began (NaN and -1 while the venue had not said anything).
+    Times are venue microseconds UTC. `traded_usd` and `trades_now` are what was traded since the history began, NaN and
+    -1 while the venue had not said anything.
     """
 
     __slots__ = (
-        "_body",
-        "_in_body",
-        "area",
-        "basis",
         "changes",
         "counter",
         "counter_kind",
         "gap_end_us",
         "newest_us",
-        "price_ppm",
+        "points",
         "promise_s",
         "status",
         "traded_usd",
-        "trades",
         "trades_now",
-        "ts_us",
-        "usd",
         "usual_step",
     )
 
@@ -160,17 +145,10 @@ class History:
         self.counter_kind = NO_COUNTER
         self.counter = 0.0
         self.traded_usd = math.nan
-        self.trades_now = _UNKNOWN_TRADES
+        self.trades_now = UNKNOWN_TRADES
         self.usual_step = math.nan
         self.changes = 0
-        self.ts_us = array("q")
-        self.price_ppm = array("i")
-        self.basis = array("b")
-        self.area = array("q")
-        self.usd = array("d")
-        self.trades = array("q")
-        self._in_body = 0
-        self._body: bytes | None = None
+        self.points = Points(b"", b"", has_usd=False, has_trades=False)
 
     @classmethod
     def start(cls, tick: Tick) -> History:
@@ -200,14 +178,7 @@ class History:
         self.trades_now = of.trades_now
         self.usual_step = of.usual_step
         self.changes = of.changes
-        self.ts_us = of.ts_us[:]
-        self.price_ppm = of.price_ppm[:]
-        self.basis = of.basis[:]
-        self.area = of.area[:]
-        self.usd = of.usd[:]
-        self.trades = of.trades[:]
-        self._in_body = of._in_body
-        self._body = of._body
+        self.points = of.points
 
     def copy(self) -> History:
         """Another of the same, to be changed."""
@@ -216,7 +187,17 @@ class History:
     @property
     def price_lost(self) -> bool:
         """Whether the newest tick had no price."""
-        return self.basis[-1] == NONE
+        return self.basis == NONE
+
+    @property
+    def price_ppm(self) -> int:
+        """The newest price, or the last known one."""
+        return self.points.price_ppm(self.points.count - 1)
+
+    @property
+    def basis(self) -> int:
+        """What the newest price is."""
+        return self.points.basis(self.points.count - 1)
 
     def observe(self, tick: Tick, plan: WindowPlan) -> None:
         """Takes in a tick that is newer than all before.
@@ -230,11 +211,11 @@ class History:
         status = MARKET_STATUSES.index(tick.market_status)
         if self._breaks_promise(tick):
             self.gap_end_us = ts_us
-            self._append(self.newest_us + 1, self.price_ppm[-1], GAP)
+            self._append(self.newest_us + 1, self.price_ppm, GAP)
         self._promise(tick)
         self.newest_us = ts_us
         self.status = status
-        before, basis_before = self.price_ppm[-1], self.basis[-1]
+        before, basis_before = self.price_ppm, self.basis
         price = before if tick.price_ppm is None else tick.price_ppm
         basis = _basis(tick)
         traded = self._count(tick, price)
@@ -246,36 +227,34 @@ class History:
         elif not traded:
             return
         elif self._replaces_last(ts_us, plan.grids_us[0]):
-            self.area[-1] += price * (ts_us // 1000 - self.ts_us[-1] // 1000)
-            self.ts_us[-1], self.usd[-1], self.trades[-1] = ts_us, self.traded_usd, self.trades_now
+            self.points = self.points.ended(ts_us, self._area(ts_us), price, basis, self.traded_usd, self.trades_now)
         else:
             self._append(ts_us, price, basis)
-        if len(self.ts_us) - self._in_body > MAX_TAIL_POINTS:
+        if self.points.count - self.points.in_body > MAX_TAIL_POINTS:
             self._settle(plan)
-
-    def as_of(self, then_us: int) -> int:
-        """Index of the point in force at a moment; -1 when what is remembered begins later."""
-        return bisect_right(self.ts_us, then_us) - 1
 
     def has_price(self, index: int) -> bool:
         """Whether a point has a price that was seen; -1 has none."""
-        return index >= 0 and (self.basis[index] == MID or self.basis[index] == LAST)
+        if index < 0:
+            return False
+        basis = self.points.basis(index)
+        return basis in (MID, LAST)
 
     def is_figure(self, index: int) -> bool:
         """Whether a point is the venue's figure of a price that nobody here saw."""
-        return index >= 0 and self.basis[index] >= FIGURE_MID
+        return index >= 0 and self.points.basis(index) >= FIGURE_MID
 
     def serves(self, index: int, window_us: int) -> bool:
         """Whether a point has a price to compare with over such a window."""
         if self.is_figure(index):
-            return self.newest_us - self.ts_us[index] <= window_us * FIGURE_SERVES_WINDOWS
+            return self.newest_us - self.points.ts_us(index) <= window_us * FIGURE_SERVES_WINDOWS
         return self.has_price(index)
 
     def priced_since_us(self, index: int) -> int:
         """When the first price after a point came; the newest moment when none did."""
-        for later in range(index + 1, len(self.ts_us)):
+        for later in range(index + 1, self.points.count):
             if self.has_price(later):
-                return self.ts_us[later]
+                return self.points.ts_us(later)
         return self.newest_us
 
     def held_since(self, index: int, run_start: int) -> int:
@@ -285,30 +264,31 @@ class History:
         """
         if index >= run_start:
             return run_start
-        prices, bases = self.price_ppm, self.basis
-        price, basis = prices[index], bases[index]
-        while index and prices[index - 1] == price and bases[index - 1] == basis:
+        points = self.points
+        price, basis = points.price_ppm(index), points.basis(index)
+        while index and points.price_ppm(index - 1) == price and points.basis(index - 1) == basis:
             index -= 1
         return index
 
     def mean_ppm(self, then: int, then_us: int) -> int:
         """Time-weighted mean price from a moment, in force at which is the point `then`, to the newest moment."""
         until_ms, from_ms = self.newest_us // 1000, then_us // 1000
-        total = self._area_at(len(self.ts_us) - 1, until_ms) - self._area_at(then, from_ms)
+        total = self._area_at(self.points.count - 1, until_ms) - self._area_at(then, from_ms)
         return total // (until_ms - from_ms)
 
     def onset_us(self, then: int) -> int:
         """Since when the price has stood on its side of the middle between a point and now."""
-        prices = self.price_ppm
-        at = len(prices) - 1
-        now, middle_twice = prices[at], prices[then] + prices[at]
+        points = self.points
+        at = points.count - 1
+        now = points.price_ppm(at)
+        middle_twice = points.price_ppm(then) + now
         if now * 2 > middle_twice:
-            while at > then + 1 and prices[at - 1] * 2 > middle_twice:
+            while at > then + 1 and points.price_ppm(at - 1) * 2 > middle_twice:
                 at -= 1
         else:
-            while at > then + 1 and prices[at - 1] * 2 < middle_twice:
+            while at > then + 1 and points.price_ppm(at - 1) * 2 < middle_twice:
                 at -= 1
-        return self.ts_us[at]
+        return points.ts_us(at)
 
     def standing_ppm(self) -> int:
         """Median of the price over the last 40 seconds, each weighted by how long it held.
@@ -316,15 +296,16 @@ class History:
         Moments without a price do not count; where there was none but now's, it is now's.
         """
         since_us = self.newest_us - STANDING_US
-        at = len(self.ts_us) - 1
-        if self.ts_us[at] <= since_us:
-            return self.price_ppm[at]
+        points = self.points
+        at = points.count - 1
+        if points.ts_us(at) <= since_us:
+            return points.price_ppm(at)
         held: list[tuple[int, int]] = []
         until_us, total_us = self.newest_us, 0
         while at >= 0 and until_us > since_us:
-            from_us = max(self.ts_us[at], since_us)
+            from_us = max(points.ts_us(at), since_us)
             if self.has_price(at) and until_us > from_us:
-                held.append((self.price_ppm[at], until_us - from_us))
+                held.append((points.price_ppm(at), until_us - from_us))
                 total_us += until_us - from_us
             until_us = from_us
             at -= 1
@@ -334,17 +315,17 @@ class History:
             half_us += length_us
             if half_us * 2 >= total_us:
                 return price
-        return self.price_ppm[-1]
+        return self.price_ppm
 
     def pack(self) -> tuple[bytes, bytes | None]:
-        """Head and body as bytes; no body while all points fit the head. Unknown volumes take no room."""
-        tail = len(self.ts_us) - self._in_body
+        """Head and body as bytes; no body while all points fit the head."""
+        points = self.points
         head = _HEAD.pack(
             _VERSION,
             self.status,
             self.counter_kind,
-            self._in_body,
-            tail,
+            points.in_body,
+            points.count - points.in_body,
             self.promise_s,
             self.newest_us,
             self.gap_end_us,
@@ -354,9 +335,7 @@ class History:
             self.usual_step,
             self.changes,
         )
-        if self._in_body and self._body is None:
-            self._body = self._columns(0, self._in_body)
-        return head + self._columns(self._in_body, self._in_body + tail), self._body
+        return head + points.tail, points.body or None
 
     @classmethod
     def unpack(cls, head: bytes, body: bytes | None) -> History:
@@ -365,15 +344,15 @@ class History:
         Raises:
             ValueError: another version, bytes cut short, or a body of another head.
         """
-        if len(head) < _HEAD.size or head[0] != _VERSION:
+        if len(head) < _HEAD.size or not _COLUMNS_VERSION <= head[0] <= _VERSION:
             raise ValueError(f"not a history of version {_VERSION}: {head[:8]!r}")
         self = cls()
         (
-            _,
+            version,
             self.status,
             self.counter_kind,
-            self._in_body,
-            tail,
+            in_body,
+            in_tail,
             self.promise_s,
             self.newest_us,
             self.gap_end_us,
@@ -383,56 +362,23 @@ class History:
             self.usual_step,
             self.changes,
         ) = _HEAD.unpack_from(head)
-        self._body = body
-        if self._in_body:
-            self._read_columns(body or b"", 0, self._in_body)
-        self._read_columns(head, _HEAD.size, tail)
+        has_usd, has_trades = self.traded_usd == self.traded_usd, self.trades_now != UNKNOWN_TRADES
+        older, newer = body or b"", head[_HEAD.size :]
+        points = Points(older, newer, has_usd, has_trades)
+        if len(older) != in_body * points.width or len(newer) != in_tail * points.width or not in_tail:
+            raise ValueError(f"{in_body} and {in_tail} points in {len(older)} and {len(newer)} bytes")
+        if version == _COLUMNS_VERSION:
+            older = from_columns(older, in_body, has_usd, has_trades)
+            points = Points(older, from_columns(newer, in_tail, has_usd, has_trades), has_usd, has_trades)
+        self.points = points
         return self
-
-    def _columns(self, start: int, end: int) -> bytes:
-        """Points as bytes, column by column: times, areas, prices, bases, and what is known of dollars and trades."""
-        columns = [
-            self.ts_us[start:end].tobytes(),
-            self.area[start:end].tobytes(),
-            self.price_ppm[start:end].tobytes(),
-            self.basis[start:end].tobytes(),
-        ]
-        if self.traded_usd == self.traded_usd:
-            columns.append(self.usd[start:end].tobytes())
-        if self.trades_now != _UNKNOWN_TRADES:
-            columns.append(self.trades[start:end].tobytes())
-        return b"".join(columns)
-
-    def _read_columns(self, data: bytes, at: int, points: int) -> None:
-        """Appends points from bytes that end with them."""
-        has_usd, has_trades = self.traded_usd == self.traded_usd, self.trades_now != _UNKNOWN_TRADES
-        expected = at + points * (_POINT_BYTES + 8 * has_usd + 8 * has_trades)
-        if len(data) != expected:
-            raise ValueError(f"{points} points in {len(data)} bytes, expected {expected}")
-        self.ts_us.frombytes(data[at : at + points * 8])
-        at += points * 8
-        self.area.frombytes(data[at : at + points * 8])
-        at += points * 8
-        self.price_ppm.frombytes(data[at : at + points * 4])
-        at += points * 4
-        self.basis.frombytes(data[at : at + points])
-        at += points
-        if has_usd:
-            self.usd.frombytes(data[at : at + points * 8])
-            at += points * 8
-        else:
-            self.usd.extend(array("d", (math.nan,)) * points)
-        if has_trades:
-            self.trades.frombytes(data[at:])
-        else:
-            self.trades.extend(array("q", (_UNKNOWN_TRADES,)) * points)
 
     def _breaks_promise(self, tick: Tick) -> bool:
         """Whether the silence before a tick is a gap: longer than the slower of the promises before it and its own.
 
         A market that leaves the hot poll waits for the sweep, which had promised less.
         """
-        if not self.promise_s or self.basis[-1] >= FIGURE_MID:
+        if not self.promise_s or self.basis >= FIGURE_MID:
             return False
         promised_us = max(self.promise_s, tick.heartbeat_s) * US_PER_S
         return tick.ts_event_us - self.newest_us > promised_us * GAP_AFTER_PROMISES
@@ -449,7 +395,6 @@ class History:
         if kind != NO_COUNTER:
             if self.traded_usd != self.traded_usd:
                 self.traded_usd = 0.0
-                self._body = None  # it gains a column
                 changed = True
             elif kind == self.counter_kind and counter > self.counter:
                 self.traded_usd += traded_usd(kind, self.counter, counter, price_ppm)
@@ -457,11 +402,11 @@ class History:
             self.counter = highest(self.counter_kind, self.counter, kind, counter)
             self.counter_kind = kind
         if tick.trades is not None:
-            changed = changed or tick.trades > 0 or self.trades_now == _UNKNOWN_TRADES
-            if self.trades_now == _UNKNOWN_TRADES:
+            changed = changed or tick.trades > 0 or self.trades_now == UNKNOWN_TRADES
+            if self.trades_now == UNKNOWN_TRADES:
                 self.trades_now = 0
-                self._body = None  # it gains a column
             self.trades_now += tick.trades
+        self.points = self.points.telling(self.traded_usd == self.traded_usd, self.trades_now != UNKNOWN_TRADES)
         return changed
 
     def _step(self, size: float) -> None:
@@ -475,59 +420,48 @@ class History:
             self.usual_step = usual + _STEP_ALPHA * (min(size, most) - usual)
 
     def _area_at(self, index: int, at_ms: int) -> int:
-        return self.area[index] + self.price_ppm[index] * (at_ms - self.ts_us[index] // 1000)
+        points = self.points
+        return points.area(index) + points.price_ppm(index) * (at_ms - points.ts_us(index) // 1000)
+
+    def _area(self, ts_us: int) -> int:
+        """Up to a moment after the newest point; 0 when it is the first."""
+        return self._area_at(self.points.count - 1, ts_us // 1000) if self.points.count else 0
 
     def _append(self, ts_us: int, price_ppm: int, basis: int) -> None:
-        area = self._area_at(len(self.ts_us) - 1, ts_us // 1000) if self.ts_us else 0
-        self.ts_us.append(ts_us)
-        self.price_ppm.append(price_ppm)
-        self.basis.append(basis)
-        self.area.append(area)
-        self.usd.append(self.traded_usd)
-        self.trades.append(self.trades_now)
+        area = self._area(ts_us)
+        self.points = self.points.added(ts_us, area, price_ppm, basis, self.traded_usd, self.trades_now)
 
     def _replaces_last(self, ts_us: int, grid_us: int) -> bool:
         """A point that tells only volume gives way to the next such point of the same finest cell."""
-        prices, bases = self.price_ppm, self.basis
-        if len(prices) < 2 or prices[-1] != prices[-2] or bases[-1] != bases[-2]:
+        points, last = self.points, self.points.count - 1
+        if last < 1 or points.price_ppm(last) != points.price_ppm(last - 1):
             return False
-        return self.ts_us[-1] // grid_us == ts_us // grid_us
+        return points.basis(last) == points.basis(last - 1) and points.ts_us(last) // grid_us == ts_us // grid_us
 
     def _settle(self, plan: WindowPlan) -> None:
         """Forgets what is too old, thins what is too long, and moves all points but the last to the body."""
         cutoff_us = self.newest_us - plan.longest_us
-        if self.ts_us[1] <= cutoff_us:
+        if self.points.ts_us(1) <= cutoff_us:
             self._prune(cutoff_us)
-        if len(self.ts_us) > plan.exact_points:
+        if self.points.count > plan.exact_points:
             self._thin(plan)
-        self._in_body = len(self.ts_us) - 1
-        self._body = None
+        self.points = self.points.settled()
 
     def _prune(self, cutoff_us: int) -> None:
         """Drops what no window can ask for any more; the point in force at the cutoff stays, dated as its price is."""
-        index = bisect_right(self.ts_us, cutoff_us) - 1
-        since = self.held_since(index, len(self.ts_us))
-        ts_us, area = self.ts_us[since], self.area[since]
-        del self.ts_us[:index]
-        del self.price_ppm[:index]
-        del self.basis[:index]
-        del self.area[:index]
-        del self.usd[:index]
-        del self.trades[:index]
-        self.ts_us[0], self.area[0] = ts_us, area
+        points = self.points
+        index = points.as_of(cutoff_us)
+        held = self.held_since(index, points.count)
+        self.points = points.since(index, points.ts_us(held), points.area(held))
 
     def _thin(self, plan: WindowPlan) -> None:
         """Keeps the first point, and the last of each cell."""
-        times = self.ts_us
+        points = self.points
+        times = [points.ts_us(index) for index in range(points.count)]
         kept = [0]
         kept.extend(i for i in range(1, len(times) - 1) if times[i + 1] >= self._cell_end_us(times[i], plan))
         kept.append(len(times) - 1)
-        self.ts_us = array("q", [times[i] for i in kept])
-        self.price_ppm = array("i", [self.price_ppm[i] for i in kept])
-        self.basis = array("b", [self.basis[i] for i in kept])
-        self.area = array("q", [self.area[i] for i in kept])
-        self.usd = array("d", [self.usd[i] for i in kept])
-        self.trades = array("q", [self.trades[i] for i in kept])
+        self.points = points.only(kept)
 
     def _cell_end_us(self, ts_us: int, plan: WindowPlan) -> int:
         """End of the coarsest cell around a point into which only windows that allow its length can still ask."""

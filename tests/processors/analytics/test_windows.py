@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+import struct
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -112,7 +114,7 @@ def test_long_histories_answer_within_two_percent_of_the_window(
     history, moves = play(ticks, plan)
 
     assert history is not None
-    assert len(history.ts_us) <= plan.exact_points + MAX_TAIL_POINTS
+    assert history.points.count <= plan.exact_points + MAX_TAIL_POINTS
     found = spells(ticks)
     volumes = [(t.ts_event_us, t.volume_total_usd or 0.0) for t in ticks]
     for index in range(300, 1500, 13):
@@ -140,11 +142,11 @@ def test_thinning_twice_changes_nothing() -> None:
     assert history is not None
 
     history._thin(PLAN)
-    once = history.ts_us[:]
+    once = history.points
     history._thin(PLAN)
 
-    assert history.ts_us == once
-    assert len(once) < MIN_EXACT_POINTS
+    assert history.points.body + history.points.tail == once.body + once.tail
+    assert once.count < MIN_EXACT_POINTS
 
 
 def test_a_history_as_long_as_the_limit_is_still_exact() -> None:
@@ -153,14 +155,14 @@ def test_a_history_as_long_as_the_limit_is_still_exact() -> None:
     history, _ = play(ticks)
 
     assert history is not None
-    assert list(history.price_ppm) == [t.price_ppm for t in ticks]
+    assert [history.points.price_ppm(index) for index in range(history.points.count)] == [t.price_ppm for t in ticks]
 
 
 def test_a_price_that_never_changes_takes_one_point() -> None:
     history, moves = play([make_tick(i * 60, 400_000) for i in range(2000)])
 
     assert history is not None
-    assert len(history.ts_us) == 1
+    assert history.points.count == 1
     assert [w.move_pp for w in moves[-1].windows] == [0.0] * 4
     assert moves[-1].windows[3].ts_then_us == START_US
 
@@ -172,7 +174,7 @@ def test_the_price_in_force_a_window_ago_survives_when_it_is_older_than_the_long
     history, moves = play(ticks + late)
 
     assert history is not None
-    assert len(history.ts_us) < 60
+    assert history.points.count < 60
     assert moves[-1].windows[3].price_then_ppm == 100_039
     assert moves[-1].windows[3].ts_then_us == START_US + 39 * US_PER_S
 
@@ -184,7 +186,7 @@ def test_a_price_is_dated_from_its_change_however_long_ago_and_however_much_was_
     history, moves = play(ticks)
 
     assert history is not None
-    assert len(history.ts_us) < 60
+    assert history.points.count < 60
     assert {w.ts_then_us for w in moves[-1].windows} == {START_US + 60 * US_PER_S}
 
 
@@ -257,6 +259,46 @@ def test_another_version_of_the_stored_bytes_is_refused() -> None:
 
     with pytest.raises(ValueError, match="version"):
         History.unpack(b"\x09" + head[1:], body)
+
+
+def in_columns(history: History) -> tuple[bytes, bytes | None]:
+    """Head and body as version 2 stored them: the points column by column."""
+    points = history.points
+    rows = [
+        (points.ts_us(i), points.area(i), points.price_ppm(i), points.basis(i), points.usd(i), points.trades(i))
+        for i in range(points.count)
+    ]
+    kinds = "qqib" + ("d" if points.has_usd else " ") + ("q" if points.has_trades else " ")
+
+    def columns(some: Sequence[tuple[float, ...]]) -> bytes:
+        told = [(place, kind) for place, kind in enumerate(kinds) if kind != " "]
+        return b"".join(struct.pack(f"<{len(some)}{kind}", *[row[place] for row in some]) for place, kind in told)
+
+    numbers = history.pack()[0][: -len(points.tail)]
+    return b"\x02" + numbers[1:] + columns(rows[points.in_body :]), columns(rows[: points.in_body]) or None
+
+
+@given(tick_lists(80, GAPS), st.integers(0, 80), st.booleans())
+@settings(max_examples=60)
+def test_a_history_goes_on_from_the_bytes_of_the_version_before(
+    ticks: list[Tick], before: int, with_trades: bool
+) -> None:
+    if with_trades:
+        ticks = [replace(tick, trades=number % 3) for number, tick in enumerate(ticks)]
+    history, _ = play(ticks[:before])
+    expected, expected_moves = play(ticks)
+    if history is None:
+        return
+
+    older = History.unpack(*in_columns(history))
+    moves = []
+    for tick in ticks[before:]:
+        older, move = update(older, tick, PLAN)  # type: ignore[assignment]  # it stays one
+        moves += [] if move is None else [move]
+
+    assert expected is not None
+    assert older.pack() == expected.pack()
+    assert moves == expected_moves[len(expected_moves) - len(moves) :]
 
 
 @given(tick_lists(60, GAPS), st.data())
