@@ -271,9 +271,13 @@ def backtest(
 ) -> None:
     """Try the alert rules on a tape, or on what is stored: the same analytics, as fast as it goes."""
     from movers.backtest import page, run, stored, tapes
+    from processors.backtest import warm_up_us
 
     tree, from_us, to_us = _settings(), run.option_instant(from_, "--from"), run.option_instant(to, "--to")
-    recording = stored.read(tree.clickhouse, from_us, to_us) if tape is None else tapes.read(tape, volume)
+    if tape is None:
+        recording = stored.read(tree.clickhouse, from_us, to_us, warm_up_us(tree.rules.windows))
+    else:
+        recording = tapes.read(tape, volume)
     options = run.Options(recording=recording, from_us=from_us, to_us=to_us, rules=rules, labels=labels)
     outcome = run.run(tree.rules, options)
     if json_file is not None:

@@ -30,6 +30,11 @@ SHORTEST_HOLE_US = 5 * 60 * US_PER_S
 LONGEST_HOLE_US = 2 * 3600 * US_PER_S
 _HOLE_RHYTHMS = 20
 
+WARM_UP_WINDOWS = 2
+"""Longest windows to be played before the first moment that counts. With the first the windows are covered, and with
+the second it is known what had been told by then, which matters while a window reaches back to it. A market that
+changed fewer than five times in them has no usual step yet, and its first alerts are not asked to be unusual."""
+
 Categories = Mapping[str, Category | UnknownCategory]
 
 
@@ -171,6 +176,11 @@ class Backtest:
             record.escalated_us.append(alert.ts_event_us)
         elif alert.state == "closed":
             record.closed_us = alert.ts_event_us
+
+
+def warm_up_us(windows_s: Sequence[int]) -> int:
+    """How much is to be played before the first moment that counts; windows ascending."""
+    return WARM_UP_WINDOWS * windows_s[-1] * US_PER_S
 
 
 def longest_silence_us(instants_us: Iterable[int]) -> int:

@@ -76,6 +76,7 @@ def run(settings: RuleSettings, options: Options) -> Outcome:
     records = [r for r in backtest.finish() if r.detected_us >= first_us]
     took_s = time.perf_counter() - began
     summary = _summary(records, first_us, backtest.last_us)
+    summary["warm_up_s"] = (first_us - backtest.first_us) // US_PER_S
     summary |= {"ticks": backtest.ticks, "seconds": round(took_s, 3), "assumed": options.recording.assumed}
     summary["rules"] = {rule.name: rule.version for rule in rules}
     summary["rules_without_markets"] = [rule.name for rule in backtest.idle_rules]
@@ -183,6 +184,8 @@ def lines(outcome: Outcome) -> list[str]:
         "alerts: " + ", ".join(f"{count} {stage}" for stage, count in s["alerts"].items()),
         "a day: " + ", ".join(f"{count:g} {stage}" for stage, count in s["alerts_a_day"].items()),
     ]
+    if s["warm_up_s"]:
+        told.append(f"the {s['warm_up_s'] / 3600:.1f} hours before --from filled the histories")
     told += [f"assumed: {text}" for text in s["assumed"]]
     told += [f"rule {name} looks at none of these markets" for name in s["rules_without_markets"]]
     if "labels" in s:

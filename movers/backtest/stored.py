@@ -10,7 +10,7 @@ from kernel.errors import UserError
 from kernel.settings import ClickHouseSettings
 from movers.backtest.tapes import Recording
 from schemas.events import Tick
-from schemas.units import event_id
+from schemas.units import US_PER_S, event_id
 
 # A price is a narrow decimal, which its parts per million would overflow.
 _COLUMNS = """
@@ -29,16 +29,16 @@ _TICKS = f"SELECT {_COLUMNS} {_SPAN} ORDER BY ts, token_id"
 _INSTANTS = f"SELECT DISTINCT toUnixTimestamp64Micro(toStartOfSecond(ts)) {_SPAN}"
 
 
-def read(settings: ClickHouseSettings, from_us: int | None, to_us: int | None) -> Recording:
-    """The ticks of a span, or of all that is kept.
+def read(settings: ClickHouseSettings, from_us: int | None, to_us: int | None, warm_up_us: int) -> Recording:
+    """The ticks of a span and of the `warm_up_us` before it, or all that is kept.
 
     Raises:
         UserError: nothing is kept of that span.
     """
-    span = {"from_us": from_us, "to_us": to_us}
+    span = {"from_us": None if from_us is None else max(0, from_us - warm_up_us), "to_us": to_us}
     client = connect(settings, client_name="backtest", role="read")
     instants = [at for (at,) in client.query(_INSTANTS, parameters=span).result_rows]
-    if not instants:
+    if not instants or max(instants) + US_PER_S <= (from_us or 0):
         client.close()
         raise UserError("the store keeps no ticks of that time")
 

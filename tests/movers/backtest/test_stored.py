@@ -1,18 +1,61 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from kernel.errors import UserError
 from kernel.settings import ClickHouseSettings
 from movers.backtest.stored import read
+from movers.cli import app
+from schemas.events import Tick
+from schemas.units import US_PER_S
 from sinks.clickhouse import rows as to
 from sinks.clickhouse.store import Store
 from tests.sinks.events import NOON_US, a_tick
 
 pytestmark = pytest.mark.stack
+
+Backtest = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def backtest(database: ClickHouseSettings, tmp_path: Path) -> Backtest:
+    """Runs the command over what is stored, with windows of five and fifteen minutes; gives what it told."""
+    environment = {
+        "CLICKHOUSE_HOST": database.clickhouse_host,
+        "CLICKHOUSE_PORT": str(database.clickhouse_port),
+        "CLICKHOUSE_DATABASE": database.clickhouse_database,
+        "WINDOWS": "300,900",
+    }
+
+    def run(*arguments: str) -> dict[str, Any]:
+        out = tmp_path / "out.json"
+        result = CliRunner().invoke(app, ["backtest", "--json", str(out), *arguments], env=environment)
+        assert result.exit_code == 0, (result.output, result.exception)
+        told: dict[str, Any] = json.loads(out.read_text())
+        return told
+
+    return run
+
+
+def quoted(token_id: str, at_s: int, price_ppm: int) -> Tick:
+    """A tight quote of a market that trades, so many seconds from noon."""
+    book = {"bid_ppm": price_ppm - 5_000, "ask_ppm": price_ppm + 5_000, "last_ppm": price_ppm, "price_ppm": price_ppm}
+    return a_tick(token_id, NOON_US + at_s * US_PER_S, volume_24h_usd=50_000.0, **book)
+
+
+def stored(store: Store, ticks: Sequence[Tick]) -> None:
+    store.insert(to.SNAPSHOTS, [to.tick_row(tick, 0, i) for i, tick in enumerate(ticks)], "ticks")
+
+
+def noon(at_s: int) -> str:
+    return str(NOON_US // US_PER_S + at_s)
 
 
 def test_what_is_stored_comes_back_as_the_ticks_it_was(database: ClickHouseSettings, store: Store) -> None:
@@ -23,7 +66,7 @@ def test_what_is_stored_comes_back_as_the_ticks_it_was(database: ClickHouseSetti
     ]
     store.insert(to.SNAPSHOTS, [to.tick_row(tick, 0, i) for i, tick in enumerate(ticks)], "ticks")
 
-    recording = read(database, None, None)
+    recording = read(database, None, None, 0)
 
     told: dict[str, Any] = {"ts_event_basis": "venue", "source": "stream", "heartbeat_s": 0, "bid_size_contracts": None}
     told |= {"ask_size_contracts": None, "flags": ()}
@@ -37,11 +80,38 @@ def test_a_span_bounds_what_is_read(database: ClickHouseSettings, store: Store) 
     ticks = [a_tick("A", NOON_US + i) for i in range(5)]
     store.insert(to.SNAPSHOTS, [to.tick_row(tick, 0, i) for i, tick in enumerate(ticks)], "ticks")
 
-    recording = read(database, NOON_US + 1, NOON_US + 3)
+    recording = read(database, NOON_US + 1, NOON_US + 3, 0)
 
     assert [t.ts_event_us - NOON_US for t in recording.ticks] == [1, 2, 3]
 
 
 def test_nothing_stored_is_said(database: ClickHouseSettings, store: Store) -> None:
     with pytest.raises(UserError, match="keeps no ticks"):
-        read(database, None, None)
+        read(database, None, None, 0)
+
+
+def test_what_came_before_the_span_covers_the_windows_at_its_start(store: Store, backtest: Backtest) -> None:
+    stored(store, [quoted("A", at_s, 400_000 if at_s < 60 else 500_000) for at_s in range(-1800, 300, 30)])
+
+    told = backtest("--from", noon(0))
+
+    assert [(a["windows_s"], a["detected_us"]) for a in told["alerts"]] == [([300, 900], NOON_US + 60 * US_PER_S)]
+    assert (told["summary"]["days"], told["summary"]["warm_up_s"]) == (pytest.approx(270 / 86_400, abs=1e-4), 1800)
+
+
+def test_what_was_told_before_the_span_is_not_told_again_in_it(store: Store, backtest: Backtest) -> None:
+    """A drift of ten points in the quarter of an hour before: live it was told when six were reached."""
+    drift = [quoted("A", at_s, 400_000 + max(0, at_s + 1000) * 100) for at_s in range(-1800, 0, 30)]
+    stored(store, [*drift, *(quoted("A", at_s, 500_000) for at_s in range(0, 600, 30))])
+
+    assert [a["windows_s"] for a in backtest()["alerts"]] == [[900]]
+    assert backtest("--from", noon(0))["alerts"] == []
+
+
+def test_nothing_stored_since_the_first_moment_is_said_whatever_came_before(
+    database: ClickHouseSettings, store: Store
+) -> None:
+    stored(store, [quoted("A", -30, 400_000)])
+
+    with pytest.raises(UserError, match="keeps no ticks"):
+        read(database, NOON_US, None, 1800 * US_PER_S)
