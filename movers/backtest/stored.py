@@ -26,11 +26,18 @@ WHERE (isNull({from_us:Nullable(Int64)}) OR ts >= fromUnixTimestamp64Micro(assum
   AND (isNull({to_us:Nullable(Int64)}) OR ts <= fromUnixTimestamp64Micro(assumeNotNull({to_us:Nullable(Int64)})))
 """
 _TICKS = f"SELECT {_COLUMNS} {_SPAN} ORDER BY ts, token_id"
+_FACTS = f"""
+SELECT market_id, toString(category), toUnixTimestamp64Micro(close_ts)
+FROM markets FINAL
+WHERE market_id IN (SELECT market_id {_SPAN})
+"""  # noqa: S608  our words; what is asked for comes as parameters
 _INSTANTS = f"SELECT DISTINCT toUnixTimestamp64Micro(toStartOfSecond(ts)) {_SPAN}"
 
 
 def read(settings: ClickHouseSettings, from_us: int | None, to_us: int | None, warm_up_us: int) -> Recording:
     """The ticks of a span and of the `warm_up_us` before it, or all that is kept.
+
+    A market's end and category are those that were told last: the store keeps no earlier ones.
 
     Raises:
         UserError: nothing is kept of that span.
@@ -41,20 +48,23 @@ def read(settings: ClickHouseSettings, from_us: int | None, to_us: int | None, w
     if not instants or max(instants) + US_PER_S <= (from_us or 0):
         client.close()
         raise UserError("the store keeps no ticks of that time")
+    facts = client.query(_FACTS, parameters=span).result_rows
+    ends_us = {market: close_us for market, _, close_us in facts}
 
     def ticks() -> Iterator[Tick]:
         try:
             with client.query_rows_stream(_TICKS, parameters=span) as rows:
                 names = rows.source.column_names
                 for row in rows:
-                    yield _tick(dict(zip(names, row, strict=True)))
+                    yield _tick(dict(zip(names, row, strict=True)), ends_us)
         finally:
             client.close()
 
-    return Recording(ticks(), instants, [])
+    assumed = ["markets' ends and categories as last told"] if facts else []
+    return Recording(ticks(), instants, assumed, {market: category for market, category, _ in facts})
 
 
-def _tick(row: Mapping[str, Any]) -> Tick:
+def _tick(row: Mapping[str, Any], ends_us: Mapping[str, int | None]) -> Tick:
     return Tick(
         event_id=event_id(row["market"], row["ts_us"]),
         venue=row["venue_name"],
@@ -74,6 +84,7 @@ def _tick(row: Mapping[str, Any]) -> Tick:
         volume_total_contracts=row["volume_total_contracts"],
         trades=row["trades"],
         market_status=row["status"],
+        close_ts_us=ends_us.get(row["market"]),
         heartbeat_s=0,
         flags=(),
     )

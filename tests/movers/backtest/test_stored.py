@@ -13,11 +13,11 @@ from kernel.errors import UserError
 from kernel.settings import ClickHouseSettings
 from movers.backtest.stored import read
 from movers.cli import app
-from schemas.events import Tick
+from schemas.events import Market, Tick
 from schemas.units import US_PER_S
 from sinks.clickhouse import rows as to
 from sinks.clickhouse.store import Store
-from tests.sinks.events import NOON_US, a_tick
+from tests.sinks.events import NOON_US, a_market, a_tick
 
 pytestmark = pytest.mark.stack
 
@@ -50,8 +50,10 @@ def quoted(token_id: str, at_s: int, price_ppm: int) -> Tick:
     return a_tick(token_id, NOON_US + at_s * US_PER_S, volume_24h_usd=50_000.0, **book)
 
 
-def stored(store: Store, ticks: Sequence[Tick]) -> None:
+def stored(store: Store, ticks: Sequence[Tick], markets: Sequence[Market] = ()) -> None:
     store.insert(to.SNAPSHOTS, [to.tick_row(tick, 0, i) for i, tick in enumerate(ticks)], "ticks")
+    if markets:
+        store.insert(to.MARKETS, [to.market_row(market) for market in markets], "markets")
 
 
 def noon(at_s: int) -> str:
@@ -115,3 +117,32 @@ def test_nothing_stored_since_the_first_moment_is_said_whatever_came_before(
 
     with pytest.raises(UserError, match="keeps no ticks"):
         read(database, NOON_US, None, 1800 * US_PER_S)
+
+
+def test_a_market_that_runs_to_its_end_settles_as_live(store: Store, backtest: Backtest) -> None:
+    ticks = [quoted(token, at_s, 800_000 if at_s < 1200 else 985_000) for at_s in range(0, 1500, 30) for token in "AB"]
+    ends = a_market(market_id="M-A", close_ts_us=NOON_US + 3600 * US_PER_S)
+    stored(store, ticks, [ends, replace(ends, market_id="M-B", close_ts_us=None)])
+
+    told = backtest()
+
+    assert [(a["market"], a["kind"]) for a in told["alerts"]] == [("M-A", "settlement"), ("M-B", "move")]
+    assert "markets' ends and categories as last told" in told["summary"]["assumed"]
+
+
+def test_a_rule_by_category_looks_at_the_markets_that_the_store_knows_to_have_it(
+    store: Store, backtest: Backtest, tmp_path: Path
+) -> None:
+    ticks = [quoted(token, at_s, 400_000 if at_s < 1200 else 500_000) for at_s in range(0, 1500, 30) for token in "ABC"]
+    rain = a_market(market_id="M-A", category="climate", close_ts_us=None)
+    older = replace(rain, market_id="M-B", ts_received_us=rain.ts_received_us - 1)
+    stored(store, ticks, [rain, older, replace(older, category="sports", ts_received_us=rain.ts_received_us)])
+    rules = tmp_path / "rules.toml"
+    rules.write_text(
+        "\n".join(f'[[rules]]\nname = "{word}"\ncategories = ["{word}"]' for word in ("climate", "sports", "world"))
+    )
+
+    told = backtest("--rules", str(rules))
+
+    assert [(a["market"], a["rule"]) for a in told["alerts"]] == [("M-A", "climate"), ("M-B", "sports")]
+    assert told["summary"]["rules_without_markets"] == ["world"]
