@@ -16,7 +16,7 @@ from producers.ticks import Earlier, Moment, Shown
 from schemas import words
 from schemas.events import Market
 from schemas.units import US_PER_S
-from schemas.words import RawKind, TickSource
+from schemas.words import Category, RawKind, TickSource
 
 EventT = TypeVar("EventT")
 
@@ -331,7 +331,7 @@ class Collector:
 @dataclass(frozen=True, slots=True)
 class Venue:
     """What a venue brings: its group of settings, how its rows, frames and histories are read, and how it is put
-    together.
+    together. `category_of`: our category by what a market is filed under, names of categories or slugs of tags.
 
     The parts of one division share the venue's pace; so must those who divide it by category.
     """
@@ -341,3 +341,4 @@ class Venue:
     collector: Callable[[Settings, Shard, Witness, Clock], Collector]
     speech: Callable[[], Speech] | None = None
     past: Callable[[], PastReader] | None = None
+    category_of: Callable[[Iterable[str]], Category] | None = None

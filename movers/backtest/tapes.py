@@ -15,7 +15,7 @@ import gzip
 import heapq
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
@@ -25,9 +25,11 @@ from typing import TextIO, cast
 from kernel.errors import UserError
 from processors.backtest import Categories
 from producers.quotes import quote
+from producers.registry import VENUES as COLLECTED
 from schemas.events import Tick
 from schemas.units import PPM, US_PER_S, event_id, micros_from_datetime
-from schemas.words import MarketStatus
+from schemas.words import Category, MarketStatus, UnknownCategory
+from simulator.ids import slug
 from simulator.tape import COUNTS_CONTRACTS, VENUES, Line, Market, Quote, Settle, Tape, read_tape
 
 HALF_BOOK_PPM = 100
@@ -63,7 +65,17 @@ def read(path: Path, volume_usd: float = ASSUMED_VOLUME_USD) -> Recording:
     without = {line.market for line in lines if isinstance(line, Market)}
     without -= {line.market for line in lines if isinstance(line, Quote) and line.volume_24h is not None}
     assumed = [f"volume_24h_usd {volume_usd:,.0f} for {len(without)} markets that tell none"] if without else []
-    return Recording(ticks_of(lines, volume_usd), instants, assumed)
+    return Recording(ticks_of(lines, volume_usd), instants, assumed, _categories(lines))
+
+
+def _categories(lines: Iterable[Line]) -> Categories:
+    """Our category of each market, as its venue's producer tells it from the words that a tape knows."""
+    known: dict[str, Category | UnknownCategory] = {}
+    for line in lines:
+        if isinstance(line, Market):
+            category_of = COLLECTED[line.venue].category_of
+            known[line.market] = category_of((line.category, *map(slug, line.tags))) if category_of else ""
+    return known
 
 
 def merged(tape: Tape) -> Iterator[Line]:

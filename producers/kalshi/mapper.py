@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from producers.fields import Row, amount, bad_row, instant_us, optional_text, price_ppm, required_text
@@ -11,7 +12,7 @@ from producers.ticks import Earlier, Moment, Shown
 from producers.tracked import content_id
 from schemas.events import Market
 from schemas.units import PPM, US_PER_S
-from schemas.words import OPEN_STATUSES, MarketStatus
+from schemas.words import OPEN_STATUSES, Category, MarketStatus
 
 OUTCOMES = ("Yes", "No")
 _SITE = "https://kalshi.com/markets/"
@@ -62,6 +63,11 @@ def event(row: Row) -> Event:
     )
 
 
+def category_of(words: Iterable[str]) -> Category:
+    """Our category by the first of the words that names one of Kalshi's."""
+    return next((CATEGORY[word] for word in words if word in CATEGORY), "other")
+
+
 def market(row: Row, of_event: Event, of_series: Series, moment: Moment) -> Market:
     """A market row as a Market.
 
@@ -84,7 +90,7 @@ def market(row: Row, of_event: Event, of_series: Series, moment: Moment) -> Mark
         event_key=f"{ID_PREFIX}EVENT:{event_ticker}" if event_ticker else "",
         event_title=of_event.title,
         mutually_exclusive=of_event.exclusive,
-        category=CATEGORY.get(word, "other"),
+        category=category_of((word,)),
         venue_category=word,
         tags=of_series.tags,
         status=status,

@@ -8,6 +8,7 @@ from producers.base import Collector, Streaming, Venue, Witness
 from producers.client import VenueHttp
 from producers.kalshi.feed import KalshiFeed
 from producers.kalshi.histories import KalshiHistories, KalshiPast
+from producers.kalshi.mapper import category_of
 from producers.kalshi.reader import KalshiReader
 from producers.kalshi.settings import AUDITED, NAME, KalshiSettings
 from producers.kalshi.sockets import KalshiSockets, KalshiSpeech, signer
@@ -30,4 +31,4 @@ def collector(settings: Settings, shard: Shard, witness: Witness, clock: Clock) 
     return Collector(NAME, feed, KalshiReader(), streaming, traded_since, KalshiHistories(api, witness))
 
 
-VENUE = Venue(KalshiSettings, KalshiReader, collector, KalshiSpeech, KalshiPast)
+VENUE = Venue(KalshiSettings, KalshiReader, collector, KalshiSpeech, KalshiPast, category_of)

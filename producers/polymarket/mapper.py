@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 
@@ -210,6 +211,12 @@ def _winner(row: Row, outcomes: tuple[str, ...]) -> str | None:
         raise bad_row("bad_price", f"outcomePrices: {row.get('outcomePrices')!r}"[:200], row) from error
     # Exactly: some markets of 2020 stopped at 0.99999897, which is a last price and no resolution.
     return outcomes[prices.index(Decimal(1))] if sorted(prices) == [0, 1] else None
+
+
+def category_of(slugs: Iterable[str]) -> Category:
+    """Our category by the most telling tag."""
+    ranked = [(_RANK[slug], slug) for slug in slugs if slug in _RANK]
+    return CATEGORY_OF_TAG[min(ranked)[1]] if ranked else "other"
 
 
 def _category(of_event: Event, row: Row) -> tuple[Category, str]:

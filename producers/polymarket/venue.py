@@ -11,6 +11,7 @@ from producers.client import VenueHttp
 from producers.limits import RateLimit
 from producers.polymarket.feed import PolymarketFeed
 from producers.polymarket.histories import PolymarketHistories, PolymarketPast
+from producers.polymarket.mapper import category_of
 from producers.polymarket.reader import PolymarketReader
 from producers.polymarket.settings import AUDITED, NAME, PolymarketSettings
 from producers.polymarket.sockets import TOKENS_A_SOCKET, PolyBolt, PolymarketSockets, PolymarketSpeech
@@ -35,4 +36,4 @@ def collector(settings: Settings, shard: Shard, witness: Witness, clock: Clock) 
     return Collector(NAME, feed, PolymarketReader(), streaming, histories=histories)
 
 
-VENUE = Venue(PolymarketSettings, PolymarketReader, collector, PolymarketSpeech, PolymarketPast)
+VENUE = Venue(PolymarketSettings, PolymarketReader, collector, PolymarketSpeech, PolymarketPast, category_of)

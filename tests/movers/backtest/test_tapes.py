@@ -153,3 +153,19 @@ def test_a_venues_tape_becomes_ticks_and_the_ends_of_its_markets(tmp_path: Path)
     assert [t.volume_24h_usd for t in ticks[:3]] == [20.5, 1000.0, 25.5]
     assert (ticks[2].volume_total_contracts, ticks[2].close_ts_us) == (100.0, 99)
     assert recording.assumed == ["volume_24h_usd 1,000 for 1 markets that tell none"]
+
+
+def test_a_venues_tape_tells_the_categories_of_its_markets_as_live(tmp_path: Path) -> None:
+    path = tmp_path / "both.tape"
+    write_tape(
+        path,
+        [
+            Market(venue="kalshi", market="RAIN", title="", category="Climate and Weather"),
+            Market(venue="kalshi", market="NEW", title="", category="Nobody knows"),
+            Market(venue="polymarket", market="CUP", title="", tags=("Featured", "Games", "Pop Culture", "Soccer")),
+            Market(venue="polymarket", market="BARE", title=""),
+            Quote(10, "RAIN", 400_000, 420_000),
+        ],
+    )
+
+    assert read(path).categories == {"RAIN": "climate", "NEW": "other", "CUP": "sports", "BARE": "other"}
