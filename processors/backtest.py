@@ -100,7 +100,7 @@ class Backtest:
         """Rules that have looked at no market yet."""
         self._records: dict[str, Record] = {}
         self.ticks = 0
-        self.first_us = 0
+        self.first_us = 0  # of what was seen, not of a venue's figures of earlier prices
         self.last_us = 0
 
     def take(self, tick: Tick) -> None:
@@ -109,7 +109,8 @@ class Backtest:
         if market is None:
             market = self._markets[tick.market_id] = _Market()
         self.ticks += 1
-        self.first_us = self.first_us or tick.ts_event_us
+        if tick.source != "backfill":
+            self.first_us = self.first_us or tick.ts_event_us
         self.last_us = tick.ts_event_us
         market.history, move = moves.update(market.history, tick, self._plan)
         if move is None:
@@ -199,7 +200,8 @@ def with_sweeps(ticks: Iterable[Tick], hole_us: int, sweep_s: int = SWEEP_S) -> 
 
     A market is swept from its first tick until it is closed or settled, and every tick carries that promise. Over a
     silence of the whole tape longer than `hole_us` nothing is swept; after it, a market is swept again from its next
-    tick on.
+    tick on. A venue's figure of an earlier price (`source` backfill) promises nothing, and is left out where its market
+    was being swept: live it came after ticks that are newer.
     """
     newest: dict[str, Tick] = {}
     due: list[tuple[int, str]] = []
@@ -222,6 +224,10 @@ def with_sweeps(ticks: Iterable[Tick], hole_us: int, sweep_s: int = SWEEP_S) -> 
             newest[name] = swept
             heapq.heappush(due, (at_us + sweep_us, name))
             yield swept
+        if tick.source == "backfill":
+            if tick.market_id not in newest:
+                yield tick
+            continue
         tick = replace(tick, heartbeat_s=sweep_s)
         yield tick
         last_us = now_us

@@ -68,7 +68,7 @@ def run(settings: RuleSettings, options: Options) -> Outcome:
             break
         backtest.take(tick)
         _keep(prices, tick)
-    if not backtest.ticks:
+    if not backtest.first_us:
         raise UserError("the tape has nothing to play")
     first_us = max(backtest.first_us, options.from_us or 0)
     if first_us > backtest.last_us:

@@ -18,7 +18,7 @@ _COLUMNS = """
     toInt64(toDecimal64(price, 6) * 1000000) AS price_ppm, toString(price_basis) AS basis,
     toInt64(toDecimal64(bid, 6) * 1000000) AS bid_ppm, toInt64(toDecimal64(ask, 6) * 1000000) AS ask_ppm,
     toInt64(toDecimal64(last, 6) * 1000000) AS last_ppm, volume_24h_usd, volume_total_usd, volume_total_contracts,
-    trades, toString(market_status) AS status
+    trades, toString(market_status) AS status, if(source = 'backfill', 'backfill', 'stream') AS origin
 """
 _SPAN = """
 FROM snapshots
@@ -73,7 +73,7 @@ def _tick(row: Mapping[str, Any], ends_us: Mapping[str, int | None]) -> Tick:
         ts_event_us=row["ts_us"],
         ts_received_us=row["ts_us"],
         ts_event_basis="venue",
-        source="stream",
+        source=row["origin"],
         bid_ppm=row["bid_ppm"],
         ask_ppm=row["ask_ppm"],
         last_ppm=row["last_ppm"],

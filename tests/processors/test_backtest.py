@@ -35,6 +35,20 @@ def test_a_quiet_market_is_swept_each_minute_until_it_ends() -> None:
     assert {t.heartbeat_s for t in played} == {60}
 
 
+def test_a_venues_figure_of_an_earlier_price_is_neither_swept_nor_promises_anything() -> None:
+    tape = [make_tick(-3600, 300_000, source="backfill", heartbeat_s=0), make_tick(0, 400_000), make_tick(70, 400_000)]
+
+    played = list(with_sweeps(tape, hole_us=10**12))
+
+    assert [(seconds(t.ts_event_us), t.heartbeat_s) for t in played] == [(-3600, 0), (0, 60), (60, 60), (70, 60)]
+
+
+def test_a_figure_of_a_market_that_was_seen_before_is_late_as_live() -> None:
+    tape = [make_tick(0, 400_000), make_tick(30, 300_000, source="backfill", heartbeat_s=0), make_tick(50, 400_000)]
+
+    assert [seconds(t.ts_event_us) for t in with_sweeps(tape, hole_us=10**12)] == [0, 50]
+
+
 def test_over_a_silence_of_the_whole_tape_nothing_is_swept() -> None:
     tape = [make_tick(0, 400_000), make_tick(10, 1, market_id="KALSHI:B"), make_tick(5000, 400_000)]
 

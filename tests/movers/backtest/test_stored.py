@@ -119,6 +119,18 @@ def test_nothing_stored_since_the_first_moment_is_said_whatever_came_before(
         read(database, NOON_US, None, 1800 * US_PER_S)
 
 
+def test_a_venues_figure_of_an_earlier_price_is_one_in_a_backtest_too(store: Store, backtest: Backtest) -> None:
+    """Such as a collector gives at its start: the moment before the quarter of an hour began."""
+    figure = replace(quoted("A", -900, 400_000), source="backfill", volume_24h_usd=None)
+    figure = replace(figure, ts_event_us=figure.ts_event_us - 1)
+    stored(store, [figure, *(quoted("A", at_s, 500_000) for at_s in range(0, 330, 30))])
+
+    told = backtest()
+
+    assert [(a["windows_s"], a["kind"]) for a in told["alerts"]] == [([900], "across_gap")]
+    assert told["summary"]["days"] == pytest.approx(300 / 86_400, abs=1e-4)
+
+
 def test_a_market_that_runs_to_its_end_settles_as_live(store: Store, backtest: Backtest) -> None:
     ticks = [quoted(token, at_s, 800_000 if at_s < 1200 else 985_000) for at_s in range(0, 1500, 30) for token in "AB"]
     ends = a_market(market_id="M-A", close_ts_us=NOON_US + 3600 * US_PER_S)
