@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from kernel.clickhouse import connect
 from kernel.errors import UserError
 from kernel.settings import ClickHouseSettings
-from movers.backtest.stored import read
+from movers.backtest.stored import TICKS, read
 from movers.cli import app
 from schemas.events import Market, Tick
 from schemas.units import US_PER_S
@@ -85,6 +86,17 @@ def test_a_span_bounds_what_is_read(database: ClickHouseSettings, store: Store) 
     recording = read(database, NOON_US + 1, NOON_US + 3, 0)
 
     assert [t.ts_event_us - NOON_US for t in recording.ticks] == [1, 2, 3]
+
+
+def test_the_ticks_of_days_are_sorted_an_hour_at_a_time(database: ClickHouseSettings, store: Store) -> None:
+    """The store must not hold all of them to tell the first: two days before a span are read with it."""
+    stored(store, [quoted("A", 0, 400_000)])
+    client = connect(database, client_name="test", role="read")
+
+    plan = client.query(f"EXPLAIN actions = 1 {TICKS}", parameters={"from_us": None, "to_us": None}).result_rows
+    client.close()
+
+    assert [line.strip() for (line,) in plan if "Read type" in line] == ["Read type: InOrder"]
 
 
 def test_nothing_stored_is_said(database: ClickHouseSettings, store: Store) -> None:
