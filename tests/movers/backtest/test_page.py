@@ -20,6 +20,7 @@ SUMMARY: dict[str, Any] = {
     "ticks": 1234,
     "days": 0.5,
     "seconds": 0.25,
+    "warm_up_s": 5400,
     "alerts": {"detected": 3, "confirmed": 1},
     "alerts_a_day": {"detected": 6.0, "confirmed": 2.0},
     "assumed": ["a <book> of 0.0001"],
@@ -116,6 +117,7 @@ def test_a_run_without_alerts_is_a_page_with_its_summary(tmp_path: Path) -> None
     text = written(tmp_path)
 
     assert "<li>1,234 ticks of 0.50 days in 0.2 s" in text
+    assert "<li>the 1.5 hours before --from filled the histories" in text
     assert "<tr><td>" not in text
 
 

@@ -141,6 +141,7 @@ def test_from_and_to_bound_what_counts_and_earlier_history_still_serves(tmp_path
 
     assert stages(told) == [("A", "down", "confirmed")]
     assert told["summary"]["days"] == pytest.approx(1100 / 86_400, abs=0.001)
+    assert told["summary"]["warm_up_s"] == 8900
 
 
 def test_rules_of_a_file_are_tried_side_by_side(tmp_path: Path) -> None:
