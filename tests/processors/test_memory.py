@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import pytest
-
 from processors import memory
 from processors.memory import KEEP_DAYS, OFTEN, Headers, Memory
 from processors.step import Output, Passed, Remembered, Result, Stage
@@ -178,9 +176,7 @@ def test_beyond_its_room_it_forgets_and_reads_again() -> None:
     assert len(of.recall(KEY, store.open, DAY_MS)[0] or b"") == memory.ROOM_BYTES + 1
 
 
-def test_states_are_packed_at_the_checkpoint_and_stay_ready_while_markets_are_few(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_states_are_packed_at_the_checkpoint_and_unpacked_when_they_are_read() -> None:
     calls = []
 
     def unpack(parts: Remembered) -> list[bytes | None]:
@@ -204,9 +200,12 @@ def test_states_are_packed_at_the_checkpoint_and_stay_ready_while_markets_are_fe
     message(b"3")
     assert calls == ["unpack", "pack"]
 
-    monkeypatch.setattr(memory, "READY_MARKETS", 0)
     of.write(store.open)
     assert of.recall(KEY, store.open, DAY_MS) == [b"3", None, None]
+    assert calls == ["unpack", "pack", "pack"]
+
+    again = Memory(stage, nothing)
+    assert again.recall(KEY, store.open, DAY_MS) == again.recall(KEY, store.open, DAY_MS) == [b"3", None, None]
     assert calls == ["unpack", "pack", "pack", "unpack"]
 
 
