@@ -126,7 +126,7 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
         self._store = self._state_manager.get_store(self._stream, DEFAULT_STATE_STORE_NAME)
         self._memories: dict[int, tuple[object, Memory]] = {}
         self._assignments = 0
-        self._publish = Client(self._client.produce, self._undelivered, self._producer.produce).publish
+        self._publish = Client(_client(self._producer).produce, self._undelivered, self._producer.produce).publish
 
     def _setup_signal_handlers(self) -> None:
         """Signals stay the process's: a handler of this application would outlive it, and stop nothing any more."""
@@ -196,11 +196,6 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
         stored = store.get_or_create_column_family(_FAMILY).get
         changed = partial(setattr, cache, "_empty", False)
         return Values(cache._updated[_FAMILY], cache._deleted[_FAMILY], stored, changed).open
-
-    @property
-    def _client(self) -> Any:
-        """What Quix's producer wraps, itself wrapped."""
-        return self._producer._producer._producer
 
     def _undelivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
@@ -282,13 +277,18 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
             log.error("log_was_cut", **place, committed=tp.offset, read_again_from=to.offset)
 
 
+def _client(producer: Any) -> Any:
+    """Kafka's own client, which a producer of Quix's wraps twice."""
+    return producer._producer._producer
+
+
 class _Changelog(ChangelogProducer):  # type: ignore[misc]  # Quix ships no types
     """Hands what a checkpoint changed to the client that Quix's producer wraps, and tells Quix how far it got."""
 
     def __init__(self, of: Any) -> None:
         super().__init__(of._changelog_name, of._partition, of._producer, of._migration_producer)
         self._place = (of._changelog_name, of._partition)
-        self._produce = of._producer._producer._producer.produce
+        self._produce = _client(of._producer).produce
 
     def produce(self, key: bytes, value: bytes | None = None, headers: Any = None, **more: Any) -> None:
         """As Quix's; by position, see `Client`."""
