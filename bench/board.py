@@ -131,7 +131,7 @@ def main(argv: list[str]) -> int:
             result["memory"] = filled_memory(Board(settings))
             reader = Board(settings)
             followed = Followed(reader)
-            strip = Kept("feed", lambda: reader.rows("feed", COLUMNS["feed"]), pause_s=2, current_s=5)
+            strip = Kept("feed", lambda: reader.rows("feed", COLUMNS["feed"]))
             asked = page_questions(followed, strip) | questions(store, Board(settings))
             result["idle_ms"] = {name: took(name, ask, given.asked) for name, ask in asked.items()}
             with loaded(settings, given.markets, given.rate) as told:

@@ -122,7 +122,7 @@ def sparklines(
 
 @st.cache_resource(show_spinner=False, hash_funcs={Store: lambda s: s.address}, on_release=lambda kept: kept.close())
 def _kept_feed(store: Store) -> Kept[pd.DataFrame]:
-    return Kept("feed", lambda: _ask(store, "feed"), pause_s=2, current_s=5)
+    return Kept("feed", lambda: _ask(store, "feed"))
 
 
 @_shared(1)

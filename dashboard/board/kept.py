@@ -26,8 +26,8 @@ class Kept(Generic[R]):
         self,
         name: str,
         ask: Callable[[], R],
-        pause_s: float,
-        current_s: float,
+        pause_s: float = 2.0,
+        current_s: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ask, self._current_s, self._clock = ask, current_s, clock
