@@ -484,6 +484,14 @@ class Twins:
         prices = {"yes_bid_dollars": "0.4000", "yes_ask_dollars": "0.4200"}
         self.says(line, json.dumps({"type": "ticker", "sid": 1, "msg": message | prices}).encode())
 
+    def both_tell(self) -> tuple[Line, Line]:
+        """Opens both; each has told."""
+        one, two = self.lines
+        for line in (one, two):
+            self.opens(line)
+            self.tells(line)
+        return one, two
+
     def ends(self, line: Line, reason: str) -> None:
         self.streams.closed_line(line, reason, None)
         line.opened_s = None
@@ -523,10 +531,7 @@ def test_a_twin_that_answers_our_commands_and_tells_nothing_covers_for_nobody(
     keys: dict[str, tuple[bytes, str]],
 ) -> None:
     twins = Twins(keys["rsa"][0])
-    [one, two] = twins.lines
-    for line in (one, two):
-        twins.opens(line)
-        twins.tells(line)
+    one, two = twins.both_tell()
 
     twins.clock.advance(20)
     twins.says(two)
@@ -539,10 +544,7 @@ def test_a_connection_that_is_found_dead_covered_for_nobody_since_it_fell_silent
     keys: dict[str, tuple[bytes, str]],
 ) -> None:
     twins = Twins(keys["rsa"][0])
-    [one, two] = twins.lines
-    for line in (one, two):
-        twins.opens(line)
-        twins.tells(line)
+    one, two = twins.both_tell()
 
     twins.ends(one, "closed: 1013")
     covered = list(twins.heard.opened)
@@ -559,10 +561,7 @@ def test_a_connection_that_falls_silent_beside_one_that_told_all_the_while_is_no
     keys: dict[str, tuple[bytes, str]],
 ) -> None:
     twins = Twins(keys["rsa"][0])
-    [one, two] = twins.lines
-    for line in (one, two):
-        twins.opens(line)
-        twins.tells(line)
+    one, two = twins.both_tell()
 
     for _ in range(12):
         twins.tells(one)

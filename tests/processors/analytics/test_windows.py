@@ -290,12 +290,13 @@ def test_a_history_goes_on_from_the_bytes_of_the_version_before(
     if history is None:
         return
 
-    older = History.unpack(*in_columns(history))
+    older: History | None = History.unpack(*in_columns(history))
     moves = []
     for tick in ticks[before:]:
-        older, move = update(older, tick, PLAN)  # type: ignore[assignment]  # it stays one
+        older, move = update(older, tick, PLAN)
         moves += [] if move is None else [move]
 
+    assert older is not None
     assert expected is not None
     assert older.pack() == expected.pack()
     assert moves == expected_moves[len(expected_moves) - len(moves) :]
