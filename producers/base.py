@@ -152,6 +152,9 @@ class Reader(Protocol):
     def begins_crawl(self, page: Page) -> bool:
         """Whether a page is the first of a crawl's listing."""
 
+    def let_go(self, now_us: int) -> None:
+        """A crawl begins, by our clock: what is remembered and was not named for long may be forgotten."""
+
     def unfold(self, kind: str, row: Row) -> Iterator[tuple[Any, Any]]:
         """The market rows in a row, each with what `market` needs of its event; none for a series."""
 

@@ -121,6 +121,7 @@ class Intake:
     def _read(self, page: Page, tally: Tally) -> Read:
         if page.received.errand.word == "crawl" and self._reader.begins_crawl(page):
             self._tracked.begin_crawl()
+            self._reader.let_go(page.received.ts_received_us)
         moment = self._moment(page)
         shown = catalog.show(self._reader, page, moment, self._tracked.last_shown)
         learnt = self._learnt(page, shown, moment)

@@ -9,16 +9,17 @@ from producers.base import LastShown, Page, Received
 from producers.fields import Row
 from producers.kalshi import mapper, wire
 from producers.kalshi.settings import ID_PREFIX
+from producers.named import Named
 from producers.ticks import Earlier, Moment, Shown
 from schemas.events import Market
 
 
 class KalshiReader:
-    """Remembers the series with their categories, and the events."""
+    """Remembers the series with their categories, and the events, as long as rows name them."""
 
     def __init__(self) -> None:
-        self._series: dict[str, mapper.Series] = {}
-        self._events: dict[str, mapper.Event] = {}
+        self._series: Named[mapper.Series] = Named()
+        self._events: Named[mapper.Event] = Named()
 
     def page(self, received: Received, body: Any) -> Page | None:
         """The rows of an answer from one of the paths in `wire.KINDS`."""
@@ -30,18 +31,23 @@ class KalshiReader:
         """The first page of events has no cursor."""
         return page.kind == "events" and "cursor=" not in page.received.channel
 
+    def let_go(self, now_us: int) -> None:
+        """Series and events that no row has named for long."""
+        self._series.let_go(now_us)
+        self._events.let_go(now_us)
+
     def unfold(self, kind: str, row: Row) -> Iterator[tuple[mapper.Event, Any]]:
         """The markets of an event, or the market itself with the event it names. A series has none."""
         if kind == "series":
             ticker, of_series = mapper.series(row)
-            self._series[ticker] = of_series
+            self._series.tell(ticker, of_series)
         elif kind == "events":
             of_event = mapper.event(row)
-            self._events[of_event.ticker] = of_event
+            self._events.tell(of_event.ticker, of_event)
             for nested in row.get("markets") or ():
                 yield of_event, nested
         else:
-            yield self._events.get(str(row.get("event_ticker")), mapper.Event()), row
+            yield self._events.of(str(row.get("event_ticker"))) or mapper.Event(), row
 
     def left_out(self, row: Row) -> str:
         """Combinations that users make are no markets of ours."""
@@ -49,7 +55,7 @@ class KalshiReader:
 
     def market(self, context: mapper.Event, row: Row, moment: Moment) -> Market:
         """A market row as a Market."""
-        return mapper.market(row, context, self._series.get(context.series, mapper.Series()), moment)
+        return mapper.market(row, context, self._series.of(context.series) or mapper.Series(), moment)
 
     def shown(self, kind: str, row: Row, moment: Moment, last: LastShown) -> Shown:
         """What a market row shows; it says everything by itself."""

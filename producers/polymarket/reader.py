@@ -7,6 +7,7 @@ from typing import Any
 
 from producers.base import LastShown, Page, Received
 from producers.fields import Row, as_object
+from producers.named import Named
 from producers.polymarket import mapper, wire
 from producers.polymarket.settings import ID_PREFIX
 from producers.ticks import Earlier, Moment, Shown
@@ -14,10 +15,10 @@ from schemas.events import Market
 
 
 class PolymarketReader:
-    """Remembers the events with their tags, which market rows come without."""
+    """Remembers the events with their tags, which market rows come without, as long as rows name them."""
 
     def __init__(self) -> None:
-        self._events: dict[str, mapper.Event] = {}
+        self._events: Named[mapper.Event] = Named()
 
     def page(self, received: Received, body: Any) -> Page | None:
         """The rows of an answer from one of the paths in `wire.KINDS`."""
@@ -29,11 +30,15 @@ class PolymarketReader:
         """The first page of events has no cursor."""
         return page.kind == "events" and "cursor=" not in page.received.channel
 
+    def let_go(self, now_us: int) -> None:
+        """Events that no row has named for long."""
+        self._events.let_go(now_us)
+
     def unfold(self, kind: str, row: Row) -> Iterator[tuple[mapper.Event, Any]]:
         """The markets of an event, or the market itself with its event."""
         if kind == "events":
             of_event = mapper.event(row)
-            self._events[of_event.event_id] = of_event
+            self._events.tell(of_event.event_id, of_event)
             for nested in row.get("markets") or ():
                 yield of_event, nested
         else:
@@ -73,4 +78,4 @@ class PolymarketReader:
             return mapper.Event()
         # A market can list several events; the site shows it under the first.
         stub = mapper.event(as_object(stubs[0]))
-        return self._events.get(stub.event_id, stub)
+        return self._events.of(stub.event_id) or stub

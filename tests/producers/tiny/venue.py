@@ -38,6 +38,9 @@ class TinyReader:
         """A crawl is one page."""
         return True
 
+    def let_go(self, now_us: int) -> None:
+        """Nothing is remembered."""
+
     def unfold(self, kind: str, row: Row) -> Iterator[tuple[Any, Any]]:
         """A row is a market."""
         yield None, row
