@@ -17,7 +17,7 @@ from movers.backtest.tapes import Recording, instant_us
 from processors.analytics.grades import ENOUGH_CASES, HORIZONS_S, wilson
 from processors.analytics.windows import WindowPlan
 from processors.backtest import Backtest, Record, longest_silence_us, with_sweeps
-from processors.rules_file import read_rules, rules_in_force
+from processors.rules_file import default_rule, read_rules, rules_in_force
 from schemas.events import Tick
 from schemas.units import US_PER_S, datetime_from_micros
 
@@ -57,8 +57,10 @@ def run(settings: RuleSettings, options: Options) -> Outcome:
     """
     if options.from_us is not None and options.to_us is not None and options.from_us > options.to_us:
         raise UserError("--from is later than --to")
-    default = rules_in_force(settings)
-    rules = default if options.rules is None else read_rules(options.rules, default[0], settings.windows)
+    if options.rules is None:
+        rules = rules_in_force(settings)
+    else:
+        rules = read_rules(options.rules, default_rule(settings), settings.windows)
     labels = None if options.labels is None else read_labels(options.labels)
     backtest = Backtest(WindowPlan(settings.windows, settings.score), rules, options.recording.categories)
     prices: dict[str, tuple[list[int], list[float]]] = {}

@@ -210,3 +210,16 @@ def test_a_wrong_argument_is_one_line(tmp_path: Path, arguments: tuple[str, ...]
 
     assert result.exit_code != 0
     assert says in str(result.exception)
+
+
+def test_what_a_tried_rule_leaves_out_is_the_settings_as_it_will_be_live_whatever_rules_are_in_force_today(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today, tried = tmp_path / "today.json", tmp_path / "tried.json"
+    today.write_text('[{"name": "watch", "threshold_pp": 30, "markets": ["OTHER"], "direction": "down"}]')
+    tried.write_text('[{"name": "all"}]')
+    monkeypatch.setenv("ALERT_RULES", str(today))
+
+    told = backtest(tmp_path, [*quiet("M", 0.40, 0, 3600), *quiet("M", 0.55, 3600, 4200)], "--rules", str(tried))
+
+    assert stages(told) == [("M", "up", "confirmed")]
