@@ -65,7 +65,7 @@ def house(seed: int, markets: int, hours: float) -> dict[str, Any]:
         backtest.take(tick)
     records = backtest.finish()
     spiked = [(name, _moved(at_us, hole_us)) for name, at_us in spiked]
-    verdict = judge(records, _labels(truth, hole_us), backtest.mids, rules.alert_threshold_pp, rules.windows[0])
+    verdict = judge(records, _labels(truth, hole_us), backtest.mids, rules.windows[0])
     return {
         "seed": seed,
         "ticks": backtest.ticks,

@@ -12,12 +12,13 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from math import inf
 from typing import get_args
 
 from processors.analytics import alerts, moves
 from processors.analytics.episodes import AlertState
 from processors.analytics.grades import HORIZONS_S, kept_share
-from processors.analytics.rules import Rule
+from processors.analytics.rules import DOWN, UP, Rule
 from processors.analytics.windows import History, WindowPlan
 from schemas.events import Alert, Tick
 from schemas.units import US_PER_S
@@ -68,11 +69,15 @@ class Record:
 
 @dataclass(slots=True)
 class Mids:
-    """The mids of one market in order of time, and whether a rule would have believed each."""
+    """The mids of one market in order of time, and the smallest move up, and down, that a rule believing them asks for.
+
+    Infinite where no rule that looks at the market that way would have believed the mid.
+    """
 
     ts_us: array[int] = field(default_factory=lambda: array("q"))
     price_ppm: array[int] = field(default_factory=lambda: array("i"))
-    believed: bytearray = field(default_factory=bytearray)
+    up_from_pp: array[float] = field(default_factory=lambda: array("d"))
+    down_from_pp: array[float] = field(default_factory=lambda: array("d"))
 
 
 @dataclass(slots=True)
@@ -115,11 +120,13 @@ class Backtest:
         market.history, move = moves.update(market.history, tick, self._plan)
         if move is None:
             return
+        category = self._categories.get(tick.market_id, "")
         if move.price_ppm is not None and move.price_basis == "mid":
+            asking = [r for r in self._rules if alerts.is_believable(move, r) and r.looks_at(move, category)]
             market.mids.ts_us.append(move.ts_event_us)
             market.mids.price_ppm.append(move.price_ppm)
-            market.mids.believed.append(any(alerts.is_believable(move, rule) for rule in self._rules))
-        category = self._categories.get(tick.market_id, "")
+            market.mids.up_from_pp.append(_least_pp(asking, UP))
+            market.mids.down_from_pp.append(_least_pp(asking, DOWN))
         if self.idle_rules:
             self.idle_rules = [rule for rule in self.idle_rules if not rule.looks_at(move, category)]
         market.alerts, made = alerts.update(market.alerts, move, self._rules, category)
@@ -177,6 +184,11 @@ class Backtest:
             record.escalated_us.append(alert.ts_event_us)
         elif alert.state == "closed":
             record.closed_us = alert.ts_event_us
+
+
+def _least_pp(rules: Sequence[Rule], direction: int) -> float:
+    """The smallest threshold of the rules that look along a direction; infinite of none."""
+    return min((rule.threshold_pp for rule in rules if rule.looks_along(direction)), default=inf)
 
 
 def warm_up_us(windows_s: Sequence[int]) -> int:

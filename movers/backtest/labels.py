@@ -4,11 +4,12 @@ A labels file is JSON lines (or one JSON list) or CSV. Each label has `market` a
 seconds or ISO 8601); optionally `direction` (up, down), or `price_before` and `price_after` that tell it. What the
 simulator writes with `--truth` is such a file.
 
-The rule of scoring, in words. A label is **visible** when the rule could have seen it: within 300 seconds the market
-was quoted as the rule asks (open, two-sided, tight, traded enough) at a mid at least the threshold away from the last
-mid before the label, and the market had been known for the shortest window by then. Labels that are not visible are
-counted and left out. A label is **found** when a confirmed episode of its market, in its direction when that is known,
-was detected or escalated from 60 seconds before it to 300 seconds after it, or began (its foot) within 60 seconds.
+The rule of scoring, in words. A label is **visible** when a rule that looks at its market and direction could have seen
+it: within 300 seconds the market was quoted as that rule asks (open, two-sided, tight, traded enough) at a mid at least
+its threshold away from the last mid before the label, and the market had been known for the shortest window of any rule
+by then. Labels that are not visible are counted and left out. A label is **found** when a confirmed episode of its
+market, in its direction when that is known, was detected or escalated from 60 seconds before it to 300 seconds after
+it, or began (its foot) within 60 seconds.
 
 A confirmed episode is a **step** when at least three quarters of its move came within a minute around its foot; the
 others are drifts, which labels of jumps know nothing of and which are counted apart, as are settlements and moves
@@ -131,15 +132,16 @@ def _label(row: Any) -> Label | None:
     return Label(str(market), ts_us, direction, size_pp)
 
 
-def is_visible(label: Label, mids: Mids, threshold_pp: float, shortest_window_s: int) -> bool:
+def is_visible(label: Label, mids: Mids, shortest_window_s: int) -> bool:
     """Whether a rule could have seen a label, by the rule at the top of this file."""
     before = bisect_left(mids.ts_us, label.ts_us) - 1
     if before < 0 or mids.ts_us[0] > label.ts_us + LATE_US - shortest_window_s * US_PER_S:
         return False
     for at in range(before + 1, bisect_right(mids.ts_us, label.ts_us + LATE_US)):
         change_pp = (mids.price_ppm[at] - mids.price_ppm[before]) / PPM_PER_PP
-        along_pp = abs(change_pp) if label.direction is None else change_pp * _SIGNS[label.direction]
-        if mids.believed[at] and along_pp >= threshold_pp:
+        if label.direction != "down" and change_pp >= mids.up_from_pp[at]:
+            return True
+        if label.direction != "up" and -change_pp >= mids.down_from_pp[at]:
             return True
     return False
 
@@ -160,7 +162,6 @@ def judge(
     records: Sequence[Record],
     labels: Sequence[Label],
     mids: Callable[[str], Mids],
-    threshold_pp: float,
     shortest_window_s: int,
 ) -> Verdict:
     """Scores confirmed episodes against labels, by the rule at the top of this file."""
@@ -178,7 +179,7 @@ def judge(
             if at_us is not None:
                 hits.append(at_us)
                 right.add(record.alert_id)
-        if not is_visible(label, mids(label.market_id), threshold_pp, shortest_window_s):
+        if not is_visible(label, mids(label.market_id), shortest_window_s):
             continue
         visible += 1
         if hits:

@@ -84,9 +84,9 @@ def run(settings: RuleSettings, options: Options) -> Outcome:
     summary["rules_without_markets"] = [rule.name for rule in backtest.idle_rules]
     if labels is not None:
         spanned = [label for label in labels if first_us <= label.ts_us <= backtest.last_us]
-        threshold_pp = min(rule.threshold_pp for rule in rules)
+        shortest_s = min(min(rule.windows_s, default=settings.windows[0]) for rule in rules)
         summary["labels_outside"] = len(labels) - len(spanned)
-        summary |= _judged(judge(records, spanned, backtest.mids, threshold_pp, settings.windows[0]))
+        summary |= _judged(judge(records, spanned, backtest.mids, shortest_s))
     return Outcome(records=records, summary=summary, prices={r.market_id: prices[r.market_id] for r in records})
 
 

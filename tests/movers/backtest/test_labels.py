@@ -35,12 +35,14 @@ WINDOW_S = 300
 THRESHOLD_PP = 10.0
 
 
-def mids(*points: tuple[float, float], unbelieved: tuple[int, ...] = ()) -> Mids:
+def mids(*points: tuple[float, float], unbelieved: tuple[int, ...] = (), threshold_pp: float = THRESHOLD_PP) -> Mids:
     """Seconds from `AT_US` and percentage points; `unbelieved` are places in the list."""
+    from_pp = array("d", [math.inf if place in unbelieved else threshold_pp for place in range(len(points))])
     return Mids(
         array("q", [AT_US + round(s * US_PER_S) for s, _ in points]),
         array("i", [round(pp * 10_000) for _, pp in points]),
-        bytearray(place not in unbelieved for place in range(len(points))),
+        from_pp,
+        from_pp,
     )
 
 
@@ -74,7 +76,7 @@ STEP = mids((-900, 40), (0, 50), (600, 50))
 
 
 def verdict(records: list[Record], labels: list[Label], seen: Mids = STEP) -> Verdict:
-    return judge(records, labels, lambda _: seen, THRESHOLD_PP, WINDOW_S)
+    return judge(records, labels, lambda _: seen, WINDOW_S)
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -168,47 +170,47 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_jump_that_is_quoted_in_time_is_visible() -> None:
-    assert is_visible(label(), mids((-900, 40), (300, 50)), THRESHOLD_PP, WINDOW_S)
-    assert not is_visible(label(), mids((-900, 40), (300.000001, 50)), THRESHOLD_PP, WINDOW_S)
+    assert is_visible(label(), mids((-900, 40), (300, 50)), WINDOW_S)
+    assert not is_visible(label(), mids((-900, 40), (300.000001, 50)), WINDOW_S)
 
 
 def test_less_than_the_threshold_is_not_visible() -> None:
-    assert not is_visible(label(), mids((-900, 40), (10, 49.99)), THRESHOLD_PP, WINDOW_S)
+    assert not is_visible(label(), mids((-900, 40), (10, 49.99)), WINDOW_S)
 
 
 def test_the_way_back_does_not_show_a_rise() -> None:
     fall = mids((-900, 40), (10, 30))
 
-    assert not is_visible(label("up"), fall, THRESHOLD_PP, WINDOW_S)
-    assert is_visible(label("down"), fall, THRESHOLD_PP, WINDOW_S)
-    assert is_visible(label(None), fall, THRESHOLD_PP, WINDOW_S), "any direction when none is told"
+    assert not is_visible(label("up"), fall, WINDOW_S)
+    assert is_visible(label("down"), fall, WINDOW_S)
+    assert is_visible(label(None), fall, WINDOW_S), "any direction when none is told"
 
 
 def test_the_price_before_is_the_last_one_strictly_before_the_label() -> None:
     """A quote in the label's own microsecond is what the jump made, not what it came from."""
-    assert is_visible(label(), mids((-900, 40), (0, 50)), THRESHOLD_PP, WINDOW_S)
-    assert not is_visible(label(), mids((-900, 40), (-1, 50), (0, 50)), THRESHOLD_PP, WINDOW_S)
+    assert is_visible(label(), mids((-900, 40), (0, 50)), WINDOW_S)
+    assert not is_visible(label(), mids((-900, 40), (-1, 50), (0, 50)), WINDOW_S)
 
 
 def test_a_market_of_which_nothing_was_known_before_shows_nothing() -> None:
-    assert not is_visible(label(), mids((0, 40), (10, 60)), THRESHOLD_PP, WINDOW_S)
-    assert not is_visible(label(), mids(), THRESHOLD_PP, WINDOW_S)
+    assert not is_visible(label(), mids((0, 40), (10, 60)), WINDOW_S)
+    assert not is_visible(label(), mids(), WINDOW_S)
 
 
 def test_a_market_must_have_been_known_for_the_shortest_window_by_the_end() -> None:
     young = mids((-1, 40), (10, 60))
 
-    assert is_visible(label(), young, THRESHOLD_PP, 301)
-    assert not is_visible(label(), young, THRESHOLD_PP, 302)
+    assert is_visible(label(), young, 301)
+    assert not is_visible(label(), young, 302)
 
 
 def test_a_quote_that_no_rule_believes_shows_nothing() -> None:
-    assert not is_visible(label(), mids((-900, 40), (10, 60), unbelieved=(1,)), THRESHOLD_PP, WINDOW_S)
-    assert is_visible(label(), mids((-900, 40), (10, 60), (20, 60), unbelieved=(1,)), THRESHOLD_PP, WINDOW_S)
+    assert not is_visible(label(), mids((-900, 40), (10, 60), unbelieved=(1,)), WINDOW_S)
+    assert is_visible(label(), mids((-900, 40), (10, 60), (20, 60), unbelieved=(1,)), WINDOW_S)
 
 
 def test_the_price_before_need_not_be_believed() -> None:
-    assert is_visible(label(), mids((-900, 40), (10, 60), unbelieved=(0,)), THRESHOLD_PP, WINDOW_S)
+    assert is_visible(label(), mids((-900, 40), (10, 60), unbelieved=(0,)), WINDOW_S)
 
 
 points = st.lists(
@@ -220,20 +222,19 @@ points = st.lists(
 def test_what_a_strict_rule_sees_a_lenient_one_sees_too(
     quotes: list[tuple[int, int]], direction: Direction | None, threshold_pp: int, more_pp: int
 ) -> None:
-    seen = mids(*sorted(quotes))
+    strict, lenient = (mids(*sorted(quotes), threshold_pp=pp) for pp in (threshold_pp + more_pp, threshold_pp))
 
-    if is_visible(label(direction), seen, threshold_pp + more_pp, WINDOW_S):
-        assert is_visible(label(direction), seen, threshold_pp, WINDOW_S)
-        assert is_visible(label(None), seen, threshold_pp, WINDOW_S)
+    if is_visible(label(direction), strict, WINDOW_S):
+        assert is_visible(label(direction), lenient, WINDOW_S)
+        assert is_visible(label(None), lenient, WINDOW_S)
 
 
 @given(points, st.integers(1, 50))
 def test_up_and_down_are_mirror_images(quotes: list[tuple[int, int]], threshold_pp: int) -> None:
-    seen, mirrored = mids(*sorted(quotes)), mids(*((s, 100 - pp) for s, pp in sorted(quotes)))
+    seen = mids(*sorted(quotes), threshold_pp=threshold_pp)
+    mirrored = mids(*((s, 100 - pp) for s, pp in sorted(quotes)), threshold_pp=threshold_pp)
 
-    assert is_visible(label("up"), seen, threshold_pp, WINDOW_S) is is_visible(
-        label("down"), mirrored, threshold_pp, WINDOW_S
-    )
+    assert is_visible(label("up"), seen, WINDOW_S) is is_visible(label("down"), mirrored, WINDOW_S)
 
 
 # ── steps and drifts ─────────────────────────────────────────────────────────────────────────────────────────────────

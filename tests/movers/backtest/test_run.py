@@ -223,3 +223,28 @@ def test_what_a_tried_rule_leaves_out_is_the_settings_as_it_will_be_live_whateve
     told = backtest(tmp_path, [*quiet("M", 0.40, 0, 3600), *quiet("M", 0.55, 3600, 4200)], "--rules", str(tried))
 
     assert stages(told) == [("M", "up", "confirmed")]
+
+
+def test_no_rule_is_asked_for_a_jump_that_only_another_one_could_have_seen(tmp_path: Path) -> None:
+    """Four points where only the rule of six looks, a fall where only rises count, a rise before an hour was known."""
+    rules, labels = tmp_path / "rules.json", tmp_path / "labels.csv"
+    rules.write_text(
+        '[{"name": "six", "markets": ["A", "B"], "direction": "up", "windows_s": [3600]},'
+        ' {"name": "three", "markets": ["C"], "threshold_pp": 3, "windows_s": [3600]}]'
+    )
+    rows: list[Row] = [(NIGHT + s, m, pp / 100) for s in range(0, 7200, 10) for m, pp in _at(s).items()]
+    labels.write_text(
+        f"market,ts,direction\nA,{NIGHT + 3600},up\nB,{NIGHT + 3600},down\nC,{NIGHT + 3600},up\nC,{NIGHT + 1200},up\n"
+        f"D,{NIGHT + 3600},up\n"
+    )
+
+    summary = backtest(tmp_path, rows, "--rules", str(rules), "--labels", str(labels))["summary"]
+
+    assert (summary["labels"], summary["visible"], summary["found"]) == (5, 1, 1)
+
+
+def _at(at_s: int) -> dict[str, float]:
+    """Points of four markets: A rises by 4, B falls by 10, C rises by 4 twice, D by 10."""
+    if at_s < 3600:
+        return {"A": 40, "B": 40, "C": 40 if at_s < 1200 else 44, "D": 40}
+    return {"A": 44, "B": 30, "C": 48, "D": 50}
