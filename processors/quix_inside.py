@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -54,6 +55,9 @@ interval holds: the rarer they are, the fewer times a market's state is written.
 
 READ_AGAIN_S = 600
 """How far back a log that was cut is read again. Kafka loses what it had not yet written to disk: seconds."""
+
+Ends = tuple[int, int]
+"""First offset that Kafka has of a partition, and the next one that it will give."""
 
 _TIMEOUT_S = 30
 _FAMILY = "default"
@@ -238,22 +242,28 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         self._reader_watch.joined()
         self._changes_hands()
+        ends = {(tp.topic, tp.partition): self._ends(tp) for tp in partitions}
         data = self._topic_manager.non_changelog_topics
-        self._put_right([tp for tp in partitions if tp.topic in data])
+        self._put_right([tp for tp in partitions if tp.topic in data], ends)
         for tp in partitions:
             if tp.topic not in data:
                 # Paused until Quix seeks them; without an offset the client would look for one and find none.
                 tp.offset = OFFSET_BEGINNING
-        super()._on_assign(consumer, partitions)
+        with _told(self._consumer, ends):
+            super()._on_assign(consumer, partitions)
 
-    def _put_right(self, partitions: Sequence[TopicPartition]) -> None:
+    def _ends(self, of: TopicPartition) -> Ends:
+        ends: Ends = self._consumer.get_watermark_offsets(TopicPartition(of.topic, of.partition), timeout=_TIMEOUT_S)
+        return ends
+
+    def _put_right(self, partitions: Sequence[TopicPartition], ends: Mapping[kafka.Place, Ends]) -> None:
         if not partitions:
             return
         reader = self._consumer
         since_ms = int((time.time() - READ_AGAIN_S) * 1000)
         moved = []
         for tp in reader.committed(list(partitions), timeout=_TIMEOUT_S):
-            low, high = reader.get_watermark_offsets(TopicPartition(tp.topic, tp.partition), timeout=_TIMEOUT_S)
+            low, high = ends[tp.topic, tp.partition]
             recent = high
             if self.was_cut or tp.offset > high:
                 asked = TopicPartition(tp.topic, tp.partition, since_ms)
@@ -275,6 +285,25 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
             log.error("messages_lost", **place, lost=to.lost, from_offset=tp.offset, read_on_at=to.offset)
         elif to.cut:
             log.error("log_was_cut", **place, committed=tp.offset, read_again_from=to.offset)
+
+
+@contextmanager
+def _told(consumer: Any, ends: Mapping[kafka.Place, Ends]) -> Iterator[None]:
+    """Tells Quix the ends of partitions that are known.
+
+    It asks once they are read, one after the other. A broker answers a connection in order, and there a fetch waits
+    half a second for messages: two questions a partition kept everything waiting for four seconds of four partitions.
+    """
+    ask = consumer.get_watermark_offsets
+
+    def answer(of: TopicPartition, timeout: float | None = None, cached: bool = False) -> Ends:
+        return ends.get((of.topic, of.partition)) or ask(of, timeout, cached)
+
+    consumer.get_watermark_offsets = answer
+    try:
+        yield
+    finally:
+        del consumer.get_watermark_offsets
 
 
 def _client(producer: Any) -> Any:

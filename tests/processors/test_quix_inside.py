@@ -13,6 +13,7 @@ from unittest.mock import Mock
 
 import confluent_kafka
 import pytest
+from confluent_kafka import TopicPartition
 from quixstreams import Application
 from quixstreams.checkpointing import Checkpoint
 from quixstreams.internal_producer import InternalProducer
@@ -65,6 +66,37 @@ def test_a_checkpoint_is_made_soon_but_not_while_messages_wait(
     application._process_message(None)
 
     assert [call.kwargs for call in context.commit_checkpoint.mock_calls] == [{"force": True}] * made
+
+
+def test_the_ends_of_partitions_are_asked_for_before_any_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a partition is read each question waits behind a fetch that waits for messages: half a second."""
+    asked: list[tuple[str, int] | str] = []
+
+    class Consumer:
+        def get_watermark_offsets(self, of: TopicPartition, timeout: float, cached: bool = False) -> tuple[int, int]:
+            asked.append((of.topic, of.partition))
+            return 0, 10 + of.partition
+
+        def committed(self, of: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+            return [TopicPartition(tp.topic, tp.partition, 5) for tp in of]
+
+    application = object.__new__(ProcessorApplication)
+    application._consumer, application._reader_watch, application._positions = Consumer(), Mock(), {}
+    application._assignments, application._topic_manager = 0, Mock(non_changelog_topics={"ticks"})
+    assigned = [TopicPartition(topic, number) for number in (0, 1) for topic in ("ticks", "changelog")]
+    told: list[tuple[int, int]] = []
+
+    def quix_s_own(self: Any, _: object, partitions: list[TopicPartition]) -> None:
+        asked.append("read")
+        for tp in [*partitions, TopicPartition("changelog", 2)]:
+            told.append(self._consumer.get_watermark_offsets(tp, timeout=10))
+
+    monkeypatch.setattr(Application, "_on_assign", quix_s_own)
+    application._on_assign(None, assigned)
+
+    assert asked == [(tp.topic, tp.partition) for tp in assigned] + ["read", ("changelog", 2)]
+    assert told == [(0, 10), (0, 10), (0, 11), (0, 11), (0, 12)]
+    assert application._consumer.get_watermark_offsets(TopicPartition("ticks", 3), timeout=10) == (0, 13)
 
 
 def opener(transaction: Any) -> Open:
