@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -25,55 +26,58 @@ CONFIG = {"displayModeBar": False, "scrollZoom": False}
 
 @dataclass(frozen=True, slots=True)
 class MarketSeries:
-    """What a price chart shows. Prices 0..1, times UTC, all frames oldest first and possibly empty."""
+    """What a price chart shows. Prices 0..1, times UTC, all frames oldest first and possibly empty.
+
+    A row of `bars` or `band` is stamped with the beginning of its step. Nothing is known after `until`.
+    """
 
     bars: pd.DataFrame
     band: pd.DataFrame
     alerts: pd.DataFrame
     gaps: pd.DataFrame
     step_s: int
+    until: datetime | None = None
 
 
-def break_gaps(frame: pd.DataFrame, step_s: int) -> pd.DataFrame:
+def break_gaps(frame: pd.DataFrame, step_s: int, gaps: pd.DataFrame | None = None) -> pd.DataFrame:
     """The frame with an empty row wherever time is missing, so that no line is drawn across a hole.
 
     A hole is more than three times the usual distance of two rows (markets differ in how often they are looked at),
-    and at least three steps.
+    and at least three steps; or, however short, a missing step in one of the feed's known `gaps`. A gap that no step
+    fell into is no hole: the market was seen in each, before it or after.
     """
     if len(frame) < 2:
         return frame
     distances_s = frame["ts"].diff().dt.total_seconds()
-    limit_s = max(3 * step_s, 3 * float(distances_s.median()))
-    holes = frame.loc[distances_s > limit_s, "ts"] - pd.Timedelta(seconds=step_s / 2)
+    is_hole = distances_s > max(3 * step_s, 3 * float(distances_s.median()))
+    missing_from, missing_until = frame["ts"].shift() + pd.Timedelta(seconds=step_s), frame["ts"]
+    for begun, ended in () if gaps is None else zip(gaps["started_at"], gaps["ended_at"], strict=True):
+        is_over = not formats.is_missing(ended)
+        is_hole |= (missing_from < missing_until) & (begun < missing_until) & (not is_over or ended > missing_from)
+    holes = frame.loc[is_hole, "ts"] - pd.Timedelta(seconds=step_s / 2)
     rows = frame.set_index("ts")
     return rows.reindex(rows.index.union(pd.DatetimeIndex(holes))).rename_axis("ts").reset_index()
 
 
-def _break_all(series: MarketSeries, frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with its holes, and with the feed's known gaps, which can be shorter than a hole must be."""
-    frame = break_gaps(frame, series.step_s)
-    closed = series.gaps.dropna(subset=["started_at", "ended_at"])
-    middles = [
-        begun + (ended - begun) / 2 for begun, ended in zip(closed["started_at"], closed["ended_at"], strict=True)
-    ]
-    if frame.empty or not middles:
-        return frame
-    rows = frame.set_index("ts")
-    inside = [middle for middle in middles if rows.index[0] < middle < rows.index[-1]]
-    return rows.reindex(rows.index.union(pd.DatetimeIndex(inside, tz="UTC"))).rename_axis("ts").reset_index()
+def _at_ends(series: MarketSeries, frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its holes, each row at the end of its step: what closes a step was not known at its beginning."""
+    frame = break_gaps(frame, series.step_s, series.gaps)
+    ends = frame["ts"] + pd.Timedelta(seconds=series.step_s)
+    return frame.assign(ts=ends if series.until is None else ends.where(ends <= series.until, series.until))
 
 
 def price(series: MarketSeries, *, candles: bool) -> go.Figure:
     """Price of one market in per cent: line with the bid-ask band, or candles; alerts marked, feed gaps shaded."""
     figure = go.Figure()
-    _add_band(figure, _break_all(series, series.band))
+    _add_band(figure, _at_ends(series, series.band))
     if candles:
-        _add_candles(figure, series.bars)
+        _add_candles(figure, series.bars, series.step_s)
     else:
-        _add_line(figure, _break_all(series, series.bars))
+        _add_line(figure, _at_ends(series, series.bars))
     _add_alerts(figure, series)
+    newest = series.until or series.bars["ts"].max()
     for _, gap in series.gaps.iterrows():
-        end = gap["ended_at"] if not formats.is_missing(gap["ended_at"]) else series.bars["ts"].max()
+        end = gap["ended_at"] if not formats.is_missing(gap["ended_at"]) else newest
         figure.add_vrect(x0=gap["started_at"], x1=end, fillcolor=_GAP, line_width=0, layer="below")
     low, high = price_range(series)
     figure.update_yaxes(ticksuffix=" %", range=[low, high], fixedrange=True)
@@ -109,20 +113,25 @@ def _add_band(figure: go.Figure, band: pd.DataFrame) -> None:
 
 
 def _add_line(figure: go.Figure, bars: pd.DataFrame) -> None:
-    figure.add_scatter(
-        x=bars["ts"],
-        y=bars["close"] * 100,
-        mode="lines",
-        connectgaps=False,
-        line={"color": ACCENT, "width": 2},
-        name="Price",
-        hovertemplate="%{x|%d %b %H:%M} UTC<br><b>%{y:.1f} %</b><extra></extra>",
-    )
+    """The closing prices; one between two holes as a dot, since a line needs two."""
+    shared = {"name": "Price", "hovertemplate": "%{x|%d %b %H:%M} UTC<br><b>%{y:.1f} %</b><extra></extra>"}
+    line = {"color": ACCENT, "width": 2}
+    figure.add_scatter(x=bars["ts"], y=bars["close"] * 100, mode="lines", connectgaps=False, line=line, **shared)
+    empty = bars["close"].isna()
+    alone = bars[~empty & empty.shift(fill_value=True) & empty.shift(-1, fill_value=True)]
+    if len(alone):
+        dot = {"color": ACCENT, "size": 5}
+        figure.add_scatter(
+            x=alone["ts"], y=alone["close"] * 100, mode="markers", marker=dot, showlegend=False, **shared
+        )
 
 
-def _add_candles(figure: go.Figure, bars: pd.DataFrame) -> None:
+def _add_candles(figure: go.Figure, bars: pd.DataFrame, step_s: int) -> None:
     figure.add_candlestick(
         x=bars["ts"],
+        # Over its own step, not around its beginning.
+        xperiod=step_s * 1000,
+        xperiodalignment="middle",
         open=bars["open"] * 100,
         high=bars["high"] * 100,
         low=bars["low"] * 100,

@@ -191,6 +191,7 @@ def _chart(context: Context, market: Any, token_id: str, newest: datetime, span:
         alerts=data.market_alerts(context.store, market["market_id"], until, span_s),
         gaps=data.feed_gaps(context.store, market["venue"], until, span_s),
         step_s=step_s,
+        until=until,
     )
     if series.bars.empty:
         st.info(f"No bar in the last {span} yet.", icon=WAITING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -70,6 +71,48 @@ def test_known_feed_gap_breaks_the_line_even_when_short() -> None:
         if trace.name == "Price"
     ]
     assert broken == [0, 1]
+
+
+@pytest.mark.parametrize("ended_min", [None, 33])
+def test_a_feed_gap_in_which_no_bar_is_missing_breaks_nothing(ended_min: int | None) -> None:
+    """A chart of half-hour bars once had no line at all, since each bar had some short gap beside it."""
+    series = replace(_series(_bars([0, 30, 60, 90])), step_s=1800, gaps=_gap(32, ended_min))
+
+    line = _line(charts.price(series, candles=False))
+
+    assert not pd.Series(line.y).isna().any()
+
+
+def _line(figure: Any) -> Any:
+    return next(trace for trace in figure.data if trace.name == "Price")
+
+
+def test_a_bar_between_two_holes_is_a_dot() -> None:
+    figure = charts.price(_series(_bars([0, 1, 2, 30, 60, 61])), candles=False)
+
+    line, dots = (trace for trace in figure.data if trace.name == "Price")
+    assert (line.mode, dots.mode) == ("lines", "markers")
+    assert list(dots.y) == pytest.approx([43.0])
+    assert list(pd.to_datetime(dots.x, utc=True)) == [_T0 + timedelta(minutes=31)]
+
+
+def test_a_close_is_drawn_when_it_was_known_and_not_beyond_what_is_known() -> None:
+    """At the beginning of its half hour it would stand before the move, and before the alert that told of it."""
+    half_hours = replace(_series(_bars([0, 30, 60])), step_s=1800, until=_T0 + timedelta(minutes=70))
+
+    figure = charts.price(half_hours, candles=False)
+
+    drawn = {name: next(trace for trace in figure.data if trace.name == name) for name in ("Price", "Bid to ask")}
+    for trace in drawn.values():
+        assert [moment - _T0 for moment in pd.to_datetime(trace.x, utc=True)] == [
+            timedelta(minutes=at) for at in (30, 60, 70)
+        ]
+
+
+def test_a_candle_lies_over_its_own_step() -> None:
+    candles = _line(charts.price(replace(_series(_bars([0, 30])), step_s=1800), candles=True))
+
+    assert (candles.xperiod, candles.xperiodalignment) == (1_800_000, "middle")
 
 
 def test_alert_marker_stands_at_the_price_of_its_moment() -> None:
