@@ -153,7 +153,10 @@ def _add_alerts(figure: go.Figure, series: MarketSeries) -> None:
         some = (
             alerts[alerts["direction"] == direction]
             .groupby("opened_at", as_index=False)
-            .agg(windows=("window", lambda names: ", ".join(names)), peak_move_pp=("peak_move_pp", "max"))
+            .agg(
+                windows=("window", lambda names: ", ".join(names)),
+                peak_move_pp=("peak_move_pp", lambda moves: max(moves, key=abs)),
+            )
         )
         if some.empty:
             continue
@@ -164,8 +167,9 @@ def _add_alerts(figure: go.Figure, series: MarketSeries) -> None:
             mode="markers",
             marker={"symbol": symbol, "size": 13, "color": colour, "line": {"color": "white", "width": 1}},
             name=f"Alert {direction}",
+            text=at["peak_move_pp"].map(formats.points),
             customdata=at["windows"],
-            hovertemplate="Alert %{customdata}<br>%{x|%d %b %H:%M} UTC<extra></extra>",
+            hovertemplate="Alert: %{text} at its peak, in %{customdata}<br>%{x|%d %b %H:%M} UTC<extra></extra>",
         )
 
 

@@ -36,16 +36,22 @@ def points(move_pp: SupportsFloat | None) -> str:
     """A move in percentage points with its sign: +7.3 pp."""
     if move_pp is None or is_missing(move_pp):
         return DASH
-    return f"{float(move_pp):+.1f} pp".replace("-", "−")
+    # A move of less than a twentieth of a point is none, in either direction.
+    return f"{_tenths(move_pp):+.1f} pp".replace("-", "−")
+
+
+def _tenths(move_pp: SupportsFloat) -> float:
+    """Rounded as it is shown, without a sign where that is zero."""
+    return round(float(move_pp), 1) + 0.0
 
 
 def arrow(move_pp: SupportsFloat | None) -> str:
     """The move with an arrow before it, so that colour is not the only sign: ▲ +7.3 pp."""
     if move_pp is None or is_missing(move_pp):
         return DASH
-    value = float(move_pp)
-    sign = "▲" if value > 0 else "▼" if value < 0 else "■"
-    return f"{sign} {points(value)}"
+    shown = _tenths(move_pp)
+    sign = "▲" if shown > 0 else "▼" if shown < 0 else "■"
+    return f"{sign} {points(shown)}"
 
 
 def spread(spread_pp: SupportsFloat | None) -> str:
@@ -96,11 +102,19 @@ def ago(moment: datetime | None, now: datetime) -> str:
     return f"{span((now - moment).total_seconds())} ago"
 
 
-def clock(moment: datetime | None, *, date: bool = False) -> str:
-    """A moment in UTC: 18:42, or 23 Nov 18:42."""
+def clock(moment: datetime | None, *, date: bool = False, seconds: bool = False) -> str:
+    """A moment in UTC: 18:42, or 23 Nov 18:42, or 18:42:30."""
     if moment is None or is_missing(moment):
         return DASH
-    return moment.astimezone(UTC).strftime("%d %b %H:%M" if date else "%H:%M")
+    return moment.astimezone(UTC).strftime(("%d %b " if date else "") + ("%H:%M:%S" if seconds else "%H:%M"))
+
+
+def day(moment: datetime | None) -> str:
+    """The day of a moment in UTC: 9 Feb 2027."""
+    if moment is None or is_missing(moment):
+        return DASH
+    utc = moment.astimezone(UTC)
+    return f"{utc.day} {utc:%b %Y}"
 
 
 def venue(name: str) -> str:

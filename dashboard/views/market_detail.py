@@ -90,12 +90,19 @@ def _header(market: Any) -> None:
         f"**{formats.venue(market['venue'])}**",
         formats.category(market["category"]),
         str(market["status"]) + (f", result {market['result']}" if market["result"] else ""),
-        f"ends {formats.ends_in(closes)}" if closes is None or closes > 0 else "expected end is past",
+        _end(market["close_ts"], closes),
         "outcomes " + " / ".join(formats.escape(outcome) for outcome in market["outcomes"]),
     ]
     if market["url"]:
         facts.append(f"[Open on {formats.venue(market['venue'])}]({market['url']})")
     st.markdown(" &nbsp;·&nbsp; ".join(facts))
+
+
+def _end(close_ts: datetime | None, closes_s: float | None) -> str:
+    if closes_s is None:
+        return "end not known"
+    day = formats.day(close_ts)
+    return f"ends {formats.ends_in(closes_s)} ({day})" if closes_s > 0 else f"expected end is past ({day})"
 
 
 @st.fragment(run_every=5)
@@ -138,8 +145,11 @@ def _numbers(context: Context, market: Any, moves: pd.DataFrame) -> None:
             "24h volume", formats.money(newest["volume_24h_usd"]), border=True, width=_METRIC_WIDTH, height="stretch"
         )
         st.metric("Spread", formats.spread(newest["spread_pp"]), border=True, width=_METRIC_WIDTH, height="stretch")
+    age = formats.ago(newest["ts"], datetime.now(tz=UTC))
+    notes = [f"Price of {formats.clock(newest['ts'], seconds=True)} UTC, {age}."]
     if bool(moves["is_settling"].any()):
-        st.caption(":material/flag: The price runs to its end as the market ends: settling.")
+        notes.append(":material/flag: The price runs to its end as the market ends: settling.")
+    st.caption(" ".join(notes))
 
 
 _NO_MOVE: dict[NoMove, str] = {
@@ -197,9 +207,9 @@ def _chart(context: Context, market: Any, token_id: str, newest: datetime, span:
         st.info(f"No bar in the last {span} yet.", icon=WAITING)
         return
     st.plotly_chart(charts.price(series, candles=candles), key="detail_price", config=charts.CONFIG)
-    notes = ["Times in UTC."]
+    notes = [f"Times in UTC, one {'candle' if candles else 'point'} for each {formats.span(step_s)}."]
     if not series.gaps.empty:
-        notes.append("Grey: the feed had a gap, nobody saw the price.")
+        notes.append("Grey: a gap of the feed, in which not every market was seen.")
     st.caption(" ".join(notes))
 
 
@@ -214,6 +224,7 @@ def _same_event(context: Context, market: Any) -> None:
             tables.same_event(pair, market["venue"], now),
             hide_index=True,
             height="content",
+            placeholder=formats.DASH,
             key=key,
             on_select=partial(_other_clicked, key, pair["market_id"]),
             selection_mode="single-cell",
@@ -260,6 +271,7 @@ def _siblings(context: Context, market: Any) -> None:
         tables.siblings(frame, context.widest_window),
         hide_index=True,
         height="content",
+        placeholder=formats.DASH,
         key=key,
         column_config={"Market": st.column_config.TextColumn(width=270)},
         on_select=lambda: _sibling_clicked(key),
@@ -267,8 +279,10 @@ def _siblings(context: Context, market: Any) -> None:
     )
     st.session_state[_SIBLINGS] = list(frame["market_id"])
     if market["mutually_exclusive"]:
+        priced = frame["price_now"].notna()
         total = formats.percent(frame["price_now"].sum())
-        st.caption(f"Exactly one resolves Yes; the Yes prices add up to **{total}**. Click one to open it.")
+        which = "the Yes prices add" if priced.all() else f"the {int(priced.sum())} Yes prices that are known add"
+        st.caption(f"Exactly one resolves Yes; {which} up to **{total}**. Click one to open it.")
 
 
 def _sibling_clicked(key: str) -> None:
@@ -284,7 +298,14 @@ def _ticks(context: Context, token_id: str, newest: datetime) -> None:
     if frame.empty:
         st.caption("None in the last day.")
         return
-    st.dataframe(tables.ticks(frame), hide_index=True, height=320, key="ticks", column_config=tables.tick_columns())
+    st.dataframe(
+        tables.ticks(frame),
+        hide_index=True,
+        height=320,
+        placeholder=formats.DASH,
+        key="ticks",
+        column_config=tables.tick_columns(),
+    )
 
 
 def _for_programs(market: Any, token_id: str) -> None:

@@ -126,6 +126,7 @@ def test_alert_marker_stands_at_the_price_of_its_moment() -> None:
     marker = next(trace for trace in figure.data if trace.name == "Alert up")
     assert list(marker.y) == pytest.approx([40.2])
     assert list(marker.customdata) == ["5m, 1h"]
+    assert list(marker.text) == ["+12.0 pp"]
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.4, 0.4), (0.0, 1.0), (0.01, 0.02), (0.3, 0.7)])

@@ -29,6 +29,9 @@ _NOW = datetime(2026, 11, 23, 18, 42, tzinfo=UTC)
         (formats.points, 7.3, "+7.3 pp"),
         (formats.points, -7.25, "−7.2 pp"),
         (formats.points, 0.0, "+0.0 pp"),
+        (formats.points, -0.04, "+0.0 pp"),
+        (formats.arrow, -0.04, "■ +0.0 pp"),
+        (formats.arrow, 0.04, "■ +0.0 pp"),
         (formats.arrow, 7.3, "▲ +7.3 pp"),
         (formats.arrow, -7.3, "▼ −7.3 pp"),
         (formats.arrow, None, "–"),
@@ -64,6 +67,9 @@ def test_moments() -> None:
     assert formats.ago(None, _NOW) == "–"
     assert formats.clock(_NOW) == "18:42"
     assert formats.clock(_NOW, date=True) == "23 Nov 18:42"
+    assert formats.clock(_NOW, seconds=True) == "18:42:00"
+    assert formats.day(_NOW) == "23 Nov 2026"
+    assert formats.day(None) == "–"
     assert formats.clock(cast("datetime", pd.NaT)) == "–"
 
 

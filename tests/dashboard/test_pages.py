@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -139,6 +140,11 @@ def test_market_detail_shows_both_sides_and_siblings(app_environment: pytest.Mon
     assert metrics["No"] == f"{100 - price:.1f} %"
     assert len(app.dataframe[0].value) == 3
     assert "Yes prices add up to" in _said(app)
+    assert "Price of " in _said(app)
+    assert " UTC, " in _said(app)
+    assert "one point for each 1 min" in _said(app)
+    assert "Grey: a gap of the feed" in _said(app)
+    assert re.search(r"ends in .* \(\d+ \w+ 20\d\d\)", _said(app))
     assert len(app.get("plotly_chart")) == 1
 
 
