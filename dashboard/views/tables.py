@@ -28,15 +28,20 @@ def clicked_row(key: str) -> int | None:
     return int(cells[0][0]) if cells else None
 
 
-def board(frame: pd.DataFrame, lines: Mapping[str, list[float]]) -> Styler:
-    """Top movers, one row a market. Move and price stand first, so that a phone shows them without scrolling."""
+def board(frame: pd.DataFrame, lines: Mapping[str, list[float]], now: datetime | None = None) -> Styler:
+    """Top movers, one row a market. Move and price stand first, so that a phone shows them without scrolling.
+
+    Args:
+        lines: closing prices by token, without the minute that is not over; the price of the row is added.
+        now: what an old price is told by; None on a board of the past.
+    """
     rows = pd.DataFrame(
         {
             "#": range(1, len(frame) + 1),
             "Move": frame["move_pp"],
             "Now": frame["price_now"],
             "Market": _titles(frame),
-            "Trend": [lines.get(token, []) for token in frame["token_id"]],
+            "Trend": [[*lines.get(str(row.token_id), []), row.price_now] for row in frame.itertuples()],
             "From": frame["price_then"],
             "24h volume": frame["volume_24h_usd"],
             "In window": frame["window_volume_usd"],
@@ -45,7 +50,7 @@ def board(frame: pd.DataFrame, lines: Mapping[str, list[float]]) -> Styler:
             "Venue": frame["venue"].map(formats.venue),
             "Category": frame["category"].map(formats.category),
             "Score": frame["score"],
-            "Notes": [_notes(row) for row in frame.itertuples()],
+            "Notes": [_notes(row, now) for row in frame.itertuples()],
         }
     )
     return _styled(
@@ -95,9 +100,14 @@ def _titles(frame: pd.DataFrame) -> pd.Series:
     return frame["title"].where(frame["title"] != "", frame["market_id"]).map(formats.cell)
 
 
-def _notes(row: Any) -> str:
+_OLD_S = 120
+"""A price older than that is said to be: its venue is silent, or looks at the market seldom."""
+
+
+def _notes(row: Any, now: datetime | None) -> str:
     notes = ["across a gap"] * bool(row.across_gap) + ["settling"] * bool(row.is_settling)
-    return ", ".join(notes)
+    age_s = 0.0 if now is None else (now - row.ts).total_seconds()
+    return ", ".join(notes + [f"{formats.span(age_s)} old"] * (age_s > _OLD_S))
 
 
 _STATES: dict[EpisodeState, str] = {
@@ -181,11 +191,16 @@ def _seen(row: Any) -> str:
     return f"{row.acked_by}: {row.note}" if row.note else str(row.acked_by)
 
 
+def _not_open(status: str) -> str:
+    """The price of a market that does not trade is its last."""
+    return "" if status in ("open", "") else f" ({status})"
+
+
 def siblings(frame: pd.DataFrame, window: str) -> Styler:
     """Markets of one event."""
     rows = pd.DataFrame(
         {
-            "Market": frame["title"].map(formats.cell),
+            "Market": _titles(frame) + frame["status"].map(_not_open),
             "Now": frame["price_now"],
             f"Move {window}": frame["move_pp"],
             "24h volume": frame["volume_24h_usd"],
@@ -268,6 +283,6 @@ def _styled(
 
 
 def _colour(value: object) -> str:
-    if formats.is_missing(value) or not isinstance(value, float) or value == 0:
+    if formats.is_missing(value) or not isinstance(value, float) or round(value, 1) == 0:
         return ""
     return f"color: {charts.UP if value > 0 else charts.DOWN}"

@@ -118,7 +118,7 @@ def _live_board(context: Context, window: str, filters: BoardFilters) -> None:
             frame = data.board(context.store, window, filters)
         _say_coverage(context, window, known, frame)
         if not frame.empty:
-            _table(context, window, frame)
+            _table(context, window, frame, datetime.now(tz=UTC))
 
 
 def _board_as_of(context: Context, window: str, filters: BoardFilters, as_of: datetime) -> None:
@@ -147,13 +147,13 @@ def _say_coverage(context: Context, window: str, known: Coverage | None, frame: 
         st.caption(f"Ranked by {ranked_by}. Click a row to open its market.{more}")
 
 
-def _table(context: Context, window: str, frame: pd.DataFrame) -> None:
+def _table(context: Context, window: str, frame: pd.DataFrame, now: datetime | None = None) -> None:
     window_s = context.windows[window]
     span_s = min(86_400, max(3600, window_s * 4))
     until = tables.end_of_minute(frame["ts"].max().to_pydatetime())
     lines = data.sparklines(context.store, tuple(frame["token_id"]), until, span_s, max(60, span_s // 60))
     st.dataframe(
-        tables.board(frame, lines),
+        tables.board(frame, lines, now),
         key=_TABLE,
         hide_index=True,
         height="content",

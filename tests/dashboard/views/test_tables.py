@@ -112,6 +112,34 @@ def test_a_mover_reads_as_words_with_dashes_for_what_is_not_known() -> None:
     }
 
 
+def test_a_trend_ends_at_the_price_beside_it() -> None:
+    """Bars come once their minute is over: a market that fell within it showed a fall beside a line that went up."""
+    data = board({"price_now": 0.5}, {"token_id": "OTHER", "price_now": 0.6}, lines={"KALSHI:A:YES": [0.7, 0.75]}).data
+
+    assert list(data["Trend"]) == [[0.7, 0.75, 0.5], [0.6]]
+
+
+@pytest.mark.parametrize(
+    ("age_s", "now", "notes"),
+    [(120, NOW, ""), (130, NOW, "2 min old"), (7500, NOW, "2 h 05 m old"), (7500, None, "")],
+)
+def test_an_old_price_says_its_age_but_not_on_a_board_of_the_past(age_s: int, now: datetime | None, notes: str) -> None:
+    frame = pd.DataFrame([MOVER | {"ts": NOW - timedelta(seconds=age_s)}])
+
+    (text,), _ = shown(tables.board(frame, {}, now))
+
+    assert text["Notes"] == notes
+
+
+def test_a_market_of_the_event_that_no_longer_trades_says_so() -> None:
+    row = {"market_id": "KALSHI:A", "title": "Will it?", "price_now": 0.5, "move_pp": 1.0, "volume_24h_usd": 5.0}
+    frame = pd.DataFrame([row | {"status": "open"}, row | {"status": "settled", "title": ""}])
+
+    drawn: Any = tables.siblings(frame, "1h")
+
+    assert list(drawn.data["Market"]) == ["Will it?", "KALSHI:A (settled)"]
+
+
 def test_cells_are_words_but_the_column_is_sorted_by_value() -> None:
     data = board({"move_pp": -7.5}, {"move_pp": 12.0}, {"move_pp": 9.0}).data
 
@@ -120,9 +148,10 @@ def test_cells_are_words_but_the_column_is_sorted_by_value() -> None:
 
 
 def test_only_moves_are_coloured_up_and_down_and_never_a_zero() -> None:
-    _, looks = shown(board({"move_pp": 3.0}, {"move_pp": -3.0}, {"move_pp": 0.0}, {"move_pp": NAN}))
+    moves = (3.0, -3.0, 0.0, NAN, -0.04)
+    _, looks = shown(board(*({"move_pp": move} for move in moves)))
 
-    assert [look["Move"].removeprefix("color:") for look in looks] == [charts.UP, charts.DOWN, "", ""]
+    assert [look["Move"].removeprefix("color:") for look in looks] == [charts.UP, charts.DOWN, "", "", ""]
     assert {style for look in looks for name, style in look.items() if name != "Move"} == {""}
 
 
