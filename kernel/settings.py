@@ -190,7 +190,9 @@ class RuleSettings(Group):
         "", description="TOML or JSON file with named alert rules; none: one rule of the numbers below"
     )
     alert_threshold_pp: float = Field(6, gt=0, le=100, description="A move of so many percentage points opens an alert")
-    alert_cooldown_s: int = Field(900, ge=0, description="Seconds after an episode in which none opens in its place")
+    alert_cooldown_s: int = Field(
+        900, ge=0, le=366 * 86_400, description="Seconds after an episode in which none opens in its place"
+    )
     min_volume_24h: float = Field(10_000, ge=0, description="US dollars traded in 24 hours that a mover needs")
     min_window_usd: float = Field(
         100, ge=0, description="US dollars traded inside the window that a mover needs, where the venue tells"

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from kernel.errors import UserError
 from kernel.settings import RuleSettings
 from processors.analytics.rules import Rule, checked
+from schemas.topics import VENUES
 
 _KEYS = {field.name for field in fields(Rule)}
 _RULE: TypeAdapter[Rule] = TypeAdapter(Rule)
@@ -51,6 +52,8 @@ def read_rules(path: Path, default: Rule, windows_s: Sequence[int]) -> tuple[Rul
     try:
         given = _load(path)
         rules = given.get("rules") if isinstance(given, Mapping) else given
+        if isinstance(given, Mapping) and "rules" in given and len(given) > 1:
+            raise ValueError(f"unknown {min(set(given) - {'rules'})} beside rules")
         if not isinstance(rules, Sequence) or isinstance(rules, str):
             raise ValueError("expected a list named rules")
         return checked([_rule(number, row, default, windows_s) for number, row in enumerate(rules, start=1)])
@@ -60,7 +63,15 @@ def read_rules(path: Path, default: Rule, windows_s: Sequence[int]) -> tuple[Rul
 
 def _load(path: Path) -> Any:
     text = path.read_text("utf-8-sig")
-    return tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    return tomllib.loads(text) if path.suffix == ".toml" else json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object in which no name stands twice; TOML refuses that itself."""
+    names = [name for name, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{twice[0]} stands twice")
+    return dict(pairs)
 
 
 def _rule(number: int, row: Any, default: Rule, windows_s: Sequence[int]) -> Rule:
@@ -70,14 +81,19 @@ def _rule(number: int, row: Any, default: Rule, windows_s: Sequence[int]) -> Rul
         raise ValueError(f"rule {number}: unknown field {min(unknown)}; known: {', '.join(sorted(_KEYS))}")
     if "name" not in row:
         raise ValueError(f"rule {number} has no name")
+    who = f"rule {number} ({row['name']})"
+    if switched := [name for name, value in row.items() if isinstance(value, bool) and name != "confirmed_only"]:
+        raise ValueError(f"{who}: {switched[0]}: true and false are for confirmed_only")
     try:
         rule = _RULE.validate_python({**asdict(default), **row})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        text = first["msg"].removeprefix("Value error, ")
-        raise ValueError(f"rule {number} ({row['name']}): {f'{where}: ' if where else ''}{text}") from error
+        text = first["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
+        raise ValueError(f"{who}: {f'{where}: ' if where else ''}{text}") from error
     if uncomputed := set(rule.windows_s) - set(windows_s):
         known = ", ".join(map(str, windows_s))
-        raise ValueError(f"rule {number} ({rule.name}): windows_s: {min(uncomputed)} is none of WINDOWS ({known})")
+        raise ValueError(f"{who}: windows_s: {min(uncomputed)} is none of WINDOWS ({known})")
+    if unknown := set(rule.venues) - set(VENUES):
+        raise ValueError(f"{who}: venues: {min(unknown)!r} is none of {', '.join(VENUES)}")
     return rule

@@ -17,6 +17,9 @@ UP, DOWN = 1, -1
 LOGIC_VERSION = "4"
 """Version of the rule written in `alerts`; a rule's own numbers add their digest (`Rule.version`)."""
 
+LONGEST_COOLDOWN_S = 366 * 86_400
+"""A year. The end of a cool-down is stored in 64 bits of microseconds."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
@@ -54,9 +57,11 @@ class Rule:
         if not 0 < self.max_spread_pp <= 100:
             raise ValueError(f"max_spread_pp {self.max_spread_pp!r}: over 0, at most 100")
         # nan and inf are numbers to TOML. Nothing is at least nan, so such a rule would never tell anything.
-        least = (self.min_volume_24h_usd, self.min_window_usd, self.min_usual_steps, self.cooldown_s)
-        if not all(0 <= number < inf for number in least):
-            raise ValueError("min_volume_24h_usd, min_window_usd, min_usual_steps and cooldown_s: 0 or more")
+        for name in ("min_volume_24h_usd", "min_window_usd", "min_usual_steps"):
+            if not 0 <= getattr(self, name) < inf:
+                raise ValueError(f"{name} {getattr(self, name)!r}: 0 or more, finite")
+        if not 0 <= self.cooldown_s <= LONGEST_COOLDOWN_S:
+            raise ValueError(f"cooldown_s {self.cooldown_s!r}: 0 to {LONGEST_COOLDOWN_S}")
         if self.direction not in ("up", "down", "both"):
             raise ValueError(f"direction {self.direction!r}: up, down or both")
         if any(window_s < 1 for window_s in self.windows_s):

@@ -77,6 +77,13 @@ def test_rules_are_read_and_what_they_leave_out_is_the_defaults(tmp_path: Path, 
         ('[{"name": "a", "categories": ["poltics"]}]', r"rule 1 \(a\): categories"),
         ('[{"name": "a", "windows_s": [0]}]', r"rule 1 \(a\): windows_s"),
         ('[{"name": "a", "windows_s": [300, 60]}]', r"rule 1 \(a\): windows_s: 60 is none of WINDOWS \(300, 900, "),
+        ('[{"name": "a", "windows_s": 300}]', r"rule 1 \(a\): windows_s: .* list"),
+        ('[{"name": "a", "venues": ["kalshy"]}]', r"rule 1 \(a\): venues: 'kalshy' is none of polymarket, kalshi"),
+        ('[{"name": "a", "threshold_pp": true}]', r"rule 1 \(a\): threshold_pp: true and false are for confirmed_only"),
+        ('[{"name": "a", "cooldown_s": 31622401}]', r"rule 1 \(a\): cooldown_s 31622401: 0 to 31622400"),
+        ('[{"name": "a", "min_window_usd": Infinity}]', r"rule 1 \(a\): min_window_usd inf: 0 or more, finite"),
+        ('{"threshold_pp": 3, "rules": [{"name": "a"}]}', "unknown threshold_pp beside rules"),
+        ('[{"name": "a", "threshold_pp": 3, "threshold_pp": 30}]', "threshold_pp stands twice"),
     ],
 )
 def test_a_wrong_file_is_one_line_that_names_rule_and_field(tmp_path: Path, text: str, says: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from processors.analytics.alerts import by_time, due_us, update
 from processors.analytics.episodes import AlertState
-from processors.analytics.rules import Rule
+from processors.analytics.rules import LONGEST_COOLDOWN_S, Rule
 from schemas.events import Alert, Move, WindowMove
 from schemas.units import US_PER_S, event_id
 from tests.e2e import reference
@@ -61,6 +61,14 @@ def test_a_move_down_has_an_episode_of_its_own_direction() -> None:
     _, (alert,) = play([at(0, 27.5)])
 
     assert (alert.direction, alert.move_pp, alert.peak_move_pp) == ("down", -12.5, -12.5)
+
+
+def test_the_longest_cool_down_can_be_stored() -> None:
+    state, alerts = play([*CONFIRMED, at(180, 39)], replace(RULE, cooldown_s=LONGEST_COOLDOWN_S))
+
+    assert alerts[-1].close_reason == "reversed"
+    assert state is not None
+    assert state.told["default", 1].cool_until_us == START_US + (180 + LONGEST_COOLDOWN_S) * US_PER_S
 
 
 def test_one_jump_is_one_episode_whose_windows_are_its_fields() -> None:

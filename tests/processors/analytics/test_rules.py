@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.analytics.rules import DOWN, UP, Rule, checked
+from processors.analytics.rules import DOWN, LONGEST_COOLDOWN_S, UP, Rule, checked
 from schemas.words import RuleDirection
 from tests.processors.ticks import make_move
 
@@ -40,7 +40,7 @@ NAN, INF = float("nan"), float("inf")
         ("min_volume_24h_usd", [-0.01, NAN, INF]),
         ("min_window_usd", [-0.01, NAN, INF]),
         ("min_usual_steps", [-0.01, NAN, INF]),
-        ("cooldown_s", [-1]),
+        ("cooldown_s", [-1, LONGEST_COOLDOWN_S + 1]),
         ("direction", ["sideways", ""]),
         ("windows_s", [(0,), (300, -300)]),
         ("categories", [("sport",), ("",)]),
