@@ -112,7 +112,7 @@ def _follow_open(
         if alert is None:
             continue
         told[key] = _told(key, episode, alert, told.get(key), by_name.get(key[0]))
-        if not _is_silent(by_name.get(key[0]), episode, alert):
+        if not _is_silent(episode, alert):
             made.append(alert)
     return made
 
@@ -181,7 +181,7 @@ def _by_time(state: AlertState, market_id: str, now_us: int, rules: Sequence[Rul
             alert = replace(alert, close_reason=why)
         del episodes[key]
         told[key] = _told(key, episode, alert, told.get(key), rule)
-        if not _is_silent(rule, episode, alert):
+        if not _is_silent(episode, alert):
             made.append(alert)
     return replace(state, episodes=episodes, told=told), tuple(made)
 
@@ -240,7 +240,7 @@ def _detect(rule: Rule, direction: int, move: Move, told: Told | None) -> tuple[
         window_s=window.window_s,
         windows_s=tuple(w.window_s for w in saying),
         detected_pp=size_pp,
-        told_pp=size_pp,
+        told_pp=0.0 if rule.confirmed_only else size_pp,
         peak_pp=size_pp,
         threshold_pp=rule.threshold_pp,
     )
@@ -320,7 +320,7 @@ def _decide(key: Key, episode: Episode, move: Move, rule: Rule, size_pp: float |
         if tight and size_pp >= needed_pp and held_pp >= needed_pp:
             text = reasons.confirmed(episode, held_pp, size_pp, after_s, spread_pp)
             kind: AlertKind = "settlement" if move.is_settling else episode.kind
-            episode = replace(episode, confirmed=True, told_pp=max(size_pp, episode.told_pp), kind=kind)
+            episode = replace(episode, confirmed=True, told_pp=max(size_pp, episode.detected_pp), kind=kind)
             return episode, _alert("confirmed", key, episode, move, rule, text)
         text = reasons.reverted(episode, held_pp, size_pp, after_s, tight=tight)
     else:
@@ -354,9 +354,9 @@ def _told(key: Key, episode: Episode, alert: Alert, before: Told | None, rule: R
     )
 
 
-def _is_silent(rule: Rule | None, episode: Episode, alert: Alert) -> bool:
-    """Whether a rule that tells confirmed episodes only keeps an alert to itself: one that never was confirmed."""
-    return rule is not None and rule.confirmed_only and not episode.confirmed and alert.state != "confirmed"
+def _is_silent(episode: Episode, alert: Alert) -> bool:
+    """Whether nobody is to hear of it: nothing was told of the episode yet, nor is it confirmed now."""
+    return episode.told_pp == 0.0 and alert.state != "confirmed"
 
 
 def _kept(move: Move, episodes: dict[Key, Episode], told: dict[Key, Told]) -> AlertState | None:

@@ -29,7 +29,7 @@ class Episode:
     """An open episode. Sizes are positive percentage points, counted from `from_ppm` in the episode's direction.
 
     `window_s` is the shortest window that said so, `windows_s` all of them. `detected_pp` is the size at detection,
-    `told_pp` the size last told, `peak_pp` the largest so far.
+    `told_pp` the size last told (0 while a rule for confirmed ones keeps it to itself), `peak_pp` the largest so far.
     """
 
     kind: AlertKind

@@ -391,6 +391,27 @@ def test_a_rule_for_dollars_in_the_window_sees_nothing_where_they_are_not_known(
     assert told([at(0, 60)], replace(RULE, min_window_usd=1.0)) == []
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "states"),
+    [
+        (True, None, []),
+        (False, None, ["detected", "closed"]),
+        (True, False, []),
+        (False, True, ["detected", "reverted"]),
+    ],
+    ids=["quiet rule removed", "rule removed", "quiet no more", "quiet from now on"],
+)
+def test_whoever_heard_of_an_episode_hears_of_its_end_and_nobody_else_whatever_became_of_the_rule(
+    first: bool, then: bool | None, states: list[str]
+) -> None:
+    state, alerts = update(None, at(60, 52), [replace(RULE, confirmed_only=first)])
+    later = [] if then is None else [replace(RULE, confirmed_only=then)]
+
+    _, more = update(state, at(120, 40), later)
+
+    assert [a.state for a in (*alerts, *more)] == states
+
+
 def test_a_rule_for_confirmed_only_tells_nothing_before() -> None:
     quiet = replace(RULE, confirmed_only=True)
 
