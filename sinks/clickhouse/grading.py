@@ -1,6 +1,7 @@
 """Was it right to say so? Every alert graded by what the market did afterwards, into `alert_grades`.
 
-An episode is graded 1, 5, 15 and 60 minutes and 24 hours after it was first told. The grade is the share of its move
+An episode is graded 1, 5, 15 and 60 minutes and 24 hours after it was first told, for the rule's version of that moment
+and the highest severity told so far. The grade is the share of its move
 that stood then: (price then − price it counts from) / (price told − price it counts from). 1 is all of it, 0 none, and
 below 0 it had turned round. The price is the last mid at or before that moment, not older than the alert and not older
 than 15 minutes; where there is none the share stays null, and the market's result, when there is one, is told beside.
@@ -31,14 +32,15 @@ WITH
     told AS
     (
         SELECT
-            alert_id, market_id, token_id, venue, rule, rule_version,
+            alert_id, market_id, token_id, venue, rule,
+            argMin(rule_version, ts) AS first_version,
             argMax(kind, ts) AS newest_kind,
             argMin(tuple(ts, price_then, price_now), ts) AS first,
-            argMax(severity, ts) AS worst,
+            argMax(severity, indexOf(['low', 'medium', 'high'], severity)) AS worst,
             countIf(state = 'confirmed') > 0 AS was_confirmed
         FROM alerts FINAL
         WHERE ts > now_ts - INTERVAL 26 HOUR
-        GROUP BY alert_id, market_id, token_id, venue, rule, rule_version
+        GROUP BY alert_id, market_id, token_id, venue, rule
         HAVING first.1 > now_ts - INTERVAL 25 HOUR AND countIf(state IN ('detected', 'confirmed')) > 0
     ),
     due AS
@@ -56,7 +58,7 @@ WITH
         WHERE ts > now_ts - INTERVAL 26 HOUR AND price_basis = 'mid' AND token_id IN (SELECT token_id FROM due)
     )
 SELECT
-    due.alert_id, due.after_s, due.due_ts, due.market_id, due.venue, due.rule, due.rule_version, due.worst,
+    due.alert_id, due.after_s, due.due_ts, due.market_id, due.venue, due.rule, due.first_version, due.worst,
     due.newest_kind,
     due.was_confirmed,
     if(mids.ts >= due.first.1 AND mids.ts >= due.due_ts - toIntervalSecond(%(max_age)s), mids.price, NULL) AS price,

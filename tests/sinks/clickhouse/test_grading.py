@@ -130,6 +130,37 @@ def test_an_episode_that_became_a_settlement_is_graded_once_from_when_it_was_fir
     assert rows == [(60, "settlement", True, pytest.approx(0.5))]
 
 
+def test_an_episode_whose_rule_changed_is_graded_once_from_when_it_was_first_told_and_by_that_version(
+    store: Store,
+) -> None:
+    first = replace(an_episode(1, "A", NOON_US, random.Random(1))[0], price_then_ppm=300_000, rule_version="4-old")
+    later = replace(
+        first, event_id="c" * 24, state="confirmed", rule_version="4-new", price_ppm=500_000, ts_event_us=NOON_US + 1
+    )
+    store.insert(to.SNAPSHOTS, [to.tick_row(a_tick("A", NOON_US + US_PER_S, price_ppm=350_000), 0, 0)], "ticks")
+    store.insert(to.ALERTS, [to.alert_row(alert) for alert in (first, later)], "alerts")
+
+    Grading(store).advance(NOON_US + 3 * 60 * US_PER_S)
+
+    rows = store.rows("SELECT horizon_s, rule_version, confirmed, kept FROM alert_grades")
+    assert rows == [(60, "4-old", True, pytest.approx(0.5))]
+
+
+def test_a_grade_counts_for_the_highest_severity_that_was_told(store: Store) -> None:
+    """As a backtest counts it: what became small again had woken somebody all the same."""
+    severities: list[Severity] = ["medium", "high", "low"]
+    told = [
+        replace(an_episode(1, "A", NOON_US, random.Random(1))[0], severity=severity, event_id=event_id(severity),
+                ts_event_us=NOON_US + place)
+        for place, severity in enumerate(severities)
+    ]  # fmt: skip
+    store.insert(to.ALERTS, [to.alert_row(alert) for alert in told], "alerts")
+
+    Grading(store).advance(NOON_US + 3 * 60 * US_PER_S)
+
+    assert store.rows("SELECT severity FROM alert_grades") == [("high",)]
+
+
 def test_a_track_record_counts_an_episode_as_what_became_of_it_after_its_first_grade(store: Store) -> None:
     """A market that is asked every few minutes is judged after the grade of a minute; some are never judged."""
     severities: dict[EpisodeState, Severity] = {"confirmed": "high", "reverted": "medium", "closed": "low"}
