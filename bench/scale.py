@@ -1,14 +1,14 @@
 """How the analytics' cost grows: by markets, by windows; how long a restart takes; what the sink's tick costs.
 
-    python -m bench scale [--few 1000] [--many 200000] [--part markets|windows|sink] [--json FILE]
+    python -m bench scale [--few 1000] [--many 200000] [--part markets|windows|sink] [--runs 3] [--json FILE]
 
-Ratios in one run. Markets: rounds of ticks, each changing its market's price, twelve venue hours apart, so that few and
-many markets have histories of the same length and every tick makes the same. Caught up, the second half of what waits
-is measured: few markets write a state for some twenty ticks there, many one for each. As they come, at a pace that both
-keep, nearly each tick is a state written: there only the number of markets differs. Restart: the process of the
-many markets is started again, with its state and without (the changelog rebuilds it), until its first tick is through.
-Windows: the house tape with one window and with eight. The sink: the house tape's ticks into the store, with the moves
-and bars that the analytics made of them.
+Ratios in one run, medians of several in turns. Markets: rounds of ticks, each changing its market's price, twelve
+venue hours apart, so that few and many markets have histories of the same length and every tick makes the same.
+Caught up, the second half of what waits is measured: few markets write a state for some twenty ticks there, many one
+for each. As they come, at a pace that both keep, nearly each tick is a state written: there only the number of
+markets differs. Restart: the process of the many markets is started again, with its state and without (the changelog
+rebuilds it), until its first tick is through. Windows: the house tape with one window and with eight. The sink: the
+house tape's ticks into the store, with the moves and bars that the analytics made of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--few", type=int, default=1_000)
     parser.add_argument("--many", type=int, default=200_000)
     parser.add_argument("--part", choices=PARTS, help="only this one")
-    parser.add_argument("--runs", type=int, default=3, help="of each number of windows, and of the sink")
+    parser.add_argument("--runs", type=int, default=3, help="medians of so many")
     parser.add_argument("--json", type=Path, default=RESULTS / "scale.json")
     given = parser.parse_args(argv)
     result: dict[str, Any] = {
@@ -74,18 +74,26 @@ def main(argv: list[str]) -> int:
 
 
 def by_markets(given: argparse.Namespace) -> dict[str, Any]:
-    """CPU-microseconds of a tick with few and with many markets; and how long the many take to be started again."""
-    with stack() as place, running(place, "all", 0) as process:
-        few_us = tick_us(place, process, given.few)
-    with stack() as place:
-        with running(place, "all", 0) as process:
-            many_us = tick_us(place, process, given.many)
-        took_s = restarts(place, given.many)
-    result: dict[str, Any] = {
-        name: {str(given.few): few, str(given.many): many_us[name], "ratio": many_us[name] / few}
-        for name, few in few_us.items()
-    }
-    return result | {"restart_s": took_s}
+    """CPU-microseconds of a tick with few and with many markets, in turns, and how long the many take to be started
+    again: medians of the runs, and each run's."""
+    few_us, many_us, took_s = [], [], []
+    for _ in range(given.runs):
+        with stack() as place, running(place, "all", 0) as process:
+            few_us.append(tick_us(place, process, given.few))
+        with stack() as place:
+            with running(place, "all", 0) as process:
+                many_us.append(tick_us(place, process, given.many))
+            took_s.append(restarts(place, given.many))
+    result: dict[str, Any] = {"restart_s": medians(took_s)}
+    for name, few in medians(few_us).items():
+        many = medians(many_us)[name]
+        result[name] = {str(given.few): few, str(given.many): many, "ratio": many / few}
+    return result | {"of_each_run": {"few_us": few_us, "many_us": many_us, "restart_s": took_s}}
+
+
+def medians(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of each figure of the runs, which all have the same."""
+    return {name: median(run[name] for run in runs) for name in runs[0]}
 
 
 def tick_us(place: Place, process: Running, markets: int) -> dict[str, float]:
