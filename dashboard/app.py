@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import streamlit as st
 
-from dashboard import live, oidc
+from dashboard import first_page, live, oidc
 from dashboard.context import Context, arrive, chosen_market, context
 from dashboard.views import alerts, category_trends, market_detail, top_movers
 from kernel.errors import UserError
@@ -16,6 +16,7 @@ from kernel.errors import UserError
 _STYLE = """<style>
 .stMainBlockContainer {padding: 3.4rem clamp(1rem, 2.3vw, 3rem) 2rem}
 .stMainBlockContainer h2 {font-size: 1.6rem; padding-top: 0}
+.stMainBlockContainer h3 {font-size: 1.25rem}
 [data-testid="stMetricValue"] {font-size: 1.45rem}
 </style>"""
 
@@ -58,7 +59,7 @@ def main() -> None:
     page = st.navigation(
         [
             st.Page(
-                _top_movers, title="Top Movers", url_path="top_movers", icon=":material/trending_up:", default=True
+                _top_movers, title="Top Movers", url_path=first_page.NAME, icon=":material/trending_up:", default=True
             ),
             st.Page(
                 _category_trends,

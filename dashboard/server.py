@@ -11,7 +11,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from dashboard import oidc
+from dashboard import first_page, oidc
 from dashboard.launch import allowed_hosts, login_needed
 from dashboard.login import OwnPagesOnly, RequirePassword
 from dashboard.settings import DashboardSettings
@@ -56,6 +56,7 @@ async def _lifespan(_app: st.App) -> AsyncIterator[None]:
 
 app = st.App(
     str(files("dashboard").joinpath("app.py")),
+    routes=first_page.ROUTES,
     middleware=_middleware,
     lifespan=_lifespan,
     secrets=oidc.streamlit_secrets(_settings.of(DashboardSettings)) if _login == "oidc" else None,
