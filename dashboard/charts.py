@@ -182,13 +182,15 @@ def category_bars(frame: pd.DataFrame) -> go.Figure:
         f"{up} up, {down} down of {markets} markets<br>net {formats.points(net_pp)}"
         for up, down, markets, net_pp in frame[columns].itertuples(index=False, name=None)
     ]
+    sizes = (frame["mean_abs_pp"], frame["markets"])
     figure = go.Figure(
         go.Bar(
             x=frame["mean_abs_pp"],
             y=[formats.category(name) for name in frame["category"]],
             orientation="h",
             marker={"color": colours, "cornerradius": 3},
-            text=[f"{value:.1f} pp" for value in frame["mean_abs_pp"]],
+            # A mean of two markets says little.
+            text=[f"{size:.1f} pp, {_markets(count)}" for size, count in zip(*sizes, strict=True)],
             textposition="outside",
             cliponaxis=False,
             customdata=hover,
@@ -196,16 +198,28 @@ def category_bars(frame: pd.DataFrame) -> go.Figure:
         )
     )
     most = float(frame["mean_abs_pp"].max()) if len(frame) else 1.0
-    figure.update_xaxes(range=[0, max(most * 1.18, 0.5)], showticklabels=False, showgrid=False, fixedrange=True)
+    figure.update_xaxes(range=[0, max(most * 1.4, 0.5)], showticklabels=False, showgrid=False, fixedrange=True)
     figure.update_yaxes(showgrid=False, fixedrange=True)
     return _styled(figure, height=max(180, 34 * len(frame) + 30), hover="closest")
 
 
-def category_heat(frame: pd.DataFrame, windows: Sequence[str]) -> go.Figure:
-    """Categories by windows: the mean size of the moves, darker for more."""
+def _markets(count: int) -> str:
+    return f"{count} market{'' if count == 1 else 's'}"
+
+
+def category_heat(
+    frame: pd.DataFrame, windows: Sequence[str], first: str | None = None, ink: str | None = None
+) -> go.Figure:
+    """Categories by windows: the mean size of the moves, darker for more.
+
+    Args:
+        first: the window whose largest stands on top; the shortest unless told.
+        ink: colour of the numbers; the theme's grey unless told, which is faint on the darkest.
+    """
     table = frame.pivot_table(index="category", columns="window", values="mean_abs_pp")
     table = table.reindex(columns=[name for name in windows if name in table.columns])
-    table = table.sort_values(table.columns[0], ascending=True)
+    by = first if first in table.columns else table.columns[0]
+    table = table.sort_values(str(by), ascending=True, na_position="first")
     names = [formats.category(str(name)) for name in table.index]
     columns = [f"in {name}" for name in table.columns]
     figure = go.Figure(
@@ -226,7 +240,8 @@ def category_heat(frame: pd.DataFrame, windows: Sequence[str]) -> go.Figure:
     ]
     texts = ["" if formats.is_missing(value) else f"{float(value):.1f}" for _, _, value in cells]
     at_x, at_y = [column for column, _, _ in cells], [name for _, name, _ in cells]
-    figure.add_scatter(x=at_x, y=at_y, text=texts, mode="text", hoverinfo="skip", showlegend=False)
+    font = {"color": ink} if ink else None
+    figure.add_scatter(x=at_x, y=at_y, text=texts, mode="text", textfont=font, hoverinfo="skip", showlegend=False)
     figure.update_xaxes(side="top", fixedrange=True, showgrid=False)
     figure.update_yaxes(fixedrange=True, showgrid=False)
     return _styled(figure, height=max(180, 34 * len(table) + 50), hover="closest")

@@ -199,5 +199,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "is_acked": _FLAG,
         "story": _TEXT,
         "story_markets": _COUNT,
+        "kept": _NUMBER,
+        "graded_after_s": _COUNT,
     },
 }

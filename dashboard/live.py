@@ -51,7 +51,7 @@ def venue_line(row: pd.Series, now: datetime, sweep_interval_s: float) -> VenueL
         )
     stale = int(row["markets_stale"])
     extra = f", {stale} of {int(row['markets_tracked'])} markets stale" if stale else ""
-    return VenueLine("orange" if stale else "green", f"{age}{extra}")
+    return VenueLine("orange" if stale else "green", f"data {age}{extra}")
 
 
 @st.fragment(run_every=2)

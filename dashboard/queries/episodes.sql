@@ -1,5 +1,6 @@
 -- Alert episodes, open ones on top, then newest change first; with who has seen them, and the story they are part of: how
--- many markets of one event moved together, 1 for a market that moved alone.
+-- many markets of one event moved together, 1 for a market that moved alone; and with the latest grade: how much of the move
+-- stood `graded_after_s` after it was told, 0 while none is known.
 SELECT
     toString(episode.alert_id) AS alert_id,
     episode.state AS state,
@@ -29,13 +30,22 @@ SELECT
     ack.note AS note,
     ack.acked_by != '' AS is_acked,
     story.title AS story,
-    greatest(story.markets, 1) AS story_markets
+    greatest(story.markets, 1) AS story_markets,
+    grade.share AS kept,
+    grade.after_s AS graded_after_s
 FROM alert_episodes AS episode
 LEFT JOIN (SELECT alert_id, acked_by, note FROM alert_acks FINAL) AS ack ON ack.alert_id = episode.alert_id
 LEFT JOIN
 (
     SELECT arrayJoin(alert_ids) AS alert_id, title, markets FROM alert_stories WHERE markets > 1
 ) AS story ON story.alert_id = episode.alert_id
+LEFT JOIN
+(
+    SELECT alert_id, argMax(kept, horizon_s) AS share, max(horizon_s) AS after_s
+    FROM alert_grades FINAL
+    WHERE isNotNull(kept)
+    GROUP BY alert_id
+) AS grade ON grade.alert_id = episode.alert_id
 WHERE (empty({venues:Array(String)}) OR has({venues:Array(String)}, episode.venue))
     AND (empty({categories:Array(String)}) OR has({categories:Array(String)}, episode.category))
     AND (empty({windows:Array(String)}) OR hasAny(episode.windows, {windows:Array(String)}) OR has({windows:Array(String)}, episode.window))

@@ -11,7 +11,8 @@ from dashboard import data, formats
 from dashboard.context import Context, calm, choose_market, follow_choice
 from dashboard.data import AlertFilters
 from dashboard.views import controls, tables
-from schemas.words import ENDED_STATES, AlertKind
+from kernel.settings import RuleSettings
+from schemas.words import ENDED_STATES, AlertKind, Factor
 
 _SHOWN, _CHOSEN, _DRAWING, _NAME = "alerts_listed", "alert_chosen", "alerts_drawing", "alerts_name"
 _NAME_LENGTH, _NOTE_LENGTH = 60, 500
@@ -60,8 +61,7 @@ def _list(context: Context, filters: AlertFilters, drawn: str | None) -> None:
         frame = data.episodes(context.store, filters)
         if frame.empty:
             st.info(
-                "No alert within these filters yet. "
-                f"One opens when a market moves {context.rules.alert_threshold_pp:g} pp.",
+                f"No alert within these filters yet. {_when_one_opens(context.rules)}",
                 icon=":material/notifications_off:",
             )
             return
@@ -80,6 +80,16 @@ def _list(context: Context, filters: AlertFilters, drawn: str | None) -> None:
             placeholder=formats.DASH,
         )
         st.session_state[_SHOWN] = list(frame["alert_id"])
+
+
+def _when_one_opens(rules: RuleSettings) -> str:
+    if rules.alert_rules:
+        return "One opens when a market moves as your own rules say."
+    volume = formats.escape(formats.money(rules.min_volume_24h))
+    return (
+        f"One opens when a market in which {volume} were traded in 24 hours moves {rules.alert_threshold_pp:g} pp "
+        "within a window."
+    )
 
 
 def _table_key() -> str:
@@ -126,11 +136,29 @@ def _panel(context: Context, filters: AlertFilters) -> None:
             st.rerun()
 
 
+_FACTORS: dict[Factor, str] = {
+    "standing": "how much still stands",
+    "two_sided": "quotes on both sides",
+    "dollars": "money in the window",
+    "trades": "number of trades",
+    "unusual": "size beside the usual steps",
+    "basis": "price made of a quote",
+    "continuous": "unbroken feed",
+    "lifecycle": "far from its end",
+    "siblings": "the rest of its event",
+    "other_venue": "the other venue",
+}
+"""What speaks for an episode or against it: each reads after both words."""
+
+
 def _sentence(episode: pd.Series) -> str:
     opened = formats.clock(episode["opened_at"], date=True)
     text = f"{formats.points(episode['peak_move_pp'])} over {episode['window']} at its peak, detected {opened} UTC"
     if episode["state"] in ENDED_STATES:
-        text += f", {episode['state']} {formats.clock(episode['ts'], date=True)} UTC"
+        why = f" ({tables.why_closed(episode['close_reason'])})" if episode["close_reason"] else ""
+        text += f", {episode['state']} {formats.clock(episode['ts'], date=True)} UTC{why}"
+    if graded := tables.kept(episode):
+        text += f", kept: {graded}"
     text += f". Seen by {formats.escape(episode['acked_by'])}." if episode["is_acked"] else "."
     if episode["story_markets"] > 1:
         text += (
@@ -140,5 +168,5 @@ def _sentence(episode: pd.Series) -> str:
         text += f"  \n{formats.escape(episode['reason'])}"
     for label, factors in (("For", episode["factors_for"]), ("Against", episode["factors_against"])):
         if len(factors):
-            text += f"  \n{label}: {', '.join(factors).replace('_', ' ')}"
+            text += f"  \n{label}: {', '.join(_FACTORS.get(factor, factor) for factor in factors)}"
     return text

@@ -9,6 +9,8 @@ from dashboard.context import WAITING, Context, calm
 from dashboard.views import controls, tables
 
 _SPANS = {"1 h": (3600, 60), "3 h": (10_800, 180), "24 h": (86_400, 900), "7 d": (604_800, 7200)}
+_INK = {"light": "#31333f", "dark": "#fafafa"}
+"""Of numbers on a coloured ground, by Streamlit's theme."""
 
 
 def render(context: Context) -> None:
@@ -67,8 +69,16 @@ def _now(context: Context, window: str, threshold_pp: float, volume_usd: float) 
             st.plotly_chart(charts.category_bars(here), key="category_bars", config=charts.CONFIG)
         with right:
             st.markdown("**All windows** :gray[mean size of the move, pp]")
-            st.plotly_chart(charts.category_heat(frame, list(context.windows)), key="heat", config=charts.CONFIG)
-        st.dataframe(tables.categories(here, threshold_pp), hide_index=True, height="content", key="category_table")
+            ink = _INK[st.context.theme.type or "light"]
+            heat = charts.category_heat(frame, list(context.windows), window, ink)
+            st.plotly_chart(heat, key="heat", config=charts.CONFIG)
+        st.dataframe(
+            tables.categories(here, threshold_pp),
+            hide_index=True,
+            height="content",
+            key="category_table",
+            column_config=tables.category_columns(window, threshold_pp),
+        )
 
 
 def _say_why(context: Context, window: str) -> None:
@@ -89,5 +99,8 @@ def _over_time(context: Context, window: str, span: str, volume_usd: float) -> N
         if frame["ts"].nunique() < 2:
             st.info(f"No {window} boards are kept yet to draw a line from.", icon=WAITING)
             return
-        st.caption(f"Mean size of the {window} moves on the board, by category. Click a name to show or hide its line.")
+        st.caption(
+            f"Mean size of the {window} moves that were ranked minute by minute. Markets that did not move are not "
+            "among them, so the lines stand above the figures of now. Times in UTC. Click a name to show or hide it."
+        )
         st.plotly_chart(charts.category_lines(frame), key="category_lines", config=charts.CONFIG)

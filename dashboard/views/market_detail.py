@@ -18,6 +18,7 @@ _LAST = "detail_market"
 _SIBLINGS = "detail_siblings"
 
 _METRIC_WIDTH = 132
+_FOUND = 50
 _RANGES = {"1 h": (3600, 60), "6 h": (21_600, 60), "24 h": (86_400, 300), "7 d": (604_800, 1800)}
 """Name of a range: its length and the width of its bars, seconds."""
 
@@ -64,15 +65,18 @@ def _search(context: Context) -> None:
         text = st.text_input("Find a market", placeholder="Words of its title, or its id", key="detail_search")
         if not text.strip():
             return
-        found = data.search(context.store, text.strip(), context.widest_window)
+        found = data.search(context.store, text.strip(), context.widest_window, _FOUND)
         if found.empty:
             st.caption(f"No title contains “{formats.escape(text.strip())}”.")
             return
-        names = found[["market_id", "title", "venue"]].itertuples(index=False, name=None)
-        titles = {key: f"{title}  ·  {formats.venue(venue)}" for key, title, venue in names}
+        rows = found[["market_id", "title", "venue", "status"]].itertuples(index=False, name=None)
+        titles = {
+            key: f"{title or key}{tables.not_open(status)}  ·  {formats.venue(venue)}"
+            for key, title, venue, status in rows
+        }
         key = f"detail_found_{text.strip()}"
         st.selectbox(
-            f"{len(found)} found",
+            f"The {_FOUND} largest found; more words find fewer" if len(found) == _FOUND else f"{len(found)} found",
             list(titles),
             index=None,
             format_func=lambda market_id: titles.get(market_id, market_id),

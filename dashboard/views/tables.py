@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import streamlit as st
 from pandas.io.formats.style import Styler
 
 from dashboard import charts, formats
-from schemas.words import EpisodeState, ScoreName
+from schemas.units import window_label
+from schemas.words import CloseReason, EpisodeState, ScoreName
 
 Columns = dict[str, Any]
 
@@ -119,6 +120,30 @@ _STATES: dict[EpisodeState, str] = {
 }
 
 
+_WHY_CLOSED: dict[CloseReason, str] = {
+    "market_ended": "market ended",
+    "price_lost": "no price any more",
+    "rolled_off": "its window is over",
+    "reversed": "turned round",
+    "faded": "faded",
+    "rule_removed": "rule removed",
+}
+
+
+def why_closed(reason: str) -> str:
+    """Why an episode is over, in a reader's words; nothing of one that is not."""
+    return _WHY_CLOSED.get(cast("CloseReason", reason), reason.replace("_", " "))
+
+
+def kept(episode: Any) -> str:
+    """The latest grade of an episode, a row of `data.episodes`: 80 % after 1h. Nothing while there is none."""
+    if not episode.graded_after_s:
+        return ""
+    minutes = int(episode.graded_after_s) // 60
+    after = f"{minutes}m" if minutes < 60 else window_label(int(episode.graded_after_s))
+    return f"turned, after {after}" if episode.kept < 0 else f"{episode.kept * 100:.0f} % after {after}"
+
+
 def episodes(frame: pd.DataFrame, now: datetime) -> Styler:
     """Alert episodes."""
     rows = pd.DataFrame(
@@ -126,13 +151,14 @@ def episodes(frame: pd.DataFrame, now: datetime) -> Styler:
             "State": frame["state"].map(_STATES),
             "Peak": frame["peak_move_pp"],
             "Market": _titles(frame),
+            "Kept": [kept(row) for row in frame.itertuples()],
             "Windows": frame["windows"].map(", ".join),
             "Severity": frame["severity"],
-            "Now": frame["price_now"],
-            "Move now": frame["move_pp"],
+            "Price": frame["price_now"],
+            "Move": frame["move_pp"],
             "Opened": frame["opened_at"],
             "Last change": frame["ts"],
-            "Why closed": [reason.replace("_", " ") for reason in frame["close_reason"].fillna("")],
+            "Why closed": frame["close_reason"].fillna("").map(why_closed),
             "Notes": [_episode_notes(row) for row in frame.itertuples()],
             "Seen by": [_seen(row) for row in frame.itertuples()],
             "Venue": frame["venue"].map(formats.venue),
@@ -143,12 +169,12 @@ def episodes(frame: pd.DataFrame, now: datetime) -> Styler:
         rows,
         {
             "Peak": formats.arrow,
-            "Now": formats.percent,
-            "Move now": formats.points,
+            "Price": formats.percent,
+            "Move": formats.points,
             "Opened": lambda moment: _moment(moment, now),
             "Last change": lambda moment: formats.ago(moment, now),
         },
-        signed=("Peak", "Move now"),
+        signed=("Peak", "Move"),
     )
     return styler.map(lambda state: f"color: {charts.ACCENT}" if state.startswith("●") else "", subset=["State"])
 
@@ -160,15 +186,19 @@ def episode_columns() -> Columns:
         "State": c.TextColumn(width=92),
         "Peak": c.NumberColumn(width=92, help="Largest move of the episode, percentage points"),
         "Market": c.TextColumn(width=330),
-        "Windows": c.TextColumn(width=110, help="Windows that said the same when it was detected"),
+        "Kept": c.TextColumn(
+            width=112,
+            help="How much of the move still stood so long after it was told; graded five times in a day",
+        ),
+        "Windows": c.TextColumn(width=86, help="Windows that said the same when it was detected"),
         "Severity": c.TextColumn(width=70),
-        "Now": c.NumberColumn(width=64, help="Probability of Yes at the last change"),
-        "Move now": c.NumberColumn(width=80, help="The move at the last change"),
+        "Price": c.NumberColumn(width=64, help="Probability of Yes at the last change, not now"),
+        "Move": c.NumberColumn(width=72, help="The move at the last change, not now"),
         "Opened": c.Column("Opened (UTC)", width=100),
-        "Last change": c.Column(width=108),
-        "Why closed": c.TextColumn(width=92),
-        "Notes": c.TextColumn(width=100, help="Also: how many markets of one event moved within a quarter of an hour"),
-        "Seen by": c.TextColumn(width=140),
+        "Last change": c.Column(width=96),
+        "Why closed": c.TextColumn(width=98),
+        "Notes": c.TextColumn(width=180, help="Also: how many markets of one event moved within a quarter of an hour"),
+        "Seen by": c.TextColumn(width=120),
         "Venue": c.TextColumn(width=88),
         "Category": c.TextColumn(width=106),
     }
@@ -191,8 +221,8 @@ def _seen(row: Any) -> str:
     return f"{row.acked_by}: {row.note}" if row.note else str(row.acked_by)
 
 
-def _not_open(status: str) -> str:
-    """The price of a market that does not trade is its last."""
+def not_open(status: str) -> str:
+    """What stands after the title of a market that does not trade: its price is its last."""
     return "" if status in ("open", "") else f" ({status})"
 
 
@@ -200,7 +230,7 @@ def siblings(frame: pd.DataFrame, window: str) -> Styler:
     """Markets of one event."""
     rows = pd.DataFrame(
         {
-            "Market": _titles(frame) + frame["status"].map(_not_open),
+            "Market": _titles(frame) + frame["status"].map(not_open),
             "Now": frame["price_now"],
             f"Move {window}": frame["move_pp"],
             "24h volume": frame["volume_24h_usd"],
@@ -273,6 +303,22 @@ def categories(frame: pd.DataFrame, threshold_pp: float) -> Styler:
     )
     kinds = {"Mean move": formats.spread, "Median": formats.spread, "Net": formats.arrow, "Volume": formats.money}
     return _styled(rows, kinds, signed=("Net",))
+
+
+def category_columns(window: str, threshold_pp: float) -> Columns:
+    """How the columns of categories look."""
+    c = st.column_config
+    over = f"Over {threshold_pp:g} pp"
+    return {
+        "Mean move": c.NumberColumn(help="Mean size of the moves, up or down"),
+        "Median": c.NumberColumn(help="Half of the markets moved less than this"),
+        "Net": c.NumberColumn(help="Mean of the moves, ups less downs"),
+        over: c.NumberColumn(help=f"Markets that moved {threshold_pp:g} pp or more"),
+        "Up": c.NumberColumn(help=f"Of these: up in {window}"),
+        "Down": c.NumberColumn(help=f"Of these: down in {window}"),
+        "Markets": c.NumberColumn(help="Markets of the category that passed the filters, moved or not"),
+        "Volume": c.NumberColumn(f"Traded in {window}", help="US dollars, where the venue tells"),
+    }
 
 
 def _styled(

@@ -240,6 +240,18 @@ def _insert_alerts(client: Client, paths: Sequence[Path], now: datetime) -> None
     ]
     if rows:
         _insert(client, "alerts", columns, rows)
+        _insert_grades(client, dict(zip(columns, rows[0], strict=True)))
+
+
+def _insert_grades(client: Client, alert: dict[str, Any]) -> None:
+    """One episode as the sink grades it: after a minute all of its move, after five 80 %, after 15 nobody knows."""
+    columns = _names("alert_id horizon_s due market_id venue rule rule_version severity kind confirmed kept")
+    identity = [alert[name] for name in ("market_id", "venue", "rule", "rule_version", "severity", "kind")]
+    rows = [
+        (alert["alert_id"], after_s, alert["opened_at"] + timedelta(seconds=after_s), *identity, True, kept)
+        for after_s, kept in ((60, 1.0), (300, 0.8), (900, None))
+    ]
+    _insert(client, "alert_grades", columns, rows)
 
 
 def _episodes(path: Path, window: str, minutes: int, now: datetime) -> list[tuple[Any, ...]]:

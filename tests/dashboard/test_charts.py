@@ -220,6 +220,32 @@ def test_the_heat_map_has_the_windows_in_their_own_order_and_no_number_where_the
     assert list(texts.text) == ["1.0", "4.0", "2.0", ""]
 
 
+def test_the_heat_map_stands_in_the_order_of_the_window_that_is_looked_at() -> None:
+    """Beside the bars of that window, category by category."""
+    frame = pd.DataFrame(
+        {
+            "category": ["sports", "crypto", "sports", "crypto", "world"],
+            "window": ["5m", "5m", "1h", "1h", "5m"],
+            "mean_abs_pp": [4.0, 1.0, 2.0, 3.0, 9.0],
+        }
+    )
+
+    heat, texts = charts.category_heat(frame, ["5m", "1h"], "1h", "#123456").data
+
+    assert list(heat.y) == ["World", "Sports", "Crypto"]  # from the foot
+    assert texts.textfont.color == "#123456"
+
+
+@pytest.mark.parametrize(("markets", "words"), [(1, "2.0 pp, 1 market"), (12, "2.0 pp, 12 markets")])
+def test_a_mean_says_of_how_many_markets(markets: int, words: str) -> None:
+    counts = {"movers_up": [1], "movers_down": [0], "markets": [markets]}
+    frame = pd.DataFrame({"category": ["sports"], "mean_abs_pp": [2.0], "net_pp": [1.0], **counts})
+
+    (bars,) = charts.category_bars(frame).data
+
+    assert list(bars.text) == [words]
+
+
 def test_the_busiest_categories_are_drawn_and_the_others_wait_in_the_legend() -> None:
     moments = pd.to_datetime([_T0, _T0 + timedelta(minutes=1)] * 3)
     names = ["sports"] * 2 + ["crypto"] * 2 + ["world"] * 2

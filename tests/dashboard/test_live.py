@@ -33,9 +33,9 @@ def _row(received_s: float | None = 2.0, behind_s: float | None = None, **change
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        (_row(2), VenueLine("green", "2 s old")),
-        (_row(-1), VenueLine("green", "0 s old")),
-        (_row(80), VenueLine("green", "1 min old")),
+        (_row(2), VenueLine("green", "data 2 s old")),
+        (_row(-1), VenueLine("green", "data 0 s old")),
+        (_row(80), VenueLine("green", "data 1 min old")),
         (_row(400), VenueLine("red", "silent, newest data 6 min old")),
         (_row(None), VenueLine("gray", "no data yet")),
         (_row(2, behind_s=4320), VenueLine("orange", "catching up, at 17:30 UTC (1 h 12 m back)")),
@@ -56,7 +56,7 @@ def _row(received_s: float | None = 2.0, behind_s: float | None = None, **change
             _row(2, in_gap=True, state="disconnected", gap_started=_NOW - timedelta(minutes=5)),
             VenueLine("red", "feed gap since 18:37 UTC, newest data 2 s old"),
         ),
-        (_row(2, markets_stale=7), VenueLine("orange", "2 s old, 7 of 100 markets stale")),
+        (_row(2, markets_stale=7), VenueLine("orange", "data 2 s old, 7 of 100 markets stale")),
     ],
 )
 def test_venue_line(row: pd.Series, expected: VenueLine) -> None:

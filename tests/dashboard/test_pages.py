@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.context import context
 from dashboard.data import AlertFilters, episodes
+from dashboard.views import market_detail
 from kernel.settings import ClickHouseSettings
 from tests.dashboard.fixtures import SeededStore, point_at
 from tests.dashboard.seed import NO_PAIR, PAIR
@@ -183,10 +185,24 @@ def test_market_detail_search_opens_what_was_chosen(app_environment: pytest.Monk
     assert "Search for a market" in _said(app)
 
     app.text_input(key="detail_search").set_value("bitcoin").run()
+    assert app.selectbox[0].label == "1 found"
     app.selectbox[0].set_value("POLY:0x04").run()
 
     assert not app.exception
     assert app.header[0].value.startswith("Will Bitcoin close above")
+
+
+def test_a_search_that_finds_too_much_says_that_there_is_more(
+    app_environment: pytest.MonkeyPatch, seeded: SeededStore
+) -> None:
+    point_at(app_environment, seeded.settings)
+    app_environment.setattr(market_detail, "_FOUND", 3)
+    app = _run(_market_detail)
+
+    app.text_input(key="detail_search").set_value("will").run()
+
+    assert app.selectbox[0].label == "The 3 largest found; more words find fewer"
+    assert len(app.selectbox[0].options) == 3
 
 
 def test_market_detail_of_an_unknown_market_says_so(app_environment: pytest.MonkeyPatch, seeded: SeededStore) -> None:
@@ -204,6 +220,36 @@ def test_alerts_lists_open_episodes_on_top(app_environment: pytest.MonkeyPatch, 
     states = list(app.dataframe[0].value["State"])
     assert states[0] == "● confirmed"
     assert states[-1] == "closed"
+    assert "80 % after 5m" in set(app.dataframe[0].value["Kept"])
+
+
+def test_a_chosen_episode_says_what_became_of_it_and_what_speaks_for_it_in_words(
+    app_environment: pytest.MonkeyPatch, seeded: SeededStore
+) -> None:
+    point_at(app_environment, seeded.settings)
+    known = episodes(seeded.store, AlertFilters())
+    chosen = known[known["graded_after_s"] > 0].iloc[0]
+    app = AppTest.from_function(_alerts, default_timeout=90)
+    app.session_state["alert_chosen"] = chosen["alert_id"]
+
+    said = _said(app.run())
+
+    assert "kept: 80 % after 5m" in said
+    assert "For: quotes on both sides, price made of a quote" in said
+    assert "Against: money in the window" in said
+    assert ("closed" in chosen["state"]) is ("(its window is over)" in said)
+
+
+def test_without_alerts_the_page_says_what_opens_one(
+    app_environment: pytest.MonkeyPatch, empty: ClickHouseSettings
+) -> None:
+    point_at(app_environment, empty)
+
+    assert r"in which \$10.0k were traded in 24 hours moves 6 pp" in _said(_run(_alerts))
+
+    context.clear()
+    app_environment.setenv("ALERT_RULES", "my-rules.toml")
+    assert "as your own rules say" in _said(_run(_alerts))
 
 
 def test_acknowledging_an_episode_stores_name_and_note(app_environment: pytest.MonkeyPatch, young: SeededStore) -> None:

@@ -229,6 +229,13 @@ def test_an_episode_says_how_many_markets_of_its_event_moved_within_a_quarter_of
     assert set(frame[frame["story_markets"] == 1]["story"]) <= {""}
 
 
+def test_an_episode_has_its_latest_grade_that_is_known(seeded: SeededStore) -> None:
+    graded = _ask(seeded, "episodes").query("graded_after_s > 0")
+
+    assert list(zip(graded["kept"], graded["graded_after_s"], strict=True)) == [(0.8, 300)]
+    assert _ask(seeded, "episodes").query("graded_after_s == 0")["kept"].isna().all()
+
+
 def test_categories_count_movers_over_the_threshold(seeded: SeededStore) -> None:
     frame = _ask(seeded, "categories")
     crypto = frame[(frame["window"] == "1h") & (frame["category"] == "crypto")].iloc[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, get_args
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as hyp
 from dashboard import charts, formats
 from dashboard.columns import COLUMNS
 from dashboard.views import tables
-from schemas.words import EpisodeState, ScoreName
+from schemas.words import CloseReason, EpisodeState, ScoreName
 
 NOW = datetime(2026, 11, 23, 18, 42, 30, tzinfo=UTC)
 NAN = float("nan")
@@ -57,6 +58,8 @@ EPISODE: dict[str, Any] = {
     "note": "",
     "venue": "kalshi",
     "category": "",
+    "kept": NAN,
+    "graded_after_s": 0,
 }
 
 
@@ -215,11 +218,22 @@ def test_an_episode_of_another_day_is_dated_and_a_young_one_has_its_minute_only(
         ({"windows": []}, "Windows", ""),
         ({}, "Windows", "5m, 1h"),
         ({}, "Category", "Not known yet"),
-        ({}, "Move now", "–"),
+        ({}, "Move", "–"),
+        ({}, "Price", "50.0 %"),
+        ({}, "Kept", ""),
+        ({"kept": 0.8, "graded_after_s": 60}, "Kept", "80 % after 1m"),
+        ({"kept": 1.25, "graded_after_s": 86_400}, "Kept", "125 % after 24h"),
+        ({"kept": -0.1, "graded_after_s": 3600}, "Kept", "turned, after 1h"),
     ],
 )
 def test_a_cell_of_an_episode_says(change: dict[str, Any], column: str, text: str) -> None:
     assert episodes(**change)[0][column] == text
+
+
+@pytest.mark.parametrize("reason", get_args(CloseReason))
+def test_every_reason_to_close_reads_as_words(reason: str) -> None:
+    assert re.fullmatch("[a-z ]+", episodes(close_reason=reason)[0]["Why closed"])
+    assert episodes(close_reason=reason)[0]["Why closed"] != "rolled off"
 
 
 def test_a_tick_shows_how_long_it_was_on_its_way() -> None:
@@ -247,6 +261,9 @@ def test_columns_that_are_configured_are_columns_that_there_are() -> None:
 
     assert set(tables.board_columns("1h", 3600, "plain")) == columns(tables.board(empty["board"], {}))
     assert set(tables.episode_columns()) == columns(tables.episodes(empty["episodes"], NOW))
+    assert set(tables.category_columns("1h", 6.5)) | {"Category"} == columns(
+        tables.categories(empty["categories"], 6.5)
+    )
     assert set(tables.tick_columns()) == columns(tables.ticks(empty["market_ticks"]))
 
 
