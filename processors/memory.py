@@ -97,7 +97,8 @@ class Memory:
         self._known: dict[bytes, _Market] = {}
         self._changed: set[bytes] = set()
         self._bytes = 0
-        self._dues: list[tuple[int, bytes, str]] = []
+        self._dues: dict[str, list[tuple[int, bytes]]] = {}
+        """What waits for each venue's time, a heap each: one that is silent is not looked through for another."""
         self._newest_us: dict[str, int] = {}
         self._newest_ms = 0
         self._stored = stored
@@ -129,20 +130,12 @@ class Memory:
 
         What comes of it is dated when it was due, so that the rest can wait for the next call.
         """
-        waiting = []
-        newest_us = max(self._newest_us.values(), default=0)
-        while count > 0 and self._dues and self._dues[0][0] <= newest_us:
-            due_us, key, venue = heapq.heappop(self._dues)
-            now_us = self._newest_us.get(venue, 0)
-            if due_us > now_us:
-                waiting.append((due_us, key, venue))
-                continue
+        while count > 0 and (venue := self._longest_due()) is not None:
+            due_us, key = heapq.heappop(self._dues[venue])
             market = self._known.get(key)
             if market is None or market.due_us == due_us:
-                self._pass(key, now_us, on_time, open_state, publish)
+                self._pass(key, self._newest_us[venue], on_time, open_state, publish)
                 count -= 1
-        for due in waiting:
-            heapq.heappush(self._dues, due)
 
     def look_at_stored(self, on_time: OnTime | None, open_state: Open, count: int = AT_ONE_CHECKPOINT) -> None:
         """After a start, and then once a day: some more of the stored markets. Learns what they wait for; those that
@@ -222,7 +215,16 @@ class Memory:
         if due_us != market.due_us:
             market.due_us = due_us
             if due_us is not None:
-                heapq.heappush(self._dues, (due_us, key, venue))
+                heapq.heappush(self._dues.setdefault(venue, []), (due_us, key))
+
+    def _longest_due(self) -> str | None:
+        """The venue by whose own time a market has been due for the longest; None when none is."""
+        due = [
+            (dues[0][0], venue)
+            for venue, dues in self._dues.items()
+            if dues and dues[0][0] <= self._newest_us.get(venue, 0)
+        ]
+        return min(due)[1] if due else None
 
     def _pass(self, key: bytes, now_us: int, on_time: OnTime, open_state: Open, publish: Publish) -> None:
         known = self.recall(key, open_state, self._newest_ms)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import replace
+
+import pytest
 
 from processors import memory
 from processors.memory import KEEP_DAYS, OFTEN, Headers, Memory
@@ -253,6 +256,37 @@ def test_another_venues_time_ends_nothing() -> None:
     of.let_time_pass(clock.on_time, store.open, clock.publish)
 
     assert clock.published == []
+
+
+def test_while_a_venue_is_silent_another_ones_time_touches_nothing_that_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, of, clock = Store(), Memory(STAGE, nothing), Clockwork(START_US + 60 * US_PER_S)
+    put(of, store, (b"growing", None, None), due_s=60)
+    other = make_tick(3600, 500_000, market_id="POLY:B", venue="polymarket")
+    of.recall(b"POLY:B", store.open, DAY_MS)
+    of.keep(b"POLY:B", Result(other, (), (b"x", None, None), False, START_US + 3_660 * US_PER_S), (), DAY_MS)
+    taken: list[object] = []
+    monkeypatch.setattr(heapq, "heappop", lambda heap: taken.append(heap[0]))
+
+    of.let_time_pass(clock.on_time, store.open, clock.publish)
+
+    assert taken == []
+
+
+def test_of_two_venues_what_has_waited_longest_is_told_first() -> None:
+    store, of, clock = Store(), Memory(STAGE, nothing), Clockwork(START_US)
+    for place, due_s in enumerate((63, 61, 62, 64)):
+        key, venue = f"{place}", ("kalshi", "polymarket")[place % 2]
+        for at_s in (0, 70):
+            of.recall(key.encode(), store.open, DAY_MS)
+            tick = make_tick(at_s, 500_000, market_id=key, venue=venue)
+            known = (b"growing", None, None)
+            of.keep(key.encode(), Result(tick, (), known, False, START_US + due_s * US_PER_S), (), DAY_MS)
+
+    of.let_time_pass(clock.on_time, store.open, clock.publish)
+
+    assert [market for market, _ in clock.asked] == ["1", "2", "0", "3"]
 
 
 def test_markets_whose_time_has_come_at_once_are_told_little_by_little_the_longest_due_first() -> None:
