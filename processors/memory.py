@@ -24,8 +24,8 @@ KEEP_DAYS = 3
 """Longer than any window, and than a market is ever silent between two sweeps."""
 
 ROOM_BYTES = 64 << 20
-"""So many bytes of a partition's states, as they are stored, are remembered; beyond, all are read anew. In memory a
-state of 440 bytes takes 1.6 kB (2026-11-30)."""
+"""So many bytes of a partition's states, as they are stored, are remembered; beyond, the longest unwritten leave. In
+memory a state of 440 bytes takes 1.6 kB (2026-11-30)."""
 
 AT_ONE_CHECKPOINT = 500
 """So many markets of a partition are looked at because time has passed; messages wait meanwhile. At a minute's turn the
@@ -95,6 +95,7 @@ class Memory:
         self._often = [i for i, name in enumerate(stage.state_keys) if name not in stage.seldom]
         self._seldom = [stage.state_keys.index(name) for name in stage.seldom]
         self._known: dict[bytes, _Market] = {}
+        """The longest unwritten first."""
         self._changed: set[bytes] = set()
         self._bytes = 0
         self._dues: dict[str, list[tuple[int, bytes]]] = {}
@@ -160,12 +161,21 @@ class Memory:
     def write(self, open_state: Open) -> None:
         """Writes what has changed since the last time."""
         for key in self._changed:
-            market = self._known[key]
+            market = self._known[key] = self._known.pop(key)
             self._write(market, open_state(key, market.published_ms))
         self._changed.clear()
         if self._bytes > ROOM_BYTES:
-            self._known.clear()
-            self._bytes = 0
+            self._make_room()
+
+    def _make_room(self) -> None:
+        leaving = []
+        for key, market in self._known.items():
+            if self._bytes <= ROOM_BYTES:
+                break
+            self._bytes -= market.size
+            leaving.append(key)
+        for key in leaving:
+            del self._known[key]
 
     def _read(self, key: bytes, open_state: Open, published_ms: int) -> _Market:
         state = open_state(key, published_ms)

@@ -179,6 +179,16 @@ def test_beyond_its_room_it_forgets_and_reads_again() -> None:
     assert len(of.recall(KEY, store.open, DAY_MS)[0] or b"") == memory.ROOM_BYTES + 1
 
 
+def test_beyond_its_room_the_longest_unwritten_leave_and_no_others() -> None:
+    store, of, third = Store(), Memory(STAGE, nothing), b"x" * (memory.ROOM_BYTES * 3 // 8)
+    for market in (b"A", b"B", b"A", b"C"):
+        of.recall(market, store.open, DAY_MS)
+        of.keep(market, Result(make_tick(0, 500_000), (), (third, None, None)), (), DAY_MS)
+        of.write(store.open)
+
+    assert list(of._known) == [b"A", b"C"]
+
+
 def test_states_are_packed_at_the_checkpoint_and_unpacked_when_they_are_read() -> None:
     calls = []
 
