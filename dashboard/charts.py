@@ -174,7 +174,7 @@ def _add_alerts(figure: go.Figure, series: MarketSeries) -> None:
 
 
 def category_bars(frame: pd.DataFrame) -> go.Figure:
-    """Mean size of the moves of each category, coloured by which way they went on balance."""
+    """Mean size of the moves of each category and of how many, coloured by which way they went on balance."""
     frame = frame.sort_values("mean_abs_pp")
     colours = [UP if net > 0.05 else DOWN if net < -0.05 else FLAT for net in frame["net_pp"]]
     columns = ["movers_up", "movers_down", "markets", "net_pp"]
@@ -190,7 +190,7 @@ def category_bars(frame: pd.DataFrame) -> go.Figure:
             orientation="h",
             marker={"color": colours, "cornerradius": 3},
             # A mean of two markets says little.
-            text=[f"{size:.1f} pp, {_markets(count)}" for size, count in zip(*sizes, strict=True)],
+            text=[f"{size:.1f} pp ({count})" for size, count in zip(*sizes, strict=True)],
             textposition="outside",
             cliponaxis=False,
             customdata=hover,
@@ -198,13 +198,9 @@ def category_bars(frame: pd.DataFrame) -> go.Figure:
         )
     )
     most = float(frame["mean_abs_pp"].max()) if len(frame) else 1.0
-    figure.update_xaxes(range=[0, max(most * 1.4, 0.5)], showticklabels=False, showgrid=False, fixedrange=True)
+    figure.update_xaxes(range=[0, max(most * 1.32, 0.5)], showticklabels=False, showgrid=False, fixedrange=True)
     figure.update_yaxes(showgrid=False, fixedrange=True)
     return _styled(figure, height=max(180, 34 * len(frame) + 30), hover="closest")
-
-
-def _markets(count: int) -> str:
-    return f"{count} market{'' if count == 1 else 's'}"
 
 
 def category_heat(

@@ -122,8 +122,8 @@ _STATES: dict[EpisodeState, str] = {
 
 _WHY_CLOSED: dict[CloseReason, str] = {
     "market_ended": "market ended",
-    "price_lost": "no price any more",
-    "rolled_off": "its window is over",
+    "price_lost": "price lost",
+    "rolled_off": "window over",
     "reversed": "turned round",
     "faded": "faded",
     "rule_removed": "rule removed",
@@ -310,6 +310,7 @@ def category_columns(window: str, threshold_pp: float) -> Columns:
     c = st.column_config
     over = f"Over {threshold_pp:g} pp"
     return {
+        "Category": c.TextColumn(width=106),
         "Mean move": c.NumberColumn(help="Mean size of the moves, up or down"),
         "Median": c.NumberColumn(help="Half of the markets moved less than this"),
         "Net": c.NumberColumn(help="Mean of the moves, ups less downs"),

@@ -237,7 +237,7 @@ def test_a_chosen_episode_says_what_became_of_it_and_what_speaks_for_it_in_words
     assert "kept: 80 % after 5m" in said
     assert "For: quotes on both sides, price made of a quote" in said
     assert "Against: money in the window" in said
-    assert ("closed" in chosen["state"]) is ("(its window is over)" in said)
+    assert ("closed" in chosen["state"]) is ("(window over)" in said)
 
 
 def test_without_alerts_the_page_says_what_opens_one(

@@ -261,9 +261,7 @@ def test_columns_that_are_configured_are_columns_that_there_are() -> None:
 
     assert set(tables.board_columns("1h", 3600, "plain")) == columns(tables.board(empty["board"], {}))
     assert set(tables.episode_columns()) == columns(tables.episodes(empty["episodes"], NOW))
-    assert set(tables.category_columns("1h", 6.5)) | {"Category"} == columns(
-        tables.categories(empty["categories"], 6.5)
-    )
+    assert set(tables.category_columns("1h", 6.5)) == columns(tables.categories(empty["categories"], 6.5))
     assert set(tables.tick_columns()) == columns(tables.ticks(empty["market_ticks"]))
 
 
