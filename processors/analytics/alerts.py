@@ -388,7 +388,7 @@ def _alert(
     window = next((w for w in move.windows if w.window_s == episode.window_s), None)
     size_pp = _size_pp(key[1], episode, move, move.price_ppm)
     shown = rule or Rule(name=key[0])
-    speaks_for, speaks_against = reasons.factors(shown, episode, move, window)
+    speaks_for, speaks_against = reasons.factors(shown, key[1], episode, move, window)
     bare = _bare(state, key, episode, move.market_id, move.venue, move.token_id, move.ts_event_us, rule, reason)
     return replace(
         bare,
@@ -400,7 +400,7 @@ def _alert(
         spread_ppm=move.spread_ppm,
         seconds_to_close=move.seconds_to_close,
         close_reason=close_reason,
-        severity=reasons.severity(shown, episode, move, window),
+        severity=reasons.severity(shown, key[1], episode, move, window),
         factors_for=speaks_for,
         factors_against=speaks_against,
         window_volume_usd=None if window is None else window.volume_usd,

@@ -10,7 +10,7 @@ from typing import Final
 
 from processors.analytics.episodes import Episode
 from processors.analytics.rules import Rule
-from processors.analytics.scoring import FEW_TRADES, MANY_STEPS, known_steps, usual_steps
+from processors.analytics.scoring import FEW_TRADES, MANY_STEPS, known_steps
 from schemas.events import Move, WindowMove
 from schemas.units import PPM_PER_PP, window_label
 from schemas.words import Factor, Severity
@@ -66,15 +66,16 @@ def _spread_pp(move: Move) -> float:
 
 
 def factors(
-    rule: Rule, episode: Episode, move: Move, window: WindowMove | None
+    rule: Rule, direction: int, episode: Episode, move: Move, window: WindowMove | None
 ) -> tuple[tuple[Factor, ...], tuple[Factor, ...]]:
     """What speaks for the episode now, and what against it. What is not known stands in neither."""
+    steps = _steps(direction, episode, move)
     said: list[tuple[Factor, bool | None]] = [
-        ("standing", None if move.ts_event_us == episode.opened_at_us else _stands(episode, move)),
+        ("standing", None if move.ts_event_us == episode.opened_at_us else _stands(direction, episode, move)),
         ("two_sided", move.price_basis == "mid" and _spread_pp(move) <= rule.max_spread_pp),
         ("dollars", None if window is None or window.volume_usd is None else window.volume_usd >= MANY_DOLLARS),
         ("trades", None if window is None or window.trades is None else window.trades >= FEW_TRADES),
-        ("unusual", None if move.usual_step is None else _steps(episode, move) >= MANY_STEPS),
+        ("unusual", None if steps is None else steps >= MANY_STEPS),
         ("basis", move.price_basis == "mid"),
         ("continuous", not episode.across_gap),
         ("lifecycle", move.market_status == "open" and not move.is_settling),
@@ -85,30 +86,32 @@ def factors(
 _BY_POINTS: tuple[Severity, ...] = ("low", "low", "medium", "high", "high")
 
 
-def severity(rule: Rule, episode: Episode, move: Move, window: WindowMove | None) -> Severity:
+def severity(rule: Rule, direction: int, episode: Episode, move: Move, window: WindowMove | None) -> Severity:
     """One point each for twice the threshold, big money a day, big money in the window, a very unusual step.
 
     Three points are high, two medium. What is not shouted (settlement, across a gap) is low.
     """
     if episode.kind != "move":
         return "low"
+    steps = _steps(direction, episode, move)
     points = (
         (episode.peak_pp >= 2 * rule.threshold_pp)
         + ((move.volume_24h_usd or 0) >= BIG_MONEY_24H)
         + (window is not None and (window.volume_usd or 0) >= BIG_MONEY_WINDOW)
-        + (move.usual_step is not None and _steps(episode, move) >= FAR_STEPS)
+        + (steps is not None and steps >= FAR_STEPS)
     )
     return _BY_POINTS[points]
 
 
-def _stands(episode: Episode, move: Move) -> bool | None:
-    if move.standing_ppm is None or move.price_ppm is None:
+def _stands(direction: int, episode: Episode, move: Move) -> bool | None:
+    if move.standing_ppm is None or move.price_ppm is None or move.price_basis != "mid":
         return None
-    sign = 1 if move.price_ppm >= episode.from_ppm else -1
-    return (move.standing_ppm - episode.from_ppm) * sign * 2 >= episode.detected_pp * PPM_PER_PP
+    return (move.standing_ppm - episode.from_ppm) * direction * 2 >= episode.detected_pp * PPM_PER_PP
 
 
-def _steps(episode: Episode, move: Move) -> float:
-    if move.price_ppm is None:
-        return 0.0
-    return usual_steps(episode.from_ppm, move.price_ppm, move.usual_step)
+def _steps(direction: int, episode: Episode, move: Move) -> float | None:
+    """How many of its market's usual steps the move still is; 0 when it has turned round, None where nobody knows."""
+    steps = known_steps(episode.from_ppm, move)
+    if steps is None or move.price_ppm is None or move.price_basis != "mid":
+        return None
+    return steps if (move.price_ppm - episode.from_ppm) * direction > 0 else 0.0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from processors.analytics import reasons
 from processors.analytics.episodes import Episode
-from processors.analytics.rules import Rule
+from processors.analytics.rules import DOWN, UP, Rule
 from schemas.events import Move, WindowMove
 from schemas.units import US_PER_S
 from schemas.words import Factor, Severity
@@ -34,7 +34,7 @@ EPISODE = Episode(
     threshold_pp=6.0,
 )
 WINDOW = WindowMove(window_s=300, coverage_s=300, volume_usd=4000.0, trades=40, computed_across_gap=False)
-KNOWN = {"standing_ppm": 499_000, "usual_step": 0.05}
+KNOWN = {"standing_ppm": 499_000, "usual_step": 0.05, "changes": 5}
 
 
 def later(**extra: Any) -> Move:
@@ -43,10 +43,15 @@ def later(**extra: Any) -> Move:
 
 
 def verdict(
-    factor: Factor, move: Move, *, window: WindowMove | None = WINDOW, episode: Episode = EPISODE
+    factor: Factor,
+    move: Move,
+    *,
+    window: WindowMove | None = WINDOW,
+    episode: Episode = EPISODE,
+    direction: int = UP,
 ) -> bool | None:
     """Whether a factor speaks for the episode; None when it stands on neither side."""
-    speaks_for, against = reasons.factors(RULE, episode, move, window)
+    speaks_for, against = reasons.factors(RULE, direction, episode, move, window)
     assert not set(speaks_for) & set(against)
     return True if factor in speaks_for else False if factor in against else None
 
@@ -83,12 +88,36 @@ def test_a_price_that_fell_stands_by_the_same_measure_as_one_that_rose(down: boo
     sign, start = (-1, 600_000) if down else (1, 400_000)
     episode = replace(EPISODE, from_ppm=start)
 
-    held = [
-        verdict("standing", later(price_ppm=start + sign * 100_000, standing_ppm=start + sign * at), episode=episode)
+    moves = [
+        later(price_ppm=start + sign * 100_000, standing_ppm=start + sign * at)
         for at in (100_000, 50_000, 49_000, -10_000)
     ]
+    held = [verdict("standing", move, episode=episode, direction=sign) for move in moves]
 
     assert held == [True, True, False, False]
+
+
+def test_a_price_that_has_turned_round_speaks_against_what_was_told_however_far_it_went() -> None:
+    fell = later(price_ppm=250_000, standing_ppm=250_000)
+
+    assert (verdict("standing", fell), verdict("unusual", fell)) == (False, False)
+    assert (verdict("standing", fell, direction=DOWN), verdict("unusual", fell, direction=DOWN)) == (True, True)
+
+
+def test_a_last_trade_is_not_compared_with_the_mid_that_was_told() -> None:
+    assert verdict("standing", later(price_basis="last")) is None
+    assert verdict("unusual", later(price_basis="last")) is None
+
+
+@pytest.mark.parametrize(("changes", "speaks", "severity"), [(4, None, "low"), (5, True, "medium")])
+def test_nothing_is_unusual_before_a_price_has_changed_five_times(
+    changes: int, speaks: bool | None, severity: Severity
+) -> None:
+    """As the rule asks and the reason says: until then nobody knows what is usual."""
+    move = later(changes=changes, volume_24h_usd=100_000.0, usual_step=0.04)
+
+    assert verdict("unusual", move) is speaks
+    assert reasons.severity(RULE, UP, EPISODE, move, WINDOW) == severity
 
 
 def test_nothing_stands_at_the_moment_of_detection_itself() -> None:
@@ -98,7 +127,7 @@ def test_nothing_stands_at_the_moment_of_detection_itself() -> None:
 
 
 def test_what_nobody_knows_of_a_market_speaks_on_neither_side() -> None:
-    speaks_for, against = reasons.factors(RULE, EPISODE, make_move(30, {}), None)
+    speaks_for, against = reasons.factors(RULE, UP, EPISODE, make_move(30, {}), None)
 
     assert speaks_for == ("two_sided", "basis", "continuous", "lifecycle")
     assert against == ()
@@ -139,11 +168,11 @@ def test_each_of_four_things_is_one_point_of_severity() -> None:
         episode = replace(EPISODE, peak_pp=12.0 if size else 11.9)
         move = later(volume_24h_usd=100_000.0 if day else 99_999.0, usual_step=0.04 if rare else 0.06)
         paid = replace(WINDOW, volume_usd=10_000.0 if window else 9_999.0)
-        said = reasons.severity(RULE, episode, move, paid)
+        said = reasons.severity(RULE, UP, episode, move, paid)
         by_points.setdefault(size + day + window + rare, set()).add(said)
 
         for quiet in ("settlement", "across_gap"):
-            assert reasons.severity(RULE, replace(episode, kind=quiet), move, paid) == "low"
+            assert reasons.severity(RULE, UP, replace(episode, kind=quiet), move, paid) == "low"
 
     assert by_points == {0: {"low"}, 1: {"low"}, 2: {"medium"}, 3: {"high"}, 4: {"high"}}
 
@@ -166,8 +195,8 @@ _WINDOWS = st.none() | st.builds(
 
 @given(_MOVES, _WINDOWS)
 def test_no_move_however_bare_lacks_a_severity_or_stands_on_both_sides(move: Move, window: WindowMove | None) -> None:
-    speaks_for, against = reasons.factors(RULE, EPISODE, move, window)
+    speaks_for, against = reasons.factors(RULE, UP, EPISODE, move, window)
 
     assert not set(speaks_for) & set(against)
-    assert reasons.severity(RULE, EPISODE, move, window) in ("low", "medium", "high")
+    assert reasons.severity(RULE, UP, EPISODE, move, window) in ("low", "medium", "high")
     assert "\n" not in reasons.detected(RULE, EPISODE, move, window or WINDOW)
