@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class _Newest:
-    """The states of a channel of one market at its newest order, as merged, and how far each connection told them."""
+    """The states of a channel of one market at its newest order, as merged, and how far each connection told them: in
+    which of its lives, and how many of the states."""
 
     order: int = -1
     states: list[object] = field(default_factory=list)
-    told: dict[str, int] = field(default_factory=dict)
+    told: dict[int, tuple[str, int]] = field(default_factory=dict)
 
 
 class Merge:
@@ -27,10 +28,11 @@ class Merge:
     def __init__(self) -> None:
         self._newest: dict[str, dict[str, _Newest]] = {}
 
-    def is_new(self, connection: str, market: str, order: int, state: object, channel: str = "") -> bool:
+    def is_new(self, connection: int, life: str, market: str, order: int, state: object, channel: str = "") -> bool:
         """Whether no connection has told this state yet. One of a lower order than the newest has been told.
 
-        `connection` names one life of a connection; each `channel` of a market has states and orders of its own.
+        `life` names one life of a connection, of which only the last counts: each begins with a snapshot of all, and a
+        market may stay at one order for weeks. Each `channel` of a market has states and orders of its own.
         """
         channels = self._newest.get(market)
         if channels is None:
@@ -41,15 +43,16 @@ class Merge:
         if order < newest.order:
             return False
         if order > newest.order:
-            newest.order, newest.states, newest.told = order, [state], {connection: 1}
+            newest.order, newest.states, newest.told = order, [state], {connection: (life, 1)}
             return True
-        place = newest.told.get(connection, 0)
+        lived, place = newest.told.get(connection, (life, 0))
+        place = place if lived == life else 0
         for index in range(place, len(newest.states)):
             if newest.states[index] == state:
-                newest.told[connection] = index + 1
+                newest.told[connection] = life, index + 1
                 return False
         newest.states.append(state)
-        newest.told[connection] = len(newest.states)
+        newest.told[connection] = life, len(newest.states)
         return True
 
     def markets(self) -> Collection[str]:

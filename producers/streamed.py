@@ -172,9 +172,11 @@ class Streamed:
         if self._merge is None:
             return True
         if isinstance(fact, Traded):
-            return self._merge.is_new(source.connection_id, fact.token, fact.ts_us, fact.trade_id, "trade")
+            return self._merge.is_new(
+                source.number, source.connection_id, fact.token, fact.ts_us, fact.trade_id, "trade"
+            )
         state = (*fact[1:5], fact.last_ppm, fact.volume_contracts)
-        return self._merge.is_new(source.connection_id, fact.token, fact.order, state, fact.channel)
+        return self._merge.is_new(source.number, source.connection_id, fact.token, fact.order, state, fact.channel)
 
     def _publish(self, shown: Shown, stamp_us: int, received_us: int) -> str:
         """`stamp_us` 0: an opening state, true as of now; its stamp is of its last change, which may be long ago."""

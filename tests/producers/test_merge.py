@@ -9,9 +9,9 @@ from producers.merge import Merge
 
 def test_what_the_second_connection_brings_again_is_not_new() -> None:
     merge = Merge()
-    told = [("1", 5, "a"), ("1", 5, "b"), ("2", 5, "a"), ("2", 5, "b"), ("2", 6, "c"), ("1", 6, "c"), ("1", 7, "d")]
+    told = [(1, 5, "a"), (1, 5, "b"), (2, 5, "a"), (2, 5, "b"), (2, 6, "c"), (1, 6, "c"), (1, 7, "d")]
 
-    assert [merge.is_new(connection, "m", order, state) for connection, order, state in told] == [
+    assert [merge.is_new(connection, "", "m", order, state) for connection, order, state in told] == [
         True, True, False, False, True, False, True,
     ]  # fmt: skip
 
@@ -19,30 +19,39 @@ def test_what_the_second_connection_brings_again_is_not_new() -> None:
 def test_a_state_that_comes_back_within_one_order_is_new_again() -> None:
     merge = Merge()
 
-    first = [merge.is_new("1", "m", 5, state) for state in "aba"]
-    second = [merge.is_new("2", "m", 5, state) for state in "aba"]
+    first = [merge.is_new(1, "", "m", 5, state) for state in "aba"]
+    second = [merge.is_new(2, "", "m", 5, state) for state in "aba"]
 
     assert (first, second) == ([True] * 3, [False] * 3)
 
 
 def test_an_older_state_of_the_slower_connection_is_not_new_and_markets_do_not_meet() -> None:
     merge = Merge()
-    merge.is_new("1", "m", 9, "late")
+    merge.is_new(1, "", "m", 9, "late")
 
-    assert not merge.is_new("2", "m", 8, "early")
-    assert merge.is_new("2", "other", 8, "early")
+    assert not merge.is_new(2, "", "m", 8, "early")
+    assert merge.is_new(2, "", "other", 8, "early")
 
 
 def test_channels_do_not_meet_and_are_forgotten_with_their_market() -> None:
     merge = Merge()
-    merge.is_new("1", "m", 9, "a", "trade")
-    merge.is_new("1", "n", 9, "a", "trade")
+    merge.is_new(1, "", "m", 9, "a", "trade")
+    merge.is_new(1, "", "n", 9, "a", "trade")
 
-    assert merge.is_new("2", "m", 8, "a", "ticker")
+    assert merge.is_new(2, "", "m", 8, "a", "ticker")
     merge.forget("m")
     merge.forget("never seen")
 
     assert list(merge.markets()) == ["n"]
+
+
+def test_a_quiet_market_takes_no_more_room_for_each_life_of_a_connection() -> None:
+    merge = Merge()
+
+    new = [merge.is_new(line, f"life {life}", "m", 5, "a") for life in range(100) for line in (1, 2)]
+
+    assert new == [True, *[False] * 199]
+    assert len(merge._newest["m"][""].told) == 2
 
 
 def test_killed_at_random_two_connections_give_each_state_once_and_in_order() -> None:
@@ -60,7 +69,7 @@ def test_killed_at_random_two_connections_give_each_state_once_and_in_order() ->
                 lives[connection] += 1
                 continue
             market, order, state = states[place]
-            if merge.is_new(f"{connection}/{lives[connection]}", market, order, state):
+            if merge.is_new(connection, f"{lives[connection]}", market, order, state):
                 taken.append(states[place])
             at[connection] += 1
 

@@ -55,7 +55,9 @@ class Heard:
         for fact in facts.facts:
             if isinstance(fact, Top):
                 state = fact[1:5]
-                if self.merge is None or self.merge.is_new(source.connection_id, fact.token, fact.order, state):
+                if self.merge is None or self.merge.is_new(
+                    source.number, source.connection_id, fact.token, fact.order, state
+                ):
                     self.tops.append(fact)
             elif isinstance(fact, Traded):
                 self.trades.append(fact)
