@@ -24,6 +24,7 @@ import psutil
 
 from kernel.errors import MoversError
 from kernel.logs import get_logger
+from movers.child_log import ChildLog
 
 log = get_logger(__name__)
 
@@ -141,7 +142,7 @@ class Supervisor:
     """Runs children. Call everything from one event loop.
 
     Args:
-        log_dir: each child's output goes to `<log_dir>/<name>.log`.
+        log_dir: each child's output goes to `<log_dir>/<name>.log`, kept small (`child_log.py`).
         screen: where prefixed warnings (with `verbose` every line) appear; None for nowhere.
     """
 
@@ -200,11 +201,11 @@ class Supervisor:
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
         child.started_s = time.monotonic()
-        log_file = (self._log_dir / f"{child.spec.name}.log").open("a", encoding="utf-8")
-        pump = asyncio.create_task(self._pump(child, child.process, log_file))
-        pump.add_done_callback(lambda _: _close(log_file))
+        child_log = ChildLog(self._log_dir / f"{child.spec.name}.log")
+        pump = asyncio.create_task(self._pump(child, child.process, child_log))
+        pump.add_done_callback(lambda _: _close(child_log))
 
-    async def _pump(self, child: Child, process: asyncio.subprocess.Process, log_file: TextIO) -> None:
+    async def _pump(self, child: Child, process: asyncio.subprocess.Process, child_log: ChildLog) -> None:
         """Copies the child's output to its log file and, where it matters, to the screen with its name in front."""
         assert process.stdout is not None  # noqa: S101  asked for with PIPE above
         while True:
@@ -218,8 +219,7 @@ class Supervisor:
             child.last_lines.append(line)
             # Whatever happens to the file, the pipe is read on: a child must never wait for its log.
             with contextlib.suppress(OSError):
-                log_file.write(line + "\n")
-                log_file.flush()
+                child_log.write(line)
             shown = _for_screen(line, verbose=self._verbose)
             if self._screen is not None and shown is not None:
                 print(f"{child.spec.name:>18} │ {shown}", file=self._screen, flush=True)
@@ -320,9 +320,9 @@ def _holds(check: Callable[[], bool]) -> bool:
         return False
 
 
-def _close(log_file: TextIO) -> None:
+def _close(child_log: ChildLog) -> None:
     with contextlib.suppress(OSError):
-        log_file.close()
+        child_log.close()
 
 
 def _signal_group(pid: int, signum: signal.Signals, *, only_leader: bool = False) -> None:
