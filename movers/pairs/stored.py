@@ -15,7 +15,7 @@ from movers.pairs import together, verdicts
 from movers.pairs.match import Listing, candidates
 from movers.pairs.together import AROUND_US, Quote, Series, Step
 from movers.pairs.verdicts import Key, Said, Verdict, key_of
-from schemas.units import PPM_PER_PP, US_PER_S
+from schemas.units import PPM, PPM_PER_PP, US_PER_S
 
 Row = Mapping[str, Any]
 
@@ -31,7 +31,7 @@ SELECT toString(market_id) AS market, toUnixTimestamp64Micro(ts) AS ts_us,
     toInt64(toDecimal64(bid, 6) * 1000000) AS bid_ppm, toInt64(toDecimal64(ask, 6) * 1000000) AS ask_ppm,
     toString(price_basis) = 'mid' AS is_mid
 FROM snapshots
-WHERE market_id IN {markets:Array(String)} AND ts >= fromUnixTimestamp64Micro({from_us:Int64})
+WHERE market_id IN {markets:Array(String)} AND ts >= fromUnixTimestamp64Micro({from_us:Int64}) AND source != 'backfill'
 ORDER BY market, ts
 """
 _ALERTS = """
@@ -103,7 +103,7 @@ def _confirmed(file: Path) -> list[Key]:
 
 
 def quotes_of(settings: Settings, pairs: Iterable[Key], from_us: int) -> Mapping[str, Sequence[Row]]:
-    """All quotes of the pairs' markets from an instant on, in order of time, by market."""
+    """All quotes of the pairs' markets from an instant on, in order of time, by market; a venue's figure is none."""
     found: dict[str, list[Row]] = defaultdict(list)
     markets = sorted({market for pair in pairs for market in pair})
     for row in console.query(settings, _QUOTES, {"markets": markets, "from_us": from_us}):
@@ -149,5 +149,5 @@ def _newest(rows: Sequence[Row], now_us: int, name: str) -> Row:
     quote = _quote(rows, now_us)
     if quote is None:
         return {f"bid_{name}": None, f"ask_{name}": None, f"age_{name}_s": None}
-    bid, ask = (None if ppm is None else ppm / PPM_PER_PP / 100 for ppm in (quote.bid_ppm, quote.ask_ppm))
+    bid, ask = (None if ppm is None else ppm / PPM for ppm in (quote.bid_ppm, quote.ask_ppm))
     return {f"bid_{name}": bid, f"ask_{name}": ask, f"age_{name}_s": round((now_us - quote.ts_us) / US_PER_S, 1)}

@@ -50,6 +50,10 @@ def test_candidates_are_found_confirmed_and_shown_with_who_moved_first(
     jump_us = now_us - 30 * MINUTE_US
     ticks = [quote("A", jump_us - 60 * MINUTE_US, 400_000), quote("B", jump_us - 60 * MINUTE_US, 410_000)]
     ticks += [quote("A", jump_us, 500_000), quote("B", jump_us + 7 * US_PER_S, 520_000)]
+    # The venue's own figure of an earlier price: a price without a quote, which nobody here saw.
+    ticks.append(
+        replace(quote("B", jump_us - 61 * MINUTE_US, 300_000), source="backfill", bid_ppm=None, ask_ppm=None)
+    )
     store.insert(to.SNAPSHOTS, [to.tick_row(tick, 0, i) for i, tick in enumerate(ticks)], "ticks")
     told = an_alert(
         alert_id=event_id("A", jump_us), event_id=event_id("A", jump_us), market_id="A", direction="up",
