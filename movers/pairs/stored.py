@@ -79,7 +79,10 @@ def shown(settings: Settings, file: Path, hours: float) -> list[Row]:
 
 
 def alerts(settings: Settings, file: Path, hours: float) -> list[Row]:
-    """Alerts of confirmed pairs' markets: whether the other venue went along, and how many seconds later."""
+    """Alerts of confirmed pairs' markets: whether the other venue went along, and how many seconds later.
+
+    None while it has not, and its quarter of an hour is not over.
+    """
     pairs, now_us = _confirmed(file), time.time_ns() // 1000
     from_us = now_us - round(hours * 3600 * US_PER_S)
     quotes = quotes_of(settings, pairs, from_us - AROUND_US)
@@ -91,7 +94,8 @@ def alerts(settings: Settings, file: Path, hours: float) -> list[Row]:
         there = together.half_us(series_of(quotes[other[told["market_id"]]]), step)
         shown = {name: told[name] for name in ("opened_at", "market_id", "direction", "peak_move_pp", "state", "title")}
         lag_s = None if there is None else (there - told["opened_us"]) / US_PER_S
-        rows.append({**shown, "other_venue_confirms": there is not None, "other_venue_after_s": lag_s})
+        went = None if there is None and now_us < step.ts_us + AROUND_US else there is not None
+        rows.append({**shown, "other_venue_confirms": went, "other_venue_after_s": lag_s})
     return rows
 
 

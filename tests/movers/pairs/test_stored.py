@@ -51,20 +51,19 @@ def test_candidates_are_found_confirmed_and_shown_with_who_moved_first(
     ticks = [quote("A", jump_us - 60 * MINUTE_US, 400_000), quote("B", jump_us - 60 * MINUTE_US, 410_000)]
     ticks += [quote("A", jump_us, 500_000), quote("B", jump_us + 7 * US_PER_S, 520_000)]
     # The venue's own figure of an earlier price: a price without a quote, which nobody here saw.
-    ticks.append(
-        replace(quote("B", jump_us - 61 * MINUTE_US, 300_000), source="backfill", bid_ppm=None, ask_ppm=None)
-    )
+    ticks.append(replace(quote("B", jump_us - 61 * MINUTE_US, 300_000), source="backfill", bid_ppm=None, ask_ppm=None))
     store.insert(to.SNAPSHOTS, [to.tick_row(tick, 0, i) for i, tick in enumerate(ticks)], "ticks")
     told = an_alert(
         alert_id=event_id("A", jump_us), event_id=event_id("A", jump_us), market_id="A", direction="up",
         opened_at_us=jump_us, ts_event_us=jump_us, peak_move_pp=10.0,
     )  # fmt: skip
-    store.insert(to.ALERTS, [to.alert_row(told)], "alerts")
+    fresh = replace(told, alert_id="f" * 24, event_id="f" * 24, market_id="B", opened_at_us=now_us - MINUTE_US)
+    store.insert(to.ALERTS, [to.alert_row(alert) for alert in (told, fresh)], "alerts")
 
     (candidate,) = stored.suggested(settings, file, 0.7)
     stored.say(file, "confirmed", candidate["market_a"], candidate["market_b"], "read by hand")
     (row,) = stored.shown(settings, file, 24)
-    (alert,) = stored.alerts(settings, file, 24)
+    undecided, alert = stored.alerts(settings, file, 24)
 
     assert {candidate["market_a"], candidate["market_b"]} == {"A", "B"}
     assert stored.suggested(settings, file, 0.7) == []
@@ -72,6 +71,7 @@ def test_candidates_are_found_confirmed_and_shown_with_who_moved_first(
     assert (row["apart_pp"], row["apart_pp_1h_ago"], row["quotes_cross_pp"]) == (2.0, 1.0, 1.0)
     assert row["older_quote_s"] >= 30 * 60
     assert (alert["other_venue_confirms"], alert["other_venue_after_s"]) == (True, 7.0)
+    assert undecided["other_venue_confirms"] is None, "it has a quarter of an hour"
 
 
 def test_what_is_published_is_what_people_say_now_with_who_moved_first(
