@@ -10,26 +10,38 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from schemas.events import Tick
+from schemas.units import US_PER_S
 from sinks.clickhouse.store import NewestTicks
 
 AskStore = Callable[[Sequence[tuple[str, int]]], set[tuple[str, int]]]
 """Which of these (token, venue time in microseconds) the store holds."""
+
+_KEPT_US = 86_400 * US_PER_S
+_FEWEST = 50_000
 
 
 class SeenTicks:
     """Newest venue time of each token, and the decision it allows.
 
     `new_ones` assumes that the batch is stored before the next call; when it is not, call `restart`.
+
+    Args:
+        fewest: so many tokens are remembered in any case.
+        kept_us: of more, those whose newest is so much older than the newest of all may be forgotten.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fewest: int = _FEWEST, kept_us: int = _KEPT_US) -> None:
+        self._fewest, self._kept_us = fewest, kept_us
         self._newest: dict[str, int] = {}
         self._floor_us = 0
+        """A token that is not known has nothing in the store from here on."""
+        self._room = fewest
 
     def restart(self, stored: NewestTicks) -> None:
         """Forgets everything and starts from what the store holds."""
         self._newest = dict(stored.by_token)
         self._floor_us = stored.floor_us
+        self._room = max(self._fewest, 2 * len(self._newest))
 
     def new_ones(self, ticks: Sequence[Tick], ask: AskStore) -> list[bool]:
         """For each tick, in order, whether to store it: it is the first of its (token, moment)."""
@@ -46,7 +58,17 @@ class SeenTicks:
                 late.append(i)
         if late:
             self._decide_late(ticks, late, fresh, ask)
+        if len(newest) > self._room:
+            self._forget_silent()
         return fresh
+
+    def _forget_silent(self) -> None:
+        """Lets go of markets that have ended. Not before there are twice as many: each is walked over seldom."""
+        floor_us = max(self._newest.values()) - self._kept_us
+        if floor_us > self._floor_us:
+            self._floor_us = floor_us
+            self._newest = {token: ts for token, ts in self._newest.items() if ts >= floor_us}
+        self._room = max(self._fewest, 2 * len(self._newest))
 
     def _decide_late(self, ticks: Sequence[Tick], late: Sequence[int], fresh: list[bool], ask: AskStore) -> None:
         """Ticks older than the newest of their token, or of a token unknown for a day: the batch and the store know.

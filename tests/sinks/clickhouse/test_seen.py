@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,21 @@ def _tick(identity: Identity) -> Tick:
     return a_tick(*identity)
 
 
+def test_tokens_that_are_silent_for_a_day_are_forgotten_and_what_they_tell_then_is_looked_up() -> None:
+    shelf, seen = Shelf(), SeenTicks(fewest=100)
+    seen.restart(shelf.newest(0))
+    hour_us = 3_600_000_000
+
+    for hour in range(24 * 30):
+        shelf.take(seen, [(f"{hour}/{number}", hour * hour_us) for number in range(10)])
+
+    assert len(seen._newest) <= 2 * 10 * 25
+    assert shelf.questions == 0
+    shelf.take(seen, [("0/1", 0), ("0/1", 5)])
+    assert (shelf.stored[-1], shelf.questions) == (("0/1", 5), 1)
+
+
+@pytest.mark.parametrize("fewest", [1, 50_000])
 @given(
     before=st.lists(identities, unique=True),
     floor=st.integers(0, 14),
@@ -48,14 +64,14 @@ def _tick(identity: Identity) -> Tick:
     restart_after=st.integers(0, 6),
 )
 def test_every_token_and_moment_is_stored_exactly_once_in_any_order(
-    before: list[Identity], floor: int, batches: list[list[Identity]], restart_after: int
+    fewest: int, before: list[Identity], floor: int, batches: list[list[Identity]], restart_after: int
 ) -> None:
-    shelf, seen = Shelf(before), SeenTicks()
+    shelf, seen = Shelf(before), SeenTicks(fewest=fewest, kept_us=3)
     seen.restart(shelf.newest(floor))
 
     for number, batch in enumerate(batches):
         if number == restart_after:
-            seen = SeenTicks()
+            seen = SeenTicks(fewest=fewest, kept_us=3)
             seen.restart(shelf.newest(floor))
         shelf.take(seen, batch)
 
