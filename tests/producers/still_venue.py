@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kernel.clock import SystemClock
 from producers.base import Collector, Errand, Received, Streaming
@@ -20,6 +20,8 @@ from schemas.events import Market, Tick
 from simulator.tape import Market as TapeMarket
 from simulator.tape import Quote, write_tape
 from tests.simulator.conftest import START_US, Running
+
+FeedT = TypeVar("FeedT", bound=PolymarketFeed)
 
 
 class Kept:
@@ -64,7 +66,7 @@ def moved(markets: list[str], bid: float) -> list[dict[str, Any]]:
     return [{"kind": "quote", "ts_us": 0, "market": m, "bid": bid, "ask": round(bid + 0.02, 2)} for m in markets]
 
 
-def feed_of(venue: Running, kept: Kept, kind: type[PolymarketFeed], requests_per_s: float) -> PolymarketFeed:
+def feed_of(venue: Running, kept: Kept, kind: type[FeedT], requests_per_s: float) -> FeedT:
     clock = SystemClock()
     gamma, clob = (
         VenueHttp(f"{venue.address}/{name}", RateLimit(requests_per_s, clock), kept, clock)
