@@ -44,7 +44,7 @@ WARM_UP_S = 75
 """Until the shortest window is covered, and what came together while the processes started has been worked off."""
 KEPT_TICKS = 400_000
 LOOSE = {"WINDOWS": "60,300,900,3600", "ALERT_THRESHOLD_PP": "1", "MIN_VOLUME_24H": "0", "MAX_SPREAD_PP": "10"}
-LOAD = {"COLLECTOR_PRICE_INTERVAL": str(SWEEP_EVERY_S), "COLLECTOR_MIN_PAUSE": "0", "COLLECTOR_HOT_MARKETS": "0"}
+LOAD = {"COLLECTOR_PRICE_INTERVAL": str(SWEEP_EVERY_S), "COLLECTOR_MIN_PAUSE_S": "0", "COLLECTOR_HOT_MARKETS": "0"}
 
 Legs = dict[str, float]
 """Milliseconds by leg of the way."""

@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
         seconds=options.seconds,
         environment={
             "COLLECTOR_PRICE_INTERVAL": str(SWEEP_EVERY_S),
-            "COLLECTOR_MIN_PAUSE": "0",
+            "COLLECTOR_MIN_PAUSE_S": "0",
             "COLLECTOR_HOT_MARKETS": "0",
         },
     )

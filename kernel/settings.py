@@ -32,8 +32,10 @@ _DOTENV = Path(".env")
 RENAMED = {
     "COLLECTOR_MARKETS_INTERVAL": "COLLECTOR_MARKET_INTERVAL",
     "COLLECTOR_MAX_BAD_SHARE": "MAX_BAD_SHARE",
+    "COLLECTOR_MIN_PAUSE": "COLLECTOR_MIN_PAUSE_S",
+    "SPILL_MAX_MB": "SPILL_MAX_MIB",
 }
-"""Old name to new; an old one is told, not obeyed and not passed over."""
+"""Old name to new, of the same meaning: who upgrades need not touch what was set. `_present` reads them."""
 
 
 COMPOSE_NAMES = frozenset(
@@ -173,10 +175,10 @@ class CollectorSettings(Group):
     collector_history_markets: int = Field(
         500, ge=0, description="Busiest markets of a venue whose history is asked for after a start; 0 = none"
     )
-    collector_min_pause: float = Field(0.2, ge=0, description="Wall seconds that pass at least between two sweeps")
+    collector_min_pause_s: float = Field(0.2, ge=0, description="Wall seconds that pass at least between two sweeps")
     collector_max_skew_s: float = Field(5, gt=0, description="Difference of our clock and a venue's that gets flagged")
     spill_dir: Path = Field(Path(".movers/spill"), description="Where a producer keeps messages Kafka will not take")
-    spill_max_mb: int = Field(4096, ge=1, description="MiB that each producer may keep there")
+    spill_max_mib: int = Field(4096, ge=1, description="MiB that each producer may keep there")
 
 
 class RuleSettings(Group):
@@ -290,16 +292,9 @@ class Settings:
 
 
 def load(overrides: Mapping[str, str] | None = None) -> Settings:
-    """Reads `.env` and the environment, which goes over it; `overrides` go over both.
-
-    Raises:
-        UserError: a setting goes by an old name.
-    """
-    values = {**dict(_dotenv()), **{name.upper(): value for name, value in os.environ.items()}}
-    for old, new in RENAMED.items():
-        if old in values:
-            raise UserError(f"setting {old} is now {new}; please rename it")
-    return Settings(values, overrides)
+    """Reads `.env` and the environment, which goes over it; `overrides` go over both."""
+    environment = {name.upper(): value for name, value in os.environ.items()}
+    return Settings({**_present(dict(_dotenv())), **_present(environment)}, overrides)
 
 
 def refuse_unknown(groups: Callable[[], Iterable[type[Group]]]) -> None:
@@ -309,7 +304,7 @@ def refuse_unknown(groups: Callable[[], Iterable[type[Group]]]) -> None:
         UserError: `.env` holds a key that none of the groups knows.
     """
     keys = _dotenv()
-    known = set(COMPOSE_NAMES)
+    known = {*COMPOSE_NAMES, *RENAMED}
     if keys:
         known |= {name for group in groups() for name in (*group.names(), *group.secret_files())}
     for name, _ in keys:
@@ -347,6 +342,12 @@ def _given(group: type[Group], values: Mapping[str, str]) -> dict[str, str]:
         except OSError as error:
             raise UserError(f"setting {name}: {path}: {error.strerror}") from error
     return found
+
+
+def _present(values: Mapping[str, str]) -> dict[str, str]:
+    """Values under the names that settings have now. Of one that is given under both the present name counts."""
+    old = {RENAMED[name]: value for name, value in values.items() if name in RENAMED}
+    return {**old, **{name: value for name, value in values.items() if name not in RENAMED}}
 
 
 def _dotenv() -> list[tuple[str, str]]:

@@ -75,7 +75,7 @@ def demo(
     arguments += ["--truth", str(truth)] if truth is not None else []
     # A wrong argument or an unreadable tape is said now, not by a process that dies later.
     open_tape(options(["--port", "0", *arguments]))
-    overrides = {"COLLECTOR_HOT_MARKETS": "0", "COLLECTOR_MIN_PAUSE": "0"} if lockstep else {}
+    overrides = {"COLLECTOR_HOT_MARKETS": "0", "COLLECTOR_MIN_PAUSE_S": "0"} if lockstep else {}
     _run_stack("demo", arguments, run_for, report, port, verbose, overrides)
 
 

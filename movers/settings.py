@@ -33,7 +33,7 @@ def load(overrides: Mapping[str, str] | None = None) -> Settings:
     """The settings in force, each looked at.
 
     Raises:
-        UserError: a value does not fit, a name is an old one, or `.env` holds a key that nobody knows.
+        UserError: a value does not fit, or `.env` holds a key that nobody knows.
     """
     settings = kernel.load(overrides)
     kernel.refuse_unknown(groups)

@@ -432,7 +432,7 @@ class Jobs:
 
     def _pause_s(self, spent_s: float) -> float:
         """Wall seconds to wait after a sweep that took so long."""
-        least_s = self._settings.collector_min_pause
+        least_s = self._settings.collector_min_pause_s
         if self.venue_clock.lockstep:
             # A tape that is held or over does not need asking a thousand times a second.
             return max(least_s, _STANDSTILL_PAUSE_S) if self._stands_still else least_s
@@ -449,7 +449,7 @@ class Jobs:
         return max(self._least_pause_s(), backoff_s(self._state.failures(job), None, 0))
 
     def _least_pause_s(self) -> float:
-        return max(self._settings.collector_min_pause, _LEAST_PAUSE_S)
+        return max(self._settings.collector_min_pause_s, _LEAST_PAUSE_S)
 
     # ── how it goes ──────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -46,7 +46,7 @@ def run(settings: Settings, shard: Shard) -> None:
     folder = settings.collector.spill_dir / shard.name
     with living(f"produce-{shard.name}", settings.process) as process, lock(folder, shard):
         registry = SchemaRegistry.of(kafka)
-        spill = Spill(folder, settings.collector.spill_max_mb * 1024**2)
+        spill = Spill(folder, settings.collector.spill_max_mib * 1024**2)
         # Without Kafka a producer works on: the spill keeps what it has.
         watch = LinkWatch(process, f"producer-{shard.name}", kafka.kafka_bootstrap_servers, can_work=True)
         outbox = Outbox(shard, kafka, registry, spill, clock, watch=watch)

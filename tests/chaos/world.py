@@ -331,7 +331,7 @@ class World:
             "COLLECTOR_HOT_MARKETS": "0",
             # The tape's moments lie up to 40 s apart: between them is no gap, which would excuse what is missing.
             "COLLECTOR_PRICE_INTERVAL": "60",
-            "COLLECTOR_MIN_PAUSE": str(pause_s),
+            "COLLECTOR_MIN_PAUSE_S": str(pause_s),
         }
         roles = [
             *(self._role(f"process-{name}", ("process", name), everybody) for name in PROCESSORS),

@@ -45,7 +45,7 @@ RULE = {
     # A tape waits for each sweep, and its moments lie further apart than a live venue's.
     "COLLECTOR_PRICE_INTERVAL": "600",
     "COLLECTOR_HOT_MARKETS": "0",
-    "COLLECTOR_MIN_PAUSE": "0",
+    "COLLECTOR_MIN_PAUSE_S": "0",
 }
 EventT = TypeVar("EventT", bound=Event)
 

@@ -70,16 +70,31 @@ def test_names_and_defaults_are_those_of_the_plan() -> None:
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())
 @pytest.mark.parametrize("in_file", [True, False])
-def test_an_old_name_is_one_line_naming_the_new_one(
+def test_an_old_name_is_still_read_and_shown_under_the_new_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old: str, new: str, in_file: bool
 ) -> None:
+    default = values()[new]
     if in_file:
-        (tmp_path / ".env").write_text(f"{old}=0.5\n")
+        (tmp_path / ".env").write_text(f"{old}=1\n")
     else:
-        monkeypatch.setenv(old, "0.5")
+        monkeypatch.setenv(old, "1")
 
-    with pytest.raises(UserError, match=f"^setting {old} is now {new}; please rename it$"):
-        load()
+    assert default not in ("1", "1.0")
+    assert values()[new] in ("1", "1.0")
+    assert new in load().given
+    assert old not in values()
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_a_new_name_counts_beside_its_old_one_and_the_environment_goes_over_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old: str, new: str
+) -> None:
+    (tmp_path / ".env").write_text(f"{new}=1\n{old}=2\n")
+    assert values()[new] in ("1", "1.0")
+
+    (tmp_path / ".env").write_text(f"{new}=0.5\n")
+    monkeypatch.setenv(old, "1")
+    assert values()[new] in ("1", "1.0")
 
 
 def test_every_new_name_of_a_renamed_setting_exists() -> None:

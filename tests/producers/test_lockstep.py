@@ -18,7 +18,7 @@ pytestmark = pytest.mark.stack
 
 def test_a_lockstep_tape_is_swept_without_pause_and_every_moment_is_ticked(stack: Stack, tmp_path: Path) -> None:
     process, simulator = simulate(tmp_path, "--markets", "20", "--since", "10m", "--lockstep", "--seed", "7")
-    settings = settings_for(stack, simulator, tmp_path) | {"COLLECTOR_MIN_PAUSE": "0"}
+    settings = settings_for(stack, simulator, tmp_path) | {"COLLECTOR_MIN_PAUSE_S": "0"}
     run = Collecting(stack, simulator, tmp_path, settings)
 
     def served() -> int:
