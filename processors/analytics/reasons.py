@@ -27,16 +27,28 @@ def detected(rule: Rule, episode: Episode, move: Move, window: WindowMove) -> st
     """The rule's conditions, each with its number."""
     labels = ", ".join(window_label(w) for w in episode.windows_s)
     parts = [
-        f"abs_move_pp {episode.detected_pp:.1f} >= {rule.threshold_pp:g} over {labels}",
-        f"volume_24h_usd {move.volume_24h_usd or 0:,.0f} >= {rule.min_volume_24h_usd:,.0f}",
-        f"spread_pp {_spread_pp(move):.1f} <= {rule.max_spread_pp:g}",
+        f"abs_move_pp {_compared(episode.detected_pp, '>=', rule.threshold_pp, 1)} over {labels}",
+        f"volume_24h_usd {_compared(move.volume_24h_usd or 0, '>=', rule.min_volume_24h_usd, 0)}",
+        f"spread_pp {_compared(_spread_pp(move), '<=', rule.max_spread_pp, 1)}",
     ]
     steps = known_steps(episode.from_ppm, move)
     if rule.min_usual_steps and steps is not None:
-        parts.append(f"usual_steps {steps:.1f} >= {rule.min_usual_steps:g}")
+        parts.append(f"usual_steps {_compared(steps, '>=', rule.min_usual_steps, 1)}")
     if rule.min_window_usd:
-        parts.append(f"window_usd {window.volume_usd or 0:,.0f} >= {rule.min_window_usd:,.0f}")
+        parts.append(f"window_usd {_compared(window.volume_usd or 0, '>=', rule.min_window_usd, 0)}")
     return " and ".join(parts) + _labels(episode)
+
+
+def _compared(value: float, sign: str, limit: float, digits: int) -> str:
+    """`value >= limit`, or `<=`: the value with `digits` decimals, or more, up to four, until it is true as printed."""
+    text = ""
+    for places in range(digits, 5):
+        text = f"{value:,.{places}f}"
+        printed = float(text.replace(",", ""))
+        if printed >= limit if sign == ">=" else printed <= limit:
+            break
+    shown = f"{limit:,.4f}".rstrip("0").rstrip(".")
+    return f"{text} {sign} {shown}"
 
 
 def confirmed(episode: Episode, held_pp: float, now_pp: float, after_s: float, spread_pp: float) -> str:

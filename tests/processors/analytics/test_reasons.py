@@ -142,6 +142,23 @@ def test_a_gap_speaks_against_and_is_told_in_the_reason() -> None:
     assert text.endswith("; across a gap in the feed; the market is near its end")
 
 
+@pytest.mark.parametrize(
+    ("rule", "episode", "move", "says"),
+    [
+        (Rule(threshold_pp=6.04), {"detected_pp": 6.04}, {}, "abs_move_pp 6.04 >= 6.04 over"),
+        (Rule(threshold_pp=6), {"detected_pp": 6.0449}, {}, "abs_move_pp 6.0 >= 6 over"),
+        (Rule(max_spread_pp=0.96), {}, {"spread_ppm": 9_600}, "spread_pp 0.96 <= 0.96"),
+        (Rule(max_spread_pp=1), {}, {"spread_ppm": 9_600}, "spread_pp 1.0 <= 1"),
+        (Rule(min_volume_24h_usd=1000.4), {}, {"volume_24h_usd": 1000.44}, "volume_24h_usd 1,000.4 >= 1,000.4"),
+        (Rule(min_window_usd=0.6), {}, {}, "window_usd 4,000 >= 0.6"),
+    ],
+)
+def test_what_a_reason_says_is_true_as_it_is_printed(
+    rule: Rule, episode: dict[str, Any], move: dict[str, Any], says: str
+) -> None:
+    assert says in reasons.detected(rule, replace(EPISODE, **episode), later(**move), WINDOW)
+
+
 def test_the_dollars_of_the_window_are_told_only_by_a_rule_that_asks_for_them() -> None:
     asking = Rule(min_window_usd=2500.0)
 
