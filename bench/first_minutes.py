@@ -35,7 +35,7 @@ from confluent_kafka import Message
 from bench import RESULTS, write
 from bench.pipeline import machine
 from bench.processing import Place, stack
-from kernel.kafka import consumer
+from kernel.kafka.readers import consumer
 from movers.addresses import choose_addresses
 from movers.local.ports import free_port
 from movers.settings import load

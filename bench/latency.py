@@ -30,7 +30,7 @@ from statistics import quantiles
 from typing import Any
 
 from bench import RESULTS, write
-from kernel.kafka import consumer
+from kernel.kafka.readers import consumer
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import KafkaSettings, load
 from movers.stack import running

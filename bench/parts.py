@@ -19,7 +19,8 @@ from statistics import fmean
 from confluent_kafka import Producer
 
 from kernel import logs, settings
-from kernel.kafka import PRODUCER_CONFIG, consumer
+from kernel.kafka.publisher import PRODUCER_CONFIG
+from kernel.kafka.readers import consumer
 from kernel.process import Process
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import KafkaSettings, Settings

@@ -30,7 +30,9 @@ from confluent_kafka import TopicPartition
 from bench import RESULTS, write
 from bench.house_ticks import house_ticks
 from bench.parts import SINK_OF_BARE_LOOP, STAGES
-from kernel.kafka import Publisher, consumer, create_topics, watermarks
+from kernel.kafka.publisher import Publisher
+from kernel.kafka.readers import consumer, watermarks
+from kernel.kafka.topics import create_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import KafkaSettings
 from movers.local.broker.node import LocalKafka

@@ -31,7 +31,7 @@ from typing import Any
 from bench import RESULTS, write
 from bench.house_ticks import house_ticks
 from bench.processing import Place, Running, fill, publish, running, stack
-from kernel.kafka import watermarks
+from kernel.kafka.readers import watermarks
 from kernel.settings import ClickHouseSettings
 from movers.local.ports import free_port
 from schemas.events import Tick

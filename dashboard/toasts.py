@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from confluent_kafka import Consumer, KafkaException
 
 from kernel.errors import TransientError
-from kernel.kafka import consumer
+from kernel.kafka.readers import consumer
 from kernel.logs import get_logger
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import KafkaSettings

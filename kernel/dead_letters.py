@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, Message
 
 from kernel.clock import Clock
 from kernel.errors import BadMessageError, KafkaAwayError, TooMuchBadInputError
-from kernel.kafka import Publisher
+from kernel.kafka.publisher import Publisher
 from kernel.logs import get_logger
 from kernel.metrics import BAD_INPUT
 from kernel.settings import KafkaSettings

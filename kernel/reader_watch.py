@@ -10,7 +10,8 @@ from typing import Any
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from kernel.kafka import Place, client_config
+from kernel.kafka.connection import client_config
+from kernel.kafka.readers import Place
 from kernel.logs import get_logger
 from kernel.metrics import STALLED
 from kernel.settings import KafkaSettings

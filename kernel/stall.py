@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kernel.kafka import Place
+from kernel.kafka.readers import Place
 
 PATIENCE_S = 45.0
 """So long a partition with more to read may stand still while the loop turns."""

@@ -212,7 +212,7 @@ def migrate() -> None:
 @topics_app.command("create", epilog="Example: movers topics create")
 def topics_create() -> None:
     """Create the topics that are missing."""
-    from kernel.kafka import create_topics
+    from kernel.kafka.topics import create_topics
 
     made = create_topics(_settings().kafka)
     typer.echo(f"created {', '.join(made)}" if made else "all topics exist")

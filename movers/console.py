@@ -20,7 +20,8 @@ from rich.table import Table
 from dashboard.store import query_text
 from kernel.clickhouse import connect
 from kernel.errors import UserError
-from kernel.kafka import consumer, read_messages, require_topics
+from kernel.kafka.readers import consumer, read_messages
+from kernel.kafka.topics import require_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Group, Settings
 from schemas.codec import Codec, UndecodableError

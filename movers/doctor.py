@@ -11,7 +11,8 @@ from importlib.util import find_spec
 
 from kernel.clickhouse import connect
 from kernel.errors import MoversError
-from kernel.kafka import existing_topics, read_to_end
+from kernel.kafka.readers import read_to_end
+from kernel.kafka.topics import existing_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from movers.local.broker.java import find_java

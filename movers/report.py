@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kernel.clickhouse import connect
 from kernel.errors import MoversError, UserError
-from kernel.kafka import watermarks
+from kernel.kafka.readers import watermarks
 from kernel.logs import get_logger
 from kernel.settings import Settings
 from processors.registry import PROCESSORS

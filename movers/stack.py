@@ -22,8 +22,9 @@ import httpx
 import psutil
 
 from dashboard import launch
-from kernel import kafka, schema_registry
+from kernel import schema_registry
 from kernel.errors import UserError
+from kernel.kafka.topics import create_topics
 from kernel.logs import get_logger
 from kernel.settings import Settings
 from movers import report
@@ -179,7 +180,7 @@ class Stack:
         return 0 if result["ok"] else 1
 
     def _set_up(self) -> None:
-        kafka.create_topics(self._settings.kafka)
+        create_topics(self._settings.kafka)
         schemas = schema_registry.SchemaRegistry.of(self._settings.kafka)
         schemas.register(CATALOGUE)
         schemas.close()

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import NewPartitions
 
 from kernel.errors import KafkaAwayError, UserError
-from kernel.kafka import open_admin
+from kernel.kafka.admin import open_admin
 from kernel.logs import get_logger
 from kernel.settings import KafkaSettings
 

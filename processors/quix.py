@@ -23,7 +23,10 @@ from quixstreams.state.rocksdb import RocksDBOptions
 
 from kernel.clock import SystemClock
 from kernel.dead_letters import BadInputLimit, DeadLetters
-from kernel.kafka import COMING_BACK, PRODUCER_CONFIG, LinkSilence, LinkWatch, connection_config, require_topics
+from kernel.kafka.connection import COMING_BACK, connection_config
+from kernel.kafka.link import LinkSilence, LinkWatch
+from kernel.kafka.publisher import PRODUCER_CONFIG
+from kernel.kafka.topics import require_topics
 from kernel.logs import get_logger
 from kernel.metrics import STATE_DROPPED
 from kernel.process import Process, living

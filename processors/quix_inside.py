@@ -34,7 +34,7 @@ from quixstreams.sinks.base import BaseSink
 from quixstreams.state.manager import DEFAULT_STATE_STORE_NAME
 from quixstreams.state.recovery import ChangelogProducer
 
-from kernel import kafka
+from kernel.kafka.readers import Place
 from kernel.logs import get_logger
 from kernel.metrics import LOST
 from kernel.reader_watch import ReaderWatch
@@ -121,7 +121,7 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
         self._work = work
         self._stopping = stopping
         self._reader_watch = watch
-        self._positions: dict[kafka.Place, int] = {}
+        self._positions: dict[Place, int] = {}
         self.stage = work.stage.name
         frame = self.dataframe(source)
         frame.register_store()
@@ -256,7 +256,7 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
         ends: Ends = self._consumer.get_watermark_offsets(TopicPartition(of.topic, of.partition), timeout=_TIMEOUT_S)
         return ends
 
-    def _put_right(self, partitions: Sequence[TopicPartition], ends: Mapping[kafka.Place, Ends]) -> None:
+    def _put_right(self, partitions: Sequence[TopicPartition], ends: Mapping[Place, Ends]) -> None:
         if not partitions:
             return
         reader = self._consumer
@@ -288,7 +288,7 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
 
 
 @contextmanager
-def _told(consumer: Any, ends: Mapping[kafka.Place, Ends]) -> Iterator[None]:
+def _told(consumer: Any, ends: Mapping[Place, Ends]) -> Iterator[None]:
     """Tells Quix the ends of partitions that are known.
 
     It asks once they are read, one after the other. A broker answers a connection in order, and there a fetch waits

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from kernel.kafka import consumer, watermarks
+from kernel.kafka.readers import consumer, watermarks
 from kernel.logs import get_logger
 from kernel.metrics import BAD_INPUT
 from kernel.settings import KafkaSettings

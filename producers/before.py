@@ -11,7 +11,7 @@ from typing import NamedTuple
 from confluent_kafka import KafkaException
 
 from kernel.errors import TransientError
-from kernel.kafka import read_to_end
+from kernel.kafka.readers import read_to_end
 from kernel.logs import get_logger
 from kernel.settings import KafkaSettings
 from producers.shards import Shard

@@ -13,7 +13,9 @@ from kernel import metrics
 from kernel.clock import Clock
 from kernel.dead_letters import letter_for_answer
 from kernel.errors import BadMessageError, KafkaAwayError
-from kernel.kafka import Headers, LinkWatch, Settled, require_topics
+from kernel.kafka.link import LinkWatch
+from kernel.kafka.publisher import Headers, Settled
+from kernel.kafka.topics import require_topics
 from kernel.settings import KafkaSettings
 from producers.base import Received
 from producers.publishing import SpillingPublisher, opener

@@ -12,7 +12,9 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from kernel import metrics
 from kernel.errors import KafkaAwayError, TransientError, UserError
-from kernel.kafka import Headers, LinkWatch, OnDelivered, OnUndelivered, Publisher, Settled, existing_topics
+from kernel.kafka.link import LinkWatch
+from kernel.kafka.publisher import Headers, OnDelivered, OnUndelivered, Publisher, Settled
+from kernel.kafka.topics import existing_topics
 from kernel.logs import get_logger
 from kernel.settings import KafkaSettings
 from producers.spill import Spill, Spilled

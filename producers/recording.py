@@ -19,7 +19,7 @@ import orjson
 from confluent_kafka import TopicPartition
 
 from kernel.errors import UserError
-from kernel.kafka import consumer
+from kernel.kafka.readers import consumer
 from kernel.settings import KafkaSettings
 from schemas import topics
 from schemas.codec import Codec, SchemaStore

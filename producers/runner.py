@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from kernel.clock import Clock, SystemClock
-from kernel.kafka import LinkWatch
+from kernel.kafka.link import LinkWatch
 from kernel.logs import get_logger
 from kernel.process import Process, living
 from kernel.schema_registry import SchemaRegistry

@@ -11,7 +11,7 @@ from confluent_kafka import Message
 
 from kernel.dead_letters import Refused
 from kernel.errors import BadMessageError
-from kernel.kafka import Place
+from kernel.kafka.readers import Place
 from schemas.codec import Codec, SchemaStore, UndecodableError
 from schemas.events import Alert, Bar, FeedStatus, Market, Move, Tick
 from schemas.topics import ALERTS, BARS, FEED_STATUS, MARKETS, MOVES, TICKS, Topic

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kernel.kafka import Place
+from kernel.kafka.readers import Place
 
 REREAD_US = 3_600_000_000
 """How far before the fence was stored reading goes back when a partition was set back.

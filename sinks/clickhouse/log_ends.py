@@ -12,7 +12,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from confluent_kafka.admin import AdminClient
 
 from kernel.errors import KafkaAwayError
-from kernel.kafka import Place, client_config, consumer
+from kernel.kafka.connection import client_config
+from kernel.kafka.readers import Place, consumer
 from kernel.settings import KafkaSettings
 from sinks.clickhouse.fence import REREAD_US, Ends, Fence
 

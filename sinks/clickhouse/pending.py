@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from kernel.kafka import Place
+from kernel.kafka.readers import Place
 from sinks.clickhouse.batch import Span
 
 

@@ -19,7 +19,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from kernel.clock import SystemClock
 from kernel.dead_letters import BadInputLimit, DeadLetters
 from kernel.errors import KafkaAwayError, PermanentError, TransientError
-from kernel.kafka import LinkWatch, Place, about_the_link, consumer, require_topics
+from kernel.kafka.link import LinkWatch, about_the_link
+from kernel.kafka.readers import Place, consumer
+from kernel.kafka.topics import require_topics
 from kernel.logs import get_logger
 from kernel.metrics import LAG, MESSAGES, NEWEST_EVENT
 from kernel.process import Process, Stopped, living

@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError
 
 from kernel.clickhouse import connect
 from kernel.errors import StoreAwayError, UserError
-from kernel.kafka import Place
+from kernel.kafka.readers import Place
 from kernel.settings import ClickHouseSettings
 from schemas.units import US_PER_S
 from sinks.clickhouse.batch import Span

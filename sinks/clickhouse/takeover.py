@@ -9,7 +9,7 @@ from confluent_kafka import Consumer
 
 from kernel.dead_letters import DeadLetters, Refused
 from kernel.errors import BadMessageError
-from kernel.kafka import Place
+from kernel.kafka.readers import Place
 from kernel.logs import get_logger
 from kernel.metrics import LOST, SET_BACK
 from kernel.settings import KafkaSettings

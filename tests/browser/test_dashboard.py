@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from kernel.clickhouse import connect
-from kernel.kafka import Publisher, create_topics
+from kernel.kafka.publisher import Publisher
+from kernel.kafka.topics import create_topics
 from kernel.schema_registry import SchemaRegistry
 from schemas.codec import Codec
 from schemas.events import Alert

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from kernel.errors import MoversError
-from kernel.kafka import read_to_end
+from kernel.kafka.readers import read_to_end
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import RuleSettings
 from processors.analytics.windows import WindowPlan

@@ -16,7 +16,7 @@ from typing import Any
 from confluent_kafka import KafkaException, Producer
 
 from kernel.clickhouse import connect
-from kernel.kafka import create_topics
+from kernel.kafka.topics import create_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import ClickHouseSettings
 from processors.registry import PROCESSORS

@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from kernel.kafka import read_to_end, watermarks
+from kernel.kafka.readers import read_to_end, watermarks
 from kernel.schema_registry import SchemaRegistry
 from schemas.codec import Codec
 from schemas.events import Alert, Move

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kernel.kafka import Publisher, create_topics
+from kernel.kafka.publisher import Publisher
+from kernel.kafka.topics import create_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import KafkaSettings
 from schemas.codec import Codec

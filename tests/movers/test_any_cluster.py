@@ -19,7 +19,7 @@ import pytest
 
 from dashboard.toasts import AlertFeed
 from kernel.clickhouse import connect
-from kernel.kafka import read_to_end
+from kernel.kafka.readers import read_to_end
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from movers.local.broker.node import LockedDoor

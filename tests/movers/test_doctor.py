@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel.kafka import create_topics
+from kernel.kafka.topics import create_topics
 from tests.stack.ports import free_port
 from tests.stack.processes import KafkaProcess, child_environment, kafka_at
 

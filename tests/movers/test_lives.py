@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from kernel.kafka import create_topics
+from kernel.kafka.topics import create_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import ClickHouseSettings
 from schemas.topics import CATALOGUE

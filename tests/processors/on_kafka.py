@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaException
 
-from kernel.kafka import Publisher, read_to_end
+from kernel.kafka.publisher import Publisher
+from kernel.kafka.readers import read_to_end
 from kernel.schema_registry import SchemaRegistry
 from schemas.codec import Codec
 from schemas.topics import BY_NAME, Topic

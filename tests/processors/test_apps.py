@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from kernel.kafka import create_topics, read_to_end
+from kernel.kafka.readers import read_to_end
+from kernel.kafka.topics import create_topics
 from kernel.schema_registry import SchemaRegistry
 from schemas.events import Alert, Bar, DeadLetter, Event, Market, Move, Tick
 from schemas.topics import ALERTS, BARS, CATALOGUE, DEAD_LETTERS, MARKETS, MOVES, TICKS

@@ -16,7 +16,9 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from kernel.kafka import PRODUCER_CONFIG, create_topics, read_to_end, watermarks
+from kernel.kafka.publisher import PRODUCER_CONFIG
+from kernel.kafka.readers import read_to_end, watermarks
+from kernel.kafka.topics import create_topics
 from kernel.schema_registry import SchemaRegistry
 from schemas.events import Move, Tick
 from schemas.topics import CATALOGUE, DEAD_LETTERS, MOVES, TICKS

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kernel.errors import UserError
-from kernel.kafka import create_topics
+from kernel.kafka.topics import create_topics
 from kernel.schema_registry import SchemaRegistry
 from processors import registry as processors
 from schemas.topics import CATALOGUE, TICKS

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from kernel.errors import RegistryAwayError
-from kernel.kafka import Publisher, create_topics
+from kernel.kafka.publisher import Publisher
+from kernel.kafka.topics import create_topics
 from kernel.schema_registry import SchemaRegistry
 from processors.titles import UNKNOWN, Title, TitleFile, Titles
 from schemas.codec import Codec

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from kernel.kafka import create_topics, read_to_end
+from kernel.kafka.readers import read_to_end
+from kernel.kafka.topics import create_topics
 from kernel.schema_registry import SchemaRegistry
 from schemas.codec import Codec
 from schemas.events import Event

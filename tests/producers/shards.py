@@ -28,7 +28,7 @@ from typing import Any
 
 import httpx
 
-from kernel.kafka import read_to_end
+from kernel.kafka.readers import read_to_end
 from kernel.schema_registry import SchemaRegistry
 from producers.feed_state import GAP_PROMISES
 from producers.shards import Shard

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from kernel.kafka import watermarks
+from kernel.kafka.readers import watermarks
 from producers.registry import VENUES
 from schemas import topics
 from schemas.events import DeadLetter, FeedStatus, Market, RawMessage, Tick

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from kernel.kafka import Headers, OnDelivered, OnUndelivered, Publisher, consumer, create_topics
+from kernel.kafka.publisher import Headers, OnDelivered, OnUndelivered, Publisher
+from kernel.kafka.readers import consumer
+from kernel.kafka.topics import create_topics
 from kernel.settings import KafkaSettings
 from producers.publishing import SpillingPublisher, opener
 from producers.spill import Spill, Spilled

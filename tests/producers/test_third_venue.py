@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import orjson
 import pytest
 
-from kernel.kafka import create_topics, watermarks
+from kernel.kafka.readers import watermarks
+from kernel.kafka.topics import create_topics
 from kernel.schema_registry import SchemaRegistry
 from schemas import topics
 from schemas.events import Market, RawMessage, Tick

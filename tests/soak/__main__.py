@@ -17,7 +17,7 @@ from pathlib import Path
 
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from kernel.kafka import watermarks
+from kernel.kafka.readers import watermarks
 from schemas.topics import ALERTS, BARS, MARKETS, MOVES, TICKS
 from tests.e2e.demo import Demo
 from tests.soak.sampling import Sample, courses, table, take

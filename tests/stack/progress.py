@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from kernel.kafka import consumer, watermarks
+from kernel.kafka.readers import consumer, watermarks
 from processors.registry import PROCESSORS
 from schemas.topics import TICKS
 from sinks.clickhouse.sink import TOPICS

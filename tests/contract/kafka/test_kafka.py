@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic, ResourceType
 
-from kernel.kafka import PRODUCER_CONFIG
+from kernel.kafka.publisher import PRODUCER_CONFIG
 from kernel.settings import KafkaSettings
 from tests.stack.waiting import wait_until
 

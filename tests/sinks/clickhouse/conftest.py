@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from kernel.kafka import Publisher, create_topics
+from kernel.kafka.publisher import Publisher
+from kernel.kafka.topics import create_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import ClickHouseSettings
 from schemas.codec import Codec

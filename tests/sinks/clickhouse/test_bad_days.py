@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from kernel.kafka import read_to_end, watermarks
+from kernel.kafka.readers import read_to_end, watermarks
 from kernel.schema_registry import SchemaRegistry
 from schemas.codec import Codec
 from schemas.events import DeadLetter

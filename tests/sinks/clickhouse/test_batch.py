@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel.kafka import Place
+from kernel.kafka.readers import Place
 from schemas.codec import Codec, schema_text
 from schemas.events import Event
 from schemas.topics import ALERTS, BARS, FEED_STATUS, MARKETS, MOVES, TICKS, Topic

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel.kafka import Place
+from kernel.kafka.readers import Place
 from sinks.clickhouse.batch import Span
 from sinks.clickhouse.pending import Pending, unfinished
 

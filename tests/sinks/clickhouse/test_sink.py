@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from kernel import stall
 from kernel.errors import StoreAwayError
-from kernel.kafka import read_to_end, watermarks
+from kernel.kafka.readers import read_to_end, watermarks
 from kernel.metrics import STALLED
 from kernel.process import Process
 from kernel.schema_registry import SchemaRegistry

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from kernel.kafka import create_topics
+from kernel.kafka.topics import create_topics
 from schemas.topics import TICKS, Topic
 from tests.stack.processes import KafkaProcess, kafka_at
 
