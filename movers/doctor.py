@@ -17,8 +17,8 @@ from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from movers.local.broker.java import find_java
 from movers.stack import running
-from producers.jobs import SAY_EVERY_S, STOPPED
 from producers.shards import uncovered
+from producers.statuses import SAY_EVERY_S, STOPPED
 from schemas.codec import Codec, schema_text
 from schemas.events import FeedStatus
 from schemas.topics import CATALOGUE, FEED_STATUS

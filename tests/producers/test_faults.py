@@ -56,9 +56,9 @@ def test_a_cut_listing_is_a_failed_sweep_and_soon_a_gap(bench: Bench, cut: dict[
     whole = kalshi_venue(rows, {row["ticker"]: row for row in rows})
     bench.answer = whole
     jobs = bench.jobs("kalshi")
-    perform(jobs, jobs.crawl, jobs.sweep)
+    perform(jobs, jobs.rounds.crawl, jobs.rounds.sweep)
     bench.clock.advance(15)
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
 
     def answer(request: httpx.Request) -> Any:
         listing = request.url.path == "/markets" and "tickers" not in request.url.params
@@ -80,12 +80,12 @@ def test_a_venue_that_has_really_become_small_is_believed(bench: Bench) -> None:
     rows = [kalshi_row(f"KXE-MANY{n}") for n in range(60)]
     bench.answer = kalshi_venue(rows, {})
     jobs = bench.jobs("kalshi")
-    perform(jobs, jobs.crawl, jobs.sweep)
+    perform(jobs, jobs.rounds.crawl, jobs.rounds.sweep)
     bench.clock.advance(15)
     over = {row["ticker"]: row | {"status": "finalized", "result": "no"} for row in rows[10:]}
     bench.answer = kalshi_venue(rows[:10], over)
 
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
 
     assert jobs.health()["markets_tracked"] == 10
 
@@ -108,12 +108,12 @@ def test_a_page_that_always_fails_starves_no_market_behind_it(bench: Bench) -> N
 
     bench.answer = answer
     jobs = bench.jobs("polymarket")
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
     broken = True
     bench.clock.advance(60)
 
     with pytest.raises(TransientError):
-        perform(jobs, jobs.sweep)
+        perform(jobs, jobs.rounds.sweep)
 
     for behind in ("POLY:0xpage1", "POLY:0xpage2"):
         ticks: list[Tick] = bench.published(topics.TICKS, behind)
@@ -135,7 +135,7 @@ def test_the_quotes_of_the_crawl_are_published_before_the_crawl_is_whole(bench: 
     bench.answer = answer
     jobs = bench.jobs("kalshi")
     with pytest.raises(TransientError):
-        perform(jobs, jobs.crawl)
+        perform(jobs, jobs.rounds.crawl)
 
     [tick] = bench.published(topics.TICKS, "KALSHI:KXE-FIRST")
     assert tick.price_ppm == 410_000
@@ -188,12 +188,12 @@ def test_a_market_that_only_the_sweep_meets_is_described_and_its_end_told(bench:
 
     bench.answer = answer
     jobs = bench.jobs("kalshi")
-    perform(jobs, jobs.crawl, jobs.sweep)
+    perform(jobs, jobs.rounds.crawl, jobs.rounds.sweep)
     assert jobs.health()["markets_tracked"] == 2
     swept = [stays]
     bench.clock.advance(900)
 
-    perform(jobs, jobs.crawl)
+    perform(jobs, jobs.rounds.crawl)
 
     told: list[Market] = bench.published(topics.MARKETS, "KALSHI:KXE-ONLY")
     ticks: list[Tick] = bench.published(topics.TICKS, "KALSHI:KXE-ONLY")
@@ -210,15 +210,15 @@ def test_a_market_that_only_the_sweep_meets_is_described_and_its_end_told(bench:
 def test_one_answer_dated_an_hour_ahead_silences_nothing(bench: Bench) -> None:
     bench.answer = kalshi_venue([kalshi_row("KXE-AHEAD")], {})
     jobs = bench.jobs("kalshi")
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
     bench.clock.advance(15)
     bench.headers = lambda: {"Date": "Sun, 09 Aug 2026 13:00:15 GMT"}
     bench.answer = kalshi_venue([kalshi_row("KXE-AHEAD", yes_bid_dollars="0.4100")], {})
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
     bench.clock.advance(15)
     bench.headers = bench.date
     bench.answer = kalshi_venue([kalshi_row("KXE-AHEAD", yes_ask_dollars="0.4400")], {})
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
 
     ticks: list[Tick] = bench.published(topics.TICKS, "KALSHI:KXE-AHEAD")
     assert [(t.ts_event_us - START_US) // US_PER_S for t in ticks] == [0, 15, 30]
@@ -245,13 +245,13 @@ def test_the_time_that_the_process_was_down_is_a_gap_and_its_ticks_say_so(bench:
     row = kalshi_row("KXE-DOWN")
     bench.answer = kalshi_venue([row], {})
     jobs = bench.jobs("kalshi")
-    perform(jobs, jobs.crawl)
+    perform(jobs, jobs.rounds.crawl)
     [market] = bench.published(topics.MARKETS, "KALSHI:KXE-DOWN")
     bench.clock.advance(7_200)
 
     later = bench.jobs("kalshi")
     remembered = Before({market.market_id: Told.of(market)}, START_US)
-    perform(later, lambda: later.remember(remembered), later.crawl, later.sweep)
+    perform(later, lambda: later.remember(remembered), later.rounds.crawl, later.rounds.sweep)
 
     told = [status for status in bench.statuses() if status.gap_started_us is not None]
     assert [(s.state, s.gap_started_us) for s in told] == [("gap_opened", START_US), ("gap_closed", START_US)]
@@ -265,13 +265,13 @@ def test_until_the_first_whole_sweep_of_all_the_feed_is_blind_and_each_markets_f
     rows = [kalshi_row("KXE-ONE"), kalshi_row("KXE-TWO")]
     bench.answer = kalshi_venue(rows, {})
     jobs = bench.jobs("kalshi")
-    perform(jobs, lambda: jobs.remember(Before()), jobs.crawl)
+    perform(jobs, lambda: jobs.remember(Before()), jobs.rounds.crawl)
     bench.clock.advance(85)
     before_the_sweep = [status.state for status in bench.statuses() if status.gap_started_us is not None]
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
     bench.clock.advance(15)
     rows.append(kalshi_row("KXE-NEW"))
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
 
     assert before_the_sweep == ["gap_opened"]
     told = [status for status in bench.statuses() if status.gap_started_us is not None]
@@ -286,14 +286,14 @@ def test_a_market_that_is_first_met_after_a_downtime_may_have_been_missed_and_sa
     rows = [kalshi_row("KXE-KNOWN"), kalshi_row("KXE-UNKNOWN")]
     bench.answer = kalshi_venue(rows[:1], {})
     jobs = bench.jobs("kalshi")
-    perform(jobs, jobs.crawl)
+    perform(jobs, jobs.rounds.crawl)
     [market] = bench.published(topics.MARKETS, "KALSHI:KXE-KNOWN")
     bench.clock.advance(7_200)
     bench.answer = kalshi_venue(rows, {})
 
     later = bench.jobs("kalshi")
     remembered = Before({market.market_id: Told.of(market)}, START_US)
-    perform(later, lambda: later.remember(remembered), later.crawl, later.sweep)
+    perform(later, lambda: later.remember(remembered), later.rounds.crawl, later.rounds.sweep)
 
     [first, *_] = bench.published(topics.TICKS, "KALSHI:KXE-UNKNOWN")
     assert first.flags == ("after_gap",)
@@ -305,11 +305,11 @@ def test_who_takes_over_promises_what_was_promised_until_he_knows_what_he_keeps_
     jobs = bench.jobs("kalshi")
     since_us = START_US - 20 * US_PER_S
 
-    perform(jobs, lambda: jobs.remember(Before({}, since_us, promise_s=110)), jobs.crawl)
+    perform(jobs, lambda: jobs.remember(Before({}, since_us, promise_s=110)), jobs.rounds.crawl)
     bench.clock.advance(30)
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
     bench.clock.advance(15)
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
 
     ticks: list[Tick] = bench.published(topics.TICKS, "KALSHI:KXE-OWED")
     assert [t.heartbeat_s for t in ticks] == [110, 110, 15]
@@ -321,7 +321,7 @@ def test_who_was_killed_in_the_first_look_of_all_leaves_its_gap_to_whoever_comes
     since_us = START_US - 5 * US_PER_S
     jobs = bench.jobs("kalshi")
 
-    perform(jobs, lambda: jobs.remember(Before({}, since_us, begun=True)), jobs.crawl, jobs.sweep)
+    perform(jobs, lambda: jobs.remember(Before({}, since_us, begun=True)), jobs.rounds.crawl, jobs.rounds.sweep)
 
     told = [status for status in bench.statuses() if status.gap_started_us is not None]
     assert [(s.state, s.gap_started_us) for s in told] == [("gap_opened", since_us), ("gap_closed", since_us)]
@@ -331,7 +331,7 @@ def test_who_was_killed_in_the_first_look_of_all_leaves_its_gap_to_whoever_comes
 def test_a_quick_restart_is_no_gap(bench: Bench) -> None:
     bench.answer = kalshi_venue([kalshi_row("KXE-QUICK")], {})
     jobs = bench.jobs("kalshi")
-    perform(jobs, lambda: jobs.remember(Before({}, START_US - 20 * US_PER_S)), jobs.crawl, jobs.sweep)
+    perform(jobs, lambda: jobs.remember(Before({}, START_US - 20 * US_PER_S)), jobs.rounds.crawl, jobs.rounds.sweep)
 
     assert [status for status in bench.statuses() if status.gap_started_us is not None] == []
 
@@ -342,7 +342,7 @@ def test_a_quick_restart_whose_first_sweep_comes_late_is_a_gap_from_the_mark_on(
     bench.answer = lambda request: 500 if request.url.path == "/markets" and not sweeps_work else lists(request)
     since_us = START_US - 20 * US_PER_S
     jobs = bench.jobs("kalshi")
-    perform(jobs, lambda: jobs.remember(Before({}, since_us, promise_s=110)), jobs.crawl)
+    perform(jobs, lambda: jobs.remember(Before({}, since_us, promise_s=110)), jobs.rounds.crawl)
 
     jobs.watch()
     bench.clock.advance(110 * 1.5 - 20)  # what was shown last may have been as old as was promised
@@ -351,7 +351,7 @@ def test_a_quick_restart_whose_first_sweep_comes_late_is_a_gap_from_the_mark_on(
     bench.clock.advance(1)
     jobs.watch()
     sweeps_work = True
-    perform(jobs, jobs.crawl, jobs.sweep)
+    perform(jobs, jobs.rounds.crawl, jobs.rounds.sweep)
 
     assert "gap_opened" not in in_time
     told = [status for status in bench.statuses() if status.gap_started_us is not None]
@@ -375,10 +375,10 @@ def test_after_a_sweep_that_took_long_the_next_is_due_by_what_the_ticks_of_that_
 
     bench.answer, bench.headers = answer, lambda: {}
     jobs = bench.jobs("kalshi")
-    perform(jobs, jobs.crawl, jobs.sweep)
+    perform(jobs, jobs.rounds.crawl, jobs.rounds.sweep)
     bench.clock.advance(15)
     slow = True
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
     bench.clock.advance(15)
 
     jobs.watch()
@@ -393,15 +393,17 @@ def test_after_a_sweep_that_took_long_the_next_is_due_by_what_the_ticks_of_that_
 def test_a_market_whose_last_tick_may_have_gone_down_with_the_process_gets_it_again(bench: Bench) -> None:
     bench.answer = kalshi_venue([kalshi_row("KXE-DOWNWITH")], {})
     before = bench.jobs("kalshi")
-    perform(before, before.crawl)
+    perform(before, before.rounds.crawl)
     final = kalshi_row("KXE-DOWNWITH", status="finalized", result="yes")
     bench.answer = kalshi_venue([], {"KXE-DOWNWITH": final})
-    perform(before, before.crawl)
+    perform(before, before.rounds.crawl)
     settled = bench.published(topics.MARKETS, "KALSHI:KXE-DOWNWITH")[-1]
     safe_until_us = settled.ts_event_us - US_PER_S // 2
     jobs = bench.jobs("kalshi")
 
-    perform(jobs, lambda: jobs.remember(Before({settled.market_id: Told.of(settled)}, safe_until_us)), jobs.crawl)
+    perform(
+        jobs, lambda: jobs.remember(Before({settled.market_id: Told.of(settled)}, safe_until_us)), jobs.rounds.crawl
+    )
 
     ticks: list[Tick] = bench.published(topics.TICKS, settled.market_id)
     assert [t.market_status for t in ticks] == ["open", "settled", "settled"]
@@ -422,7 +424,7 @@ def test_who_ends_before_his_first_whole_sweep_has_not_seen_the_venue(bench: Ben
     assert jobs.seen_until_us is None, "whoever comes next counts from where this one began"
 
     sweeps_work = True
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
 
     assert jobs.seen_until_us is not None
 
@@ -433,12 +435,12 @@ def test_the_very_first_answer_is_marked_before_anything_of_it_is_published(benc
     marked: list[tuple[int, int]] = []
     jobs = bench.jobs("kalshi", lambda first_us: marked.append((first_us, bench.outbox.ticks_published)))
 
-    perform(jobs, lambda: jobs.remember(Before()), jobs.crawl, jobs.sweep)
+    perform(jobs, lambda: jobs.remember(Before()), jobs.rounds.crawl, jobs.rounds.sweep)
 
     assert marked == [(START_US, 0)], "once; who is killed now leaves at least this, whatever Kafka has got"
     marked.clear()
     later = bench.jobs("kalshi", lambda first_us: marked.append((first_us, 0)))
-    perform(later, lambda: later.remember(Before({}, START_US)), later.crawl)
+    perform(later, lambda: later.remember(Before({}, START_US)), later.rounds.crawl)
     assert marked == [], "somebody watched before: his mark stands until there is a whole sweep"
 
 
@@ -449,7 +451,7 @@ def test_who_was_killed_right_after_the_very_first_answer_leaves_a_gap_and_the_t
     since_us = START_US - 240 * US_PER_S
     jobs = bench.jobs("kalshi")
 
-    perform(jobs, lambda: jobs.remember(Before({}, since_us, begun=True)), jobs.crawl, jobs.sweep)
+    perform(jobs, lambda: jobs.remember(Before({}, since_us, begun=True)), jobs.rounds.crawl, jobs.rounds.sweep)
 
     told = [status for status in bench.statuses() if status.gap_started_us is not None]
     assert [(s.state, s.gap_started_us) for s in told] == [("gap_opened", since_us), ("gap_closed", since_us)]
@@ -461,7 +463,7 @@ def test_who_was_killed_right_after_the_very_first_answer_leaves_a_gap_and_the_t
 def test_while_a_collector_closes_it_sees_nothing(bench: Bench) -> None:
     bench.answer = kalshi_venue([kalshi_row("KXE-CLOSING")], {})
     jobs = bench.jobs("kalshi")
-    perform(jobs, jobs.crawl, jobs.sweep, jobs.close)
+    perform(jobs, jobs.rounds.crawl, jobs.rounds.sweep, jobs.close)
 
     bench.clock.advance(8)  # Kafka is slow to take the rest
 
@@ -473,7 +475,7 @@ def test_however_short_the_time_a_collector_that_was_killed_with_full_hands_leav
     bench.answer = kalshi_venue([kalshi_row("KXE-HANDS")], {})
     jobs = bench.jobs("kalshi")
     since_us = START_US - 20 * US_PER_S
-    perform(jobs, lambda: jobs.remember(Before({}, since_us, hands_full=True)), jobs.crawl, jobs.sweep)
+    perform(jobs, lambda: jobs.remember(Before({}, since_us, hands_full=True)), jobs.rounds.crawl, jobs.rounds.sweep)
 
     told = [status for status in bench.statuses() if status.gap_started_us is not None]
     assert [(s.state, s.gap_started_us) for s in told] == [("gap_opened", since_us), ("gap_closed", since_us)]
@@ -510,7 +512,7 @@ def test_one_bad_nested_row_costs_none_of_its_siblings(bench: Bench, bad: Any, t
     bench.answer = kalshi_venue([bad, kalshi_row(ticker)], {})
     jobs = bench.jobs("kalshi")
 
-    perform(jobs, jobs.crawl)
+    perform(jobs, jobs.rounds.crawl)
 
     assert [tick.price_ppm for tick in bench.published(topics.TICKS, f"KALSHI:{ticker}")] == [410_000]
     assert bench.outbox.dead_lettered == 1
@@ -523,7 +525,7 @@ def test_places_kept_free_in_an_event_are_counted_and_are_not_bad(bench: Bench) 
     bench.answer = lambda _: {"events": [{"id": "1", "title": "E", "markets": rows}]}
     jobs = bench.jobs("polymarket")
 
-    perform(jobs, jobs.crawl)
+    perform(jobs, jobs.rounds.crawl)
 
     assert bench.outbox.dead_lettered == 0
     assert len(bench.published(topics.TICKS, "POLY:0xtaken")) == 1
@@ -560,7 +562,7 @@ def test_an_absurd_value_ends_nothing_and_nothing_infinite_is_published(bench: B
     jobs = bench.jobs("kalshi")
     before = len(bench.published(topics.TICKS, "KALSHI:KXE-SANE"))
 
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
 
     assert len(bench.published(topics.TICKS, "KALSHI:KXE-SANE")) == before + 1
     for tick in bench.published(topics.TICKS, "KALSHI:KXE-ODD"):
@@ -596,7 +598,7 @@ def test_an_absurd_header_ends_nothing(bench: Bench, headers: dict[str, str]) ->
     bench.answer = lambda _: httpx.Response(200, content=body, headers=raw)
     jobs = bench.jobs("kalshi")
 
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
 
     assert bench.published(topics.TICKS, "KALSHI:KXE-HEADERS")
 
@@ -622,7 +624,7 @@ def test_health_can_be_asked_from_another_thread_while_markets_are_learnt(bench:
     asking = threading.Thread(target=ask)
     asking.start()
     try:
-        asyncio.run(jobs.crawl())
+        asyncio.run(jobs.rounds.crawl())
     finally:
         done.set()
         asking.join()
@@ -658,11 +660,11 @@ def test_what_arrives_while_a_market_waits_for_its_history_is_told_behind_it(ben
 
     async def overtake() -> None:
         nonlocal row
-        crawl = asyncio.create_task(jobs.crawl())
+        crawl = asyncio.create_task(jobs.rounds.crawl())
         await histories.asked.wait()
         bench.clock.advance(30)
         row = kalshi_row("KXE-WAITS", yes_bid_dollars="0.5000", yes_ask_dollars="0.5200")
-        sweep = asyncio.create_task(jobs.sweep())
+        sweep = asyncio.create_task(jobs.rounds.sweep())
         for _ in range(100):
             await asyncio.sleep(0)  # as far as it gets
         histories.answered.set()

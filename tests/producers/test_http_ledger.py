@@ -26,8 +26,9 @@ from producers.before import Before
 from producers.client import VenueHttp
 from producers.feed_state import GAP_PROMISES
 from producers.intake import LEFT_OUT
-from producers.jobs import STOPPED, Jobs
+from producers.jobs import Jobs
 from producers.shards import Shard
+from producers.statuses import STOPPED
 from schemas.events import FeedStatus, RawMessage, Tick
 from schemas.units import PPM, US_PER_S
 from schemas.words import FeedWord

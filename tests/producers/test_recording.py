@@ -63,7 +63,7 @@ def test_a_replay_of_the_raw_topic_gives_the_same_markets_and_ticks(bench: Bench
         headers = bench.date() | ({"Age": "9"} if round_ == 2 else {})
         bench.headers = partial(dict, headers)
         bench.answer = kalshi_venue([*rows, {"ticker": "KXREP-BROKEN"}], {row["ticker"]: row for row in rows})
-        perform(jobs, jobs.crawl, jobs.sweep, jobs.hot_poll)
+        perform(jobs, jobs.rounds.crawl, jobs.rounds.sweep, jobs.rounds.hot_poll)
         bench.clock.advance(7)
     asked: list[RawMessage] = [
         raw for raw, _, _ in bench.stack.read(topics.BY_NAME["raw.kalshi"])

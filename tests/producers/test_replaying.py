@@ -117,10 +117,10 @@ def test_histories_are_played_out_of_their_answers(name: str, tmp_path: Path) ->
         jobs = Jobs(collector, CollectorSettings(), 0.5, outbox, clock)
         while not simulator.players[name].finished:
             simulator.players[name].catch_up()
-        await jobs.crawl()
+        await jobs.rounds.crawl()
         clock.advance(20)
-        await jobs.hot_poll()
-        await jobs.sweep()
+        await jobs.rounds.hot_poll()
+        await jobs.rounds.sweep()
         await jobs.close()
 
     asyncio.run(run())

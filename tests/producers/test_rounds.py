@@ -24,12 +24,12 @@ pytestmark = pytest.mark.stack
 def test_a_market_that_left_the_list_is_asked_for_and_its_result_told(bench: Bench) -> None:
     jobs = bench.jobs("kalshi")
     bench.answer = kalshi_venue([kalshi_row("KXE-LEFT"), kalshi_row("KXE-STAYS")], {})
-    perform(jobs, jobs.crawl, jobs.sweep)
+    perform(jobs, jobs.rounds.crawl, jobs.rounds.sweep)
     bench.clock.advance(600)
     final = kalshi_row("KXE-LEFT", status="finalized", result="yes", yes_bid_dollars="0.0000", yes_ask_dollars="1.0000")
     bench.answer = kalshi_venue([kalshi_row("KXE-STAYS")], {"KXE-LEFT": final})
 
-    perform(jobs, jobs.crawl)
+    perform(jobs, jobs.rounds.crawl)
 
     told: list[Market] = bench.published(topics.MARKETS, "KALSHI:KXE-LEFT")
     ticks: list[Tick] = bench.published(topics.TICKS, "KALSHI:KXE-LEFT")
@@ -60,12 +60,12 @@ def test_a_market_that_a_sweep_no_longer_lists_is_asked_for_once_by_that_sweep(
     bench.answer = kalshi_venue([*listed, kalshi_row(over)], {})
     jobs = bench.jobs("kalshi")
     for _ in range(2):
-        perform(jobs, jobs.sweep)
+        perform(jobs, jobs.rounds.sweep)
         bench.clock.advance(15)
     bench.answer = answer
 
     for _ in range(2):
-        perform(jobs, jobs.sweep)
+        perform(jobs, jobs.rounds.sweep)
         bench.clock.advance(15)
 
     ticks: list[Tick] = bench.published(topics.TICKS, f"KALSHI:{over}")
@@ -93,11 +93,11 @@ def test_a_book_does_not_hide_that_trading_is_over(bench: Bench) -> None:
 
     bench.answer = answer
     jobs = bench.jobs("polymarket")
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
     bench.clock.advance(15)
     closed = True
 
-    perform(jobs, jobs.hot_poll, jobs.sweep)
+    perform(jobs, jobs.rounds.hot_poll, jobs.rounds.sweep)
 
     ticks: list[Tick] = bench.published(topics.TICKS, "POLY:0xover")
     assert [(t.source, t.market_status) for t in ticks] == [("sweep", "open"), ("hot", "open"), ("sweep", "closed")]
@@ -108,12 +108,12 @@ def test_a_sweep_is_whole_though_nobody_answers_for_what_it_no_longer_lists(benc
     rows = [kalshi_row("KXE-HERE"), kalshi_row("KXE-MUTE")]
     bench.answer = kalshi_venue(rows, {})
     jobs = bench.jobs("kalshi")
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
     bench.clock.advance(15)
     lists = kalshi_venue(rows[:1], {})
     bench.answer = lambda request: 404 if "tickers" in request.url.params else lists(request)
 
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
 
     assert jobs.health()["last_sweep_age_s"] == 0.0
 
@@ -122,12 +122,12 @@ def test_a_sweep_is_whole_though_nobody_answers_for_what_it_no_longer_lists(benc
 def test_a_market_that_the_venue_no_longer_knows_is_let_go_after_three_crawls(bench: Bench) -> None:
     jobs = bench.jobs("kalshi")
     bench.answer = kalshi_venue([kalshi_row("KXE-GONE")], {})
-    perform(jobs, jobs.crawl)
+    perform(jobs, jobs.rounds.crawl)
     bench.answer = kalshi_venue([], {})
 
     tracked = []
     for _ in range(3):
-        perform(jobs, jobs.crawl)
+        perform(jobs, jobs.rounds.crawl)
         tracked.append(jobs.health()["markets_tracked"])
 
     assert tracked == [1, 1, 0]
@@ -152,7 +152,7 @@ def test_skew_and_missing_dates_are_flagged(
     bench.answer = kalshi_venue([kalshi_row(ticker)], {})
     jobs = bench.jobs("kalshi")
 
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
 
     [tick] = bench.published(topics.TICKS, f"KALSHI:{ticker}")
     assert (tick.ts_event_basis, tick.flags) == (basis, flags)
@@ -166,7 +166,7 @@ def test_few_bad_rows_are_dead_lettered_and_many_stop_the_collector(bench: Bench
     jobs = bench.jobs("kalshi")
     good = [kalshi_row(f"KXE-G{n}") for n in range(20)]
     bench.answer = kalshi_venue([*good, *({"ticker": f"KXE-B{n}"} for n in range(5))], {})
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
     assert bench.outbox.dead_lettered == 5
     assert len(bench.published(topics.TICKS, "KALSHI:KXE-G19")) == 1
 
@@ -174,7 +174,7 @@ def test_few_bad_rows_are_dead_lettered_and_many_stop_the_collector(bench: Bench
     bench.answer = kalshi_venue([*good, *({"ticker": f"KXE-B{n}"} for n in range(21))], {})
 
     with pytest.raises(TooMuchBadInputError, match="21 of the last 41"):
-        perform(jobs, jobs.sweep)
+        perform(jobs, jobs.rounds.sweep)
 
 
 @pytest.mark.parametrize("bench", ["kalshi"], indirect=True)
@@ -194,10 +194,10 @@ def test_without_a_key_the_trades_of_all_markets_say_whose_rows_to_read_again(be
     bench.answer = answer
     jobs = bench.jobs("kalshi")
     feed = KalshiFeed(bench.http(), bench.outbox)
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
     before_us = jobs.venue_clock.now_us(bench.clock.now_us())
     bench.clock.advance(2)
-    perform(jobs, lambda: jobs.trade_poll(lambda since_us, errand: feed.traded_since(before_us, errand)))
+    perform(jobs, lambda: jobs.rounds.trade_poll(lambda since_us, errand: feed.traded_since(before_us, errand)))
 
     traded: list[Tick] = bench.published(topics.TICKS, "KALSHI:KXE-TRADED")
     assert [(tick.source, tick.price_ppm) for tick in traded] == [("sweep", 410_000), ("hot", 710_000)]
@@ -220,13 +220,13 @@ def test_every_state_shown_by_sweep_and_hot_poll_is_published_in_its_order(bench
 
     bench.answer = answer
     jobs = bench.jobs("polymarket")
-    perform(jobs, jobs.sweep, jobs.hot_poll)
+    perform(jobs, jobs.rounds.sweep, jobs.rounds.hot_poll)
     booked = "0.58"
-    perform(jobs, jobs.hot_poll, jobs.hot_poll)
+    perform(jobs, jobs.rounds.hot_poll, jobs.rounds.hot_poll)
     swept = 0.50
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
     bench.clock.advance(15)
-    perform(jobs, jobs.hot_poll)
+    perform(jobs, jobs.rounds.hot_poll)
 
     ticks: list[Tick] = bench.published(topics.TICKS, "POLY:0xhot")
     assert [(t.source, t.price_ppm, t.ts_event_us - START_US) for t in ticks] == [
@@ -252,9 +252,9 @@ def test_a_hot_tick_promises_the_next_sweep_since_its_market_may_cool_down(bench
     bench.answer = answer
     jobs = bench.jobs("polymarket")
     for _ in range(2):
-        perform(jobs, jobs.sweep)
+        perform(jobs, jobs.rounds.sweep)
         bench.clock.advance(110)
-    perform(jobs, jobs.hot_poll)
+    perform(jobs, jobs.rounds.hot_poll)
 
     ticks: list[Tick] = bench.published(topics.TICKS, "POLY:0xcool")
     assert [(tick.source, tick.heartbeat_s) for tick in ticks] == [("sweep", 0), ("sweep", 15), ("hot", 110)], (

@@ -10,7 +10,8 @@ import pytest
 
 from kernel.errors import TransientError
 from producers.before import Before, only_begun, seen_until_us
-from producers.jobs import ANSWER_WITHIN_S, Jobs
+from producers.jobs import Jobs
+from producers.takeover import ANSWER_WITHIN_S
 from producers.tracked import Told
 from schemas import topics
 from schemas.events import FeedStatus, Tick
@@ -49,7 +50,7 @@ def told_before(bench: Bench, ticker: str) -> dict[str, Told]:
     """A market as a collector before has told it."""
     bench.answer = kalshi_venue([kalshi_row(ticker)], {})
     jobs = bench.jobs("kalshi")
-    perform(jobs, jobs.crawl)
+    perform(jobs, jobs.rounds.crawl)
     [market] = bench.published(topics.MARKETS, f"KALSHI:{ticker}")
     return {market.market_id: Told.of(market)}
 
@@ -75,7 +76,7 @@ def test_a_venue_that_never_answered_is_disconnected_however_few_sweeps_have_fai
 
     bench.live(jobs, lambda: jobs.health()["feed"] == "disconnected", for_s=60)
     with pytest.raises(TransientError):
-        perform(jobs, jobs.sweep)
+        perform(jobs, jobs.rounds.sweep)
     bench.live(jobs, lambda: bench.clock.now_us() > START_US + 300 * US_PER_S)
 
     said = [s.state for s in bench.statuses() if not s.detail.startswith("as before") and s.gap_started_us is None]
@@ -89,9 +90,9 @@ def test_the_gap_of_a_downtime_is_told_once_and_closed_by_the_first_whole_sweep(
     wait(bench, jobs, 100)
     back_us = bench.clock.now_us()
 
-    perform(jobs, jobs.crawl)
+    perform(jobs, jobs.rounds.crawl)
     before_the_sweep = gaps(bench.statuses())
-    perform(jobs, jobs.sweep)
+    perform(jobs, jobs.rounds.sweep)
 
     told = bench.statuses()
     assert before_the_sweep == [("gap_opened", since_us)]
@@ -130,7 +131,7 @@ def test_a_first_start_of_all_says_that_nothing_was_ever_seen_and_since_when_it_
     wait(bench, jobs, 120)
     while_away = bench.statuses()
     bench.answer = kalshi_venue([kalshi_row("KXE-EVER")], {})
-    perform(jobs, jobs.crawl, jobs.sweep)
+    perform(jobs, jobs.rounds.crawl, jobs.rounds.sweep)
 
     assert [status.state for status in while_away[:2]] == ["disconnected", "gap_opened"]
     assert gaps(while_away) == [("gap_opened", START_US)]
@@ -151,7 +152,7 @@ def test_a_venue_whose_time_turns_out_to_be_behind_has_its_gap_told_anew_by_its_
     bench.headers = lambda: {"Date": format_datetime(datetime_from_micros(theirs_us), usegmt=True)}
     bench.answer = kalshi_venue([kalshi_row("KXE-BEHIND")], {})
 
-    perform(jobs, jobs.crawl, jobs.sweep)
+    perform(jobs, jobs.rounds.crawl, jobs.rounds.sweep)
 
     told = [status for status in bench.statuses() if status.gap_started_us is not None]
     ours_us = START_US if until_us is None else until_us
