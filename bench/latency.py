@@ -33,7 +33,7 @@ from bench import RESULTS, write
 from kernel.kafka.readers import consumer
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import KafkaSettings, load
-from movers.stack import running
+from movers.running import running
 from movers.supervisor import child_environment
 from schemas.codec import Codec
 from schemas.events import Alert, Tick

@@ -1,1 +1,1 @@
-"""The kernel: how any process of ours runs. `movers.cli` and `movers.stack` compose the rest."""
+"""The top floor: the command line and the one-machine stack, which compose the rest."""

@@ -371,7 +371,7 @@ def sql(query: Annotated[str, typer.Argument(help="One ClickHouse statement.")],
 def status(as_json: JsonFlag = False) -> None:
     """Show each process of the running stack: health, address, restarts, memory."""
     from movers import console
-    from movers.stack import running
+    from movers.running import running
 
     state = running(_settings().process.movers_home)
     if state is None:
@@ -444,7 +444,7 @@ def _settings(overrides: Mapping[str, str] | None = None) -> Settings:
 
     A command prints what it was asked for; the libraries' own lines come only from processes (`_process_settings`).
     """
-    from movers.stack import running
+    from movers.running import running
 
     logs.configure("critical")
     tree = load(overrides)

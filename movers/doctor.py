@@ -16,7 +16,7 @@ from kernel.kafka.topics import existing_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from movers.local.broker.java import find_java
-from movers.stack import running
+from movers.running import running
 from producers.shards import uncovered
 from producers.statuses import SAY_EVERY_S, STOPPED
 from schemas.codec import Codec, schema_text

@@ -1,48 +1,39 @@
-"""The whole product on one machine: which processes, in which order, with which addresses. Behind `demo` and `up`."""
+"""The whole product on one machine, from its first step to its last: behind `demo` and `up`."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import resource
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import psutil
 
-from dashboard import launch
 from kernel import schema_registry
 from kernel.errors import UserError
 from kernel.kafka.topics import create_topics
-from kernel.logs import get_logger
 from kernel.settings import Settings
 from movers import report
 from movers.addresses import choose_addresses
+from movers.children import Children
 from movers.disk import DiskWatch
 from movers.local.broker.node import LocalKafka
 from movers.local.folders import FolderLock, prepare_folder
-from movers.local.ports import accepts
+from movers.running import announced
 from movers.settings import load
-from movers.supervisor import ChildSpec, Supervisor
-from processors.registry import PROCESSORS
-from schemas.topics import CATALOGUE, VENUES
+from movers.supervisor import Supervisor
+from schemas.topics import CATALOGUE
 from sinks.clickhouse.migrate import migrate
 
-log = get_logger(__name__)
-
 Say = Callable[[str], None]
-RUNNING_FILE = "running.json"
 _LOOK_EVERY_S = 2.0
 _RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
 
@@ -89,6 +80,9 @@ class Stack:
         )
         self._disk = DiskWatch(self._data, settings.process.disk_low_mib, settings.process.disk_stop_mib)
         self._supervisor = Supervisor(self._data / "logs", screen=sys.stderr, verbose=options.verbose)
+        self._children = Children(
+            self._addresses, self._environment, self._settings, self._kafka, self._data, options.simulator_args
+        )
         self._began_s = time.monotonic()
 
     async def run(self) -> int:
@@ -106,7 +100,7 @@ class Stack:
             if not await _unless(told, self._start()):
                 self._refuse_full_disk()
                 return 130
-            with self._announced():
+            with announced(self._home, self._told):
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stay(told), self._options.run_for_s)
                 self._refuse_full_disk()
@@ -135,18 +129,19 @@ class Stack:
             )
 
     async def _start(self) -> None:
+        children = self._children
         self._step("preparing Kafka (the first time this downloads about 50 MB)")
         await asyncio.to_thread(self._kafka.prepare, self._say)
         self._step("starting Kafka, schema registry and the ClickHouse engine")
-        await self._supervisor.start(self._infrastructure())
+        await self._supervisor.start(children.servers())
         self._step("creating topics, schemas and tables")
         await asyncio.to_thread(self._set_up)
         self._step("starting processors, sink and dashboard")
-        await self._supervisor.start([*self._venues(), *self._workers(), self._dashboard()])
+        await self._supervisor.start([*children.venues(), *children.workers(), children.dashboard()])
         self._step("starting producers")
-        await self._supervisor.start(self._producers())
+        await self._supervisor.start(children.producers())
         self._say(
-            f"\n  Dashboard   {self._dashboard_url()}\n  Stop with Ctrl-C; `movers status` in another terminal.\n"
+            f"\n  Dashboard   {children.dashboard_url()}\n  Stop with Ctrl-C; `movers status` in another terminal.\n"
         )
 
     async def _stay(self, told: asyncio.Event) -> None:
@@ -172,7 +167,7 @@ class Stack:
         if self._options.report_path is None:
             return 0
         statuses = [*self._supervisor.status(), _own_status()]
-        processes = [report.Process(status, self._metrics_url(status["name"])) for status in statuses]
+        processes = [report.Process(status, self._children.metrics_url(status["name"])) for status in statuses]
         extra = {"ran_s": round(time.monotonic() - self._began_s, 1), "profile": self._options.profile}
         result = await asyncio.to_thread(report.collect, self._settings, processes, extra)
         report.write(result, self._options.report_path)
@@ -185,86 +180,6 @@ class Stack:
         schemas.register(CATALOGUE)
         schemas.close()
         migrate(self._settings.clickhouse)
-
-    def _infrastructure(self) -> list[ChildSpec]:
-        a = self._addresses
-        return [
-            ChildSpec(
-                name="kafka",
-                argv=self._kafka.argv(),
-                ready=_KafkaReady(self._kafka, a.kafka),
-                stuck=lambda: not accepts(a.kafka),
-                address=self._kafka.bootstrap,
-            ),
-            ChildSpec(
-                name="registry",
-                argv=_python("movers.local.registry.service", "--port", a.registry, "--data", self._data / "registry"),
-                ready=_answers(f"http://127.0.0.1:{a.registry}/subjects"),
-                stuck=_stuck(f"http://127.0.0.1:{a.registry}/subjects"),
-                address=f"http://127.0.0.1:{a.registry}",
-            ),
-            ChildSpec(
-                name="warehouse",
-                argv=_python(
-                    "movers.local.warehouse.service", "--port", a.warehouse, "--data", self._data / "warehouse"
-                ),
-                ready=_answers(f"http://127.0.0.1:{a.warehouse}/ping"),
-                stuck=_stuck(f"http://127.0.0.1:{a.warehouse}/ping"),
-                address=f"http://127.0.0.1:{a.warehouse}",
-            ),
-        ]
-
-    def _venues(self) -> list[ChildSpec]:
-        if self._options.simulator_args is None:
-            return []
-        url = f"http://127.0.0.1:{self._addresses.simulator}"
-        args = ("--port", self._addresses.simulator, *self._options.simulator_args)
-        return [
-            ChildSpec(
-                name="simulator",
-                argv=_python("movers", "simulate", *args),
-                env=self._environment,
-                ready=_answers(f"{url}/simulator/status"),
-                stuck=_stuck(f"{url}/simulator/status"),
-                address=url,
-            )
-        ]
-
-    def _workers(self) -> list[ChildSpec]:
-        return [
-            *(self._ours(f"process-{app}", "process", app) for app in PROCESSORS),
-            self._ours("sink-clickhouse", "sink", "clickhouse"),
-        ]
-
-    def _producers(self) -> list[ChildSpec]:
-        return [self._ours(f"produce-{venue}", "produce", venue) for venue in VENUES]
-
-    def _dashboard(self) -> ChildSpec:
-        return ChildSpec(
-            name="dashboard",
-            argv=[sys.executable, *launch.argv(self._settings)],
-            env=self._environment,
-            ready=_answers(f"{self._dashboard_url()}/_stcore/health"),
-            stuck=_stuck(f"{self._dashboard_url()}/_stcore/health"),
-            address=self._dashboard_url(),
-        )
-
-    def _ours(self, name: str, *command: str) -> ChildSpec:
-        return ChildSpec(
-            name=name,
-            argv=_python("movers", *command),
-            env={**self._environment, "METRICS_PORT": str(self._addresses.metrics[name])},
-            ready=_answers(f"{self._metrics_url(name)}/health"),
-            stuck=_stuck(f"{self._metrics_url(name)}/health"),
-            address=self._metrics_url(name) or "",
-        )
-
-    def _dashboard_url(self) -> str:
-        return f"http://127.0.0.1:{self._addresses.dashboard}"
-
-    def _metrics_url(self, name: str) -> str | None:
-        port = self._addresses.metrics.get(name)
-        return None if port is None else f"http://127.0.0.1:{port}"
 
     def _folders(self) -> dict[str, str]:
         return {
@@ -285,64 +200,17 @@ class Stack:
         prepare_folder(self._data, "the stack", self._min_free_mib)
         return lock
 
-    @contextlib.contextmanager
-    def _announced(self) -> Iterator[None]:
-        """While running, `movers status` and the other commands find the run by a file; it is refreshed as we go."""
-        path = self._home / RUNNING_FILE
-        refresher = asyncio.get_running_loop().create_task(self._refresh(path))
-        try:
-            yield
-        finally:
-            refresher.cancel()
-            path.unlink(missing_ok=True)
-
-    async def _refresh(self, path: Path) -> None:
-        me = psutil.Process()
-        while True:
-            state = {
-                "pid": me.pid,
-                "created": me.create_time(),
-                "profile": self._options.profile,
-                "env": self._environment,
-                "processes": self._supervisor.status(),
-                "disk": {"room": self._disk.room, "free_mib": self._disk.free_mib, "folder": str(self._data)},
-            }
-            draft = path.with_suffix(".tmp")
-            draft.write_text(json.dumps(state, indent=1), "utf-8")
-            draft.replace(path)
-            await asyncio.sleep(_LOOK_EVERY_S)
+    def _told(self) -> dict[str, Any]:
+        """What the other commands are told of this run."""
+        return {
+            "profile": self._options.profile,
+            "env": self._environment,
+            "processes": self._supervisor.status(),
+            "disk": {"room": self._disk.room, "free_mib": self._disk.free_mib, "folder": str(self._data)},
+        }
 
     def _step(self, text: str) -> None:
         self._say(f"[{time.monotonic() - self._began_s:5.1f} s] {text}")
-
-
-def running(home: Path) -> dict[str, Any] | None:
-    """The run announced under this home, if its supervisor is alive."""
-    try:
-        state: dict[str, Any] = json.loads((home / RUNNING_FILE).read_text("utf-8"))
-        alive = psutil.Process(state["pid"]).create_time() == state["created"]
-    except (OSError, ValueError, KeyError, psutil.Error):
-        return None
-    return state if alive else None
-
-
-class _KafkaReady:
-    """The first time a consumer group and a transaction must work; afterwards an open port is enough."""
-
-    def __init__(self, broker: LocalKafka, port: int) -> None:
-        self._broker = broker
-        self._port = port
-        self._proved = False
-
-    def __call__(self) -> bool:
-        if self._proved:
-            return accepts(self._port)
-        try:
-            self._broker.wait_ready(timeout_s=60)
-        except TimeoutError:
-            return False
-        self._proved = True
-        return True
 
 
 def _own_status() -> dict[str, Any]:
@@ -358,46 +226,6 @@ def _own_status() -> dict[str, Any]:
         "cpu_pct": round(100 * cpu_s / (time.time() - me.create_time()), 1),
         "cpu_s": round(cpu_s, 1),
     }
-
-
-def _python(module: str, *args: object) -> list[str]:
-    return [sys.executable, "-m", module, *(str(arg) for arg in args)]
-
-
-def _answers(url: str) -> Callable[[], bool]:
-    """A health check: whether the address answers with success."""
-    return lambda: (answer := _get(url)) is not None and answer[0] == HTTPStatus.OK
-
-
-def _stuck(url: str) -> Callable[[], bool]:
-    """Whether only a restart helps: nothing answers, or the process says of itself that its loop stands still."""
-
-    def check() -> bool:
-        answer = _get(url)
-        if answer is None:
-            return True
-        with contextlib.suppress(ValueError, AttributeError):
-            return bool(json.loads(answer[1]).get("state") == "stuck")
-        return False
-
-    return check
-
-
-def _get(url: str) -> tuple[int, bytes] | None:
-    """Status and body, or None when nothing answers.
-
-    Not through httpx: it makes a TLS context for each request, and these are asked every few seconds for ever.
-    """
-    parts = urlsplit(url)
-    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=5)
-    try:
-        connection.request("GET", parts.path or "/")
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    except (OSError, HTTPException):
-        return None
-    finally:
-        connection.close()
 
 
 async def _unless(told: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
