@@ -1,21 +1,20 @@
-"""The command line: composes settings and parts, and turns a user's mistake into one clear line."""
+"""The command line: every command, its options and its help, and which part of the product does it."""
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from threading import Event
 from typing import Annotated, Any
 
 import typer
 
 from kernel import logs
-from kernel.errors import MoversError, TransientError, UserError
-from kernel.settings import Settings
+from kernel.errors import UserError
+from movers.invocation import command_settings, process_settings, run_command
+from movers.options import ForOption, JsonFlag, PortOption, ReportOption, VerboseFlag, duration_s
+from movers.pairs import commands as pairs
+from movers.running import running
 from movers.settings import load
 from processors.registry import PROCESSORS
 
@@ -32,21 +31,11 @@ sink_app = typer.Typer(help="Store what the topics carry.", no_args_is_help=True
 topics_app = typer.Typer(help="Manage the topics.", no_args_is_help=True)
 schemas_app = typer.Typer(help="Manage the schemas.", no_args_is_help=True)
 alerts_app = typer.Typer(help="Follow the alerts.", no_args_is_help=True)
-pairs_app = typer.Typer(help="The same event on two venues.", no_args_is_help=True)
 app.add_typer(sink_app, name="sink")
 app.add_typer(topics_app, name="topics")
 app.add_typer(schemas_app, name="schemas")
 app.add_typer(alerts_app, name="alerts")
-app.add_typer(pairs_app, name="pairs")
-
-_IN_PROCESS = Event()
-"""Set in a process that runs until it is told to stop, as against a command that answers and ends."""
-
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
-ForOption = Annotated[float | None, typer.Option("--for", metavar="SECONDS", help="Stop by itself after so long.")]
-ReportOption = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write a report of the run.")]
-VerboseFlag = Annotated[bool, typer.Option("--verbose", help="Show every log line, not only warnings.")]
-PortOption = Annotated[int | None, typer.Option("--port", help="Port of the dashboard.")]
+app.add_typer(pairs.app, name="pairs")
 
 
 @app.command(epilog="Example: movers demo --markets 500 --speed 120")
@@ -95,7 +84,7 @@ def simulate(context: typer.Context) -> None:
     """Serve simulated venues, or `simulate convert` a recording to a tape."""
     from simulator import convert, server
 
-    logs.configure(_settings().process.log_level, process="simulator")
+    logs.configure(command_settings().process.log_level, process="simulator")
     if context.args[:1] == ["convert"]:
         raise typer.Exit(convert.main(context.args[1:]))
     raise typer.Exit(server.main(context.args))
@@ -117,7 +106,7 @@ def produce(
     if venue not in VENUES:
         raise UserError(f"unknown venue {venue}; known: {', '.join(VENUES)}")
     part = Shard.parse(venue, category, shard)
-    run(_process_settings(f"produce-{part.name}"), part)
+    run(process_settings(f"produce-{part.name}"), part)
 
 
 @app.command(epilog="Example: movers record kalshi monday.raw.gz --since 1h")
@@ -130,7 +119,9 @@ def record(
     """Write what a venue said to a tape, out of its raw topic."""
     from movers.tapes import record
 
-    typer.echo(record(_settings(), venue, tape, _duration_s("--since", since), _duration_s("--for", for_)), err=True)
+    typer.echo(
+        record(command_settings(), venue, tape, duration_s("--since", since), duration_s("--for", for_)), err=True
+    )
 
 
 @app.command(epilog="Example: movers replay monday.raw.gz --speed 60 > events.jsonl")
@@ -142,14 +133,7 @@ def replay(
     """Make the events of a tape again, by the code that made them first."""
     from movers.tapes import replay
 
-    typer.echo(replay(_settings(), tape, speed, publish=publish, write=typer.echo), err=True)
-
-
-def _duration_s(option: str, text: str) -> float:
-    found = re.fullmatch(r"(\d{1,6})([smhd])", text)
-    if found is None:
-        raise UserError(f"{option} wants a duration like 90s, 10m, 2h or 1d, not {text!r}")
-    return int(found[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[found[2]]
+    typer.echo(replay(command_settings(), tape, speed, publish=publish, write=typer.echo), err=True)
 
 
 @app.command(epilog="Example: movers process analytics")
@@ -158,7 +142,7 @@ def process(name: Annotated[str, typer.Argument(metavar="APP", help=", ".join(PR
     from processors.quix import run
     from processors.registry import load as find
 
-    run(find(name), _process_settings(f"process-{name}"))
+    run(find(name), process_settings(f"process-{name}"))
 
 
 @app.command("compile", epilog="Example: movers compile")
@@ -174,7 +158,7 @@ def sink_clickhouse() -> None:
     """Write markets, ticks, bars, moves and alerts to ClickHouse."""
     from sinks.clickhouse.sink import run
 
-    run(_process_settings("sink-clickhouse"))
+    run(process_settings("sink-clickhouse"))
 
 
 @app.command(epilog="Example: movers dashboard --port 8501")
@@ -183,7 +167,7 @@ def dashboard(port: PortOption = None) -> None:
     from dashboard import launch
     from movers.supervisor import child_environment
 
-    tree = _settings(_dashboard_port(port))
+    tree = command_settings(_dashboard_port(port))
     command = [sys.executable, *launch.argv(tree)]
     os.execve(sys.executable, command, child_environment(tree.overrides))  # noqa: S606  ourselves, with our own arguments
 
@@ -205,7 +189,7 @@ def migrate() -> None:
     """Bring ClickHouse's tables up to date."""
     from sinks.clickhouse.migrate import migrate as apply
 
-    applied = apply(_settings().clickhouse)
+    applied = apply(command_settings().clickhouse)
     typer.echo(f"applied {', '.join(applied)}" if applied else "nothing to apply")
 
 
@@ -214,7 +198,7 @@ def topics_create() -> None:
     """Create the topics that are missing."""
     from kernel.kafka.topics import create_topics
 
-    made = create_topics(_settings().kafka)
+    made = create_topics(command_settings().kafka)
     typer.echo(f"created {', '.join(made)}" if made else "all topics exist")
 
 
@@ -224,7 +208,7 @@ def schemas_register() -> None:
     from kernel.schema_registry import SchemaRegistry
     from schemas.topics import CATALOGUE
 
-    ids = SchemaRegistry.of(_settings().kafka).register(CATALOGUE)
+    ids = SchemaRegistry.of(command_settings().kafka).register(CATALOGUE)
     for subject, number in ids.items():
         typer.echo(f"{subject}\t{number}")
 
@@ -238,7 +222,7 @@ def top(
     """Show the top movers now."""
     from movers import console
 
-    console.print_rows(console.top_movers(_settings(), window, limit), as_json=as_json)
+    console.print_rows(console.top_movers(command_settings(), window, limit), as_json=as_json)
 
 
 @alerts_app.command("tail", epilog="Example: movers alerts tail --json | jq .title")
@@ -250,7 +234,7 @@ def alerts_tail(
     """Print alerts as they come."""
     from movers import console
 
-    console.tail_alerts(_settings(), as_json=as_json, from_start=from_start, count=count)
+    console.tail_alerts(command_settings(), as_json=as_json, from_start=from_start, count=count)
 
 
 @app.command(epilog="Example: movers backtest --tape week.csv.gz --rules mine.toml --html week.html")
@@ -273,7 +257,7 @@ def backtest(
     from movers.backtest import page, run, stored, tapes
     from processors.backtest import warm_up_us
 
-    tree, from_us, to_us = _settings(), run.option_instant(from_, "--from"), run.option_instant(to, "--to")
+    tree, from_us, to_us = command_settings(), run.option_instant(from_, "--from"), run.option_instant(to, "--to")
     if tape is None:
         recording = stored.read(tree.clickhouse, from_us, to_us, warm_up_us(tree.rules.windows))
     else:
@@ -293,70 +277,7 @@ def track_record(as_json: JsonFlag = False) -> None:
     """Show how often alerts were right, by rule version, stage and severity."""
     from movers import console, track_record
 
-    console.print_rows(track_record.table(console.query(_settings(), track_record.QUERY)), as_json=as_json)
-
-
-PairsFile = Annotated[Path, typer.Option("--file", metavar="FILE", help="Where verdicts on pairs stand (CSV).")]
-HoursOption = Annotated[float, typer.Option(min=0.1, max=336, help="How far back to look.")]
-NoteOption = Annotated[str, typer.Option(help="Why.")]
-
-
-@pairs_app.command("suggest", epilog="Example: movers pairs suggest --least 0.85")
-def pairs_suggest(
-    file: PairsFile = Path("pairs.csv"),
-    least: Annotated[float, typer.Option(min=0, max=1, help="Confidence that a candidate needs.")] = 0.75,
-    as_json: JsonFlag = False,
-) -> None:
-    """Show open markets of two venues that may be the same event; they may still settle differently."""
-    from movers import console
-    from movers.pairs import stored
-
-    console.print_rows(stored.suggested(_settings(), file, least), as_json=as_json)
-
-
-@pairs_app.command("confirm", epilog="Example: movers pairs confirm POLY:0x12… KALSHI:KXFED-26DEC-H0")
-def pairs_confirm(a: str, b: str, file: PairsFile = Path("pairs.csv"), note: NoteOption = "") -> None:
-    """Note that two markets are the same event."""
-    from movers.pairs import stored
-
-    stored.say(file, "confirmed", a, b, note)
-
-
-@pairs_app.command(
-    "refuse", epilog="Example: movers pairs refuse POLY:0x12… KALSHI:KXFED-26DEC-H0 --note 'other rules'"
-)
-def pairs_refuse(a: str, b: str, file: PairsFile = Path("pairs.csv"), note: NoteOption = "") -> None:
-    """Note that two markets are not the same event."""
-    from movers.pairs import stored
-
-    stored.say(file, "refused", a, b, note)
-
-
-@pairs_app.command("show", epilog="Example: movers pairs show --hours 24 --json")
-def pairs_show(file: PairsFile = Path("pairs.csv"), hours: HoursOption = 24.0, as_json: JsonFlag = False) -> None:
-    """Show confirmed pairs: both quotes with their age, how far apart, who moves first. No claim of a free profit."""
-    from movers import console
-    from movers.pairs import stored
-
-    console.print_rows(stored.shown(_settings(), file, hours), as_json=as_json)
-
-
-@pairs_app.command("publish", epilog="Example: movers pairs publish --hours 72")
-def pairs_publish(file: PairsFile = Path("pairs.csv"), hours: HoursOption = 24.0) -> None:
-    """Write the verdicts, and who moves first, into the store, where the dashboard finds them."""
-    from movers.pairs import published
-
-    confirmed, over = published.publish(_settings(), file, hours)
-    typer.echo(f"{confirmed} confirmed pairs published, {over} that were published before are over", err=True)
-
-
-@pairs_app.command("alerts", epilog="Example: movers pairs alerts --hours 6")
-def pairs_alerts(file: PairsFile = Path("pairs.csv"), hours: HoursOption = 24.0, as_json: JsonFlag = False) -> None:
-    """Show alerts of confirmed pairs, and whether the other venue went along."""
-    from movers import console
-    from movers.pairs import stored
-
-    console.print_rows(stored.alerts(_settings(), file, hours), as_json=as_json)
+    console.print_rows(track_record.table(console.query(command_settings(), track_record.QUERY)), as_json=as_json)
 
 
 @app.command(epilog='Example: movers sql "SELECT venue, count() FROM snapshots GROUP BY venue"')
@@ -364,16 +285,15 @@ def sql(query: Annotated[str, typer.Argument(help="One ClickHouse statement.")],
     """Ask ClickHouse."""
     from movers import console
 
-    console.print_rows(console.query(_settings(), query), as_json=as_json)
+    console.print_rows(console.query(command_settings(), query), as_json=as_json)
 
 
 @app.command(epilog="Example: movers status --json")
 def status(as_json: JsonFlag = False) -> None:
     """Show each process of the running stack: health, address, restarts, memory."""
     from movers import console
-    from movers.running import running
 
-    state = running(_settings().process.movers_home)
+    state = running(command_settings().process.movers_home)
     if state is None:
         raise UserError("no stack is running here; start one with `movers demo` or `movers up`")
     rows: list[dict[str, Any]] = state["processes"]
@@ -391,7 +311,7 @@ def config(as_json: JsonFlag = False) -> None:
     from movers import console
     from movers.settings import groups
 
-    console.print_rows(console.settings_rows(_settings(), groups()), as_json=as_json)
+    console.print_rows(console.settings_rows(command_settings(), groups()), as_json=as_json)
 
 
 @app.command(epilog="Example: movers doctor")
@@ -400,7 +320,7 @@ def doctor(as_json: JsonFlag = False) -> None:
     from movers import console
     from movers.doctor import examine
 
-    findings = examine(_settings())
+    findings = examine(command_settings())
     rows = [
         {"part": each.part, "state": "well" if each.well else "NOT WELL", "found": each.found, "fix": each.fix}
         for each in findings
@@ -439,52 +359,9 @@ def _dashboard_port(port: int | None) -> dict[str, str]:
     return {} if port is None else {"DASHBOARD_PORT": str(port)}
 
 
-def _settings(overrides: Mapping[str, str] | None = None) -> Settings:
-    """The settings; where the environment is silent, those of the stack running under MOVERS_HOME.
-
-    A command prints what it was asked for; the libraries' own lines come only from processes (`_process_settings`).
-    """
-    from movers.running import running
-
-    logs.configure("critical")
-    tree = load(overrides)
-    state = running(tree.process.movers_home)
-    if state is None:
-        return tree
-    of_the_run = {name: value for name, value in state["env"].items() if name not in tree.given}
-    return load({**of_the_run, **tree.overrides})
-
-
-def _process_settings(name: str) -> Settings:
-    _IN_PROCESS.set()
-    tree = _settings()
-    logs.configure(tree.process.log_level, process=name)
-    return tree
-
-
 def main() -> None:
     """Entry point of the console script."""
-    try:
-        app(standalone_mode=True)
-    except UserError as error:
-        _fail(str(error), 2)
-    except TransientError as error:
-        _fail(f"{error} (is the stack running? `movers doctor` looks)", 1)
-    except MoversError as error:
-        _fail(str(error), 1)
-    except BrokenPipeError:
-        os._exit(0)  # `movers … | head`: the reader has what it wanted
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _fail(text: str, code: int) -> None:
-    """A process's failure is a log line like its others, so that the supervisor shows it; a command's is a sentence."""
-    if sys.stderr.isatty() or not _IN_PROCESS.is_set():
-        typer.echo(f"movers: {text}", err=True)
-    else:
-        typer.echo(json.dumps({"level": "error", "event": "failed", "detail": text}), err=True)
-    sys.exit(code)
+    run_command(app)
 
 
 __all__ = ["app", "main"]

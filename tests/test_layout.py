@@ -31,6 +31,7 @@ MAY_NAME_VENUES = {
     "dashboard/formats.py",  # how their names are written
     "movers/cli.py",  # help text
     "kernel/settings.py",  # their addresses
+    "movers/pairs/commands.py",  # help text
     "movers/addresses.py",  # the simulator's addresses in their place
     "producers/quotes.py",  # whose rule for the shown price it is
     "producers/registry.py",
