@@ -160,7 +160,8 @@ class Faults:
         elif fault.values["cursor"] == "absent":
             page.pop(cursor, None)
         elif fault.values["cursor"] == "repeat":
-            page[cursor] = _asked_cursor(scope) or page.get(cursor)
+            if (asked := _asked_cursor(scope)) is not None:  # a first page has none to repeat
+                page[cursor] = asked
         else:
             page[cursor] = None if fault.values["cursor"] in (None, "null") else fault.values["cursor"]
         return orjson.dumps(page)

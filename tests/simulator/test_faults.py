@@ -45,6 +45,21 @@ def test_a_cursor_is_null_absent_wrong_or_repeated(path: str) -> None:
     assert found["null"]["markets"] == found["own"]["markets"]
 
 
+@pytest.mark.parametrize("path", [GAMMA, KALSHI])
+def test_where_there_is_one_page_no_cursor_can_be_repeated(path: str) -> None:
+    path = path.replace("limit=1", "limit=100")
+
+    async def work(client: httpx.AsyncClient, _: Simulator) -> tuple[Any, Any]:
+        own = (await client.get(path)).json()
+        await order(client, "cursor", cursor="repeat")
+        return own, (await client.get(path)).json()
+
+    own, repeated = in_process(work)
+
+    assert len(repeated.pop("markets")) == len(own.pop("markets")) == 1
+    assert repeated == own
+
+
 def test_a_page_is_empty_and_claims_to_be_the_last() -> None:
     async def work(client: httpx.AsyncClient, _: Simulator) -> tuple[Any, Any]:
         await order(client, "empty")
