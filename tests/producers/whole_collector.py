@@ -160,4 +160,5 @@ async def collecting(
             task.cancel()
         ended = await asyncio.gather(*running, return_exceptions=True)
         await jobs.close()
-        assert [error for error in ended if not isinstance(error, asyncio.CancelledError)] == []
+        died = [error for error in ended if not isinstance(error, asyncio.CancelledError)]
+        assert died == [], died  # told here: pytest rewrites the assertions of tests only
