@@ -2,7 +2,8 @@
 
 A labels file is JSON lines (or one JSON list) or CSV. Each label has `market` and an instant (`ts_us`, or `ts` in epoch
 seconds or ISO 8601); optionally `direction` (up, down), or `price_before` and `price_after` that tell it. What the
-simulator writes with `--truth` is such a file.
+simulator writes with `--truth` is such a file. So is a list of what was looked at (`docs/data/looked_at.csv`): where
+there is `seen`, only rows that say *real* are labels. A label that stands twice counts once.
 
 The rule of scoring, in words. A label is **visible** when a rule that looks at its market and direction could have seen
 it: within 300 seconds the market was quoted as that rule asks (open, two-sided, tight, traded enough) at a mid at least
@@ -97,7 +98,7 @@ def read_labels(path: Path) -> list[Label]:
                 labels.append(label)
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"labels {path}: {error}") from error
-    return labels
+    return list(dict.fromkeys(labels))
 
 
 def _rows(text: str) -> list[Any]:
@@ -110,9 +111,11 @@ def _rows(text: str) -> list[Any]:
 
 
 def _label(row: Any) -> Label | None:
-    """None for a line of truth that has no price on one side: nobody could see it."""
+    """None for a line of truth without a price on one side, which nobody could see, and for what was not *real*."""
     if not isinstance(row, Mapping):
         raise TypeError(f"no label: {row!r:.40}")
+    if row.get("seen") not in (None, "", "real"):
+        return None
     market = row["market"]
     if market in (None, ""):
         raise ValueError("no market")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from array import array
@@ -26,6 +27,7 @@ from movers.backtest.labels import (
     percentile,
     read_labels,
 )
+from movers.backtest.tapes import instant_us
 from processors.backtest import Mids, Record
 from schemas.units import US_PER_S
 from schemas.words import Direction
@@ -127,6 +129,19 @@ def test_a_truth_without_a_price_on_one_side_is_no_label(tmp_path: Path, empty: 
     path.write_text(json.dumps(row))
 
     assert read_labels(path) == []
+
+
+def test_of_what_was_looked_at_only_what_was_real_is_a_label_and_once_however_often_it_was_told() -> None:
+    """The published file holds spikes and echoes too, and a jump once for each way by which it was told."""
+    path = Path(__file__).parents[3] / "docs" / "data" / "looked_at.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        looked_at = list(csv.DictReader(file))
+
+    labels = read_labels(path)
+
+    real = {(row["market"], instant_us(row["ts"]), row["direction"]) for row in looked_at if row["seen"] == "real"}
+    assert {(one.market_id, one.ts_us, one.direction) for one in labels} == real
+    assert len(labels) == len(real) < len(looked_at)
 
 
 @pytest.mark.parametrize(
