@@ -32,6 +32,26 @@ def test_a_second_run_applies_nothing_and_changes_nothing(empty_database: ClickH
     assert _definitions(empty_database) == before
 
 
+KEPT = {
+    "ingest_offsets": "a row for each partition",
+    "market_pairs": "what a person has confirmed",
+    "market_tokens": "two rows a market, which do not say whether it has ended",
+    "schema_migrations": "a row for each file",
+}
+"""Tables that keep all they were told, and why."""
+
+
+@pytest.mark.stack
+def test_every_table_but_the_small_ones_lets_go_of_what_is_old(empty_database: ClickHouseSettings) -> None:
+    migrate(empty_database)
+
+    with connect(empty_database, client_name="test", role="migrate") as client:
+        made = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
+        tables = dict(client.query(f"{made} AND engine LIKE '%MergeTree'").result_rows)
+
+    assert {name for name, made in tables.items() if " TTL " not in made} == KEPT.keys()
+
+
 @pytest.mark.stack
 def test_several_at_once_end_with_one_record_per_file(empty_database: ClickHouseSettings) -> None:
     with ThreadPoolExecutor(4) as pool:
