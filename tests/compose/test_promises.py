@@ -131,6 +131,18 @@ def test_the_dashboards_user_has_the_rights_of_the_readers_role_and_no_more(
     assert f"./{path}:/etc/clickhouse-server/users.d/movers_reader.xml:ro" in services["clickhouse"]["volumes"]
 
 
+def test_what_the_store_notes_of_itself_leaves_or_is_not_written(services: dict[str, Service], repo_dir: Path) -> None:
+    path = "ops/clickhouse/config.d/log_tables.xml"
+    tables = list(ElementTree.parse(repo_dir / path).getroot())  # noqa: S314  our own file
+
+    assert {table.tag for table in tables} >= {"query_log", "part_log", "text_log", "trace_log", "metric_log"}
+    assert {table.tag for table in tables} >= {"asynchronous_metric_log", "processors_profile_log"}
+    for table in tables:
+        kept = re.fullmatch(r"event_date \+ INTERVAL \d{1,2} DAY DELETE", table.findtext("ttl") or "")
+        assert (kept is not None) is not (table.get("remove") == "1"), table.tag
+    assert f"./{path}:/etc/clickhouse-server/config.d/log_tables.xml:ro" in services["clickhouse"]["volumes"]
+
+
 def test_every_variable_is_in_the_example_and_every_name_kept_for_compose_is_used(text: str, repo_dir: Path) -> None:
     used = set(re.findall(r"\$\{(\w+)", text))
     example = (repo_dir / ".env.example").read_text("utf-8")
