@@ -47,9 +47,9 @@ def test_every_table_but_the_small_ones_lets_go_of_what_is_old(empty_database: C
 
     with connect(empty_database, client_name="test", role="migrate") as client:
         made = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
-        tables = dict(client.query(f"{made} AND engine LIKE '%MergeTree'").result_rows)
+        tables = client.query(f"{made} AND engine LIKE '%MergeTree'").result_rows
 
-    assert {name for name, made in tables.items() if " TTL " not in made} == KEPT.keys()
+    assert {name for name, made in tables if " TTL " not in made} == KEPT.keys()
 
 
 @pytest.mark.stack
