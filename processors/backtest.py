@@ -19,6 +19,7 @@ from processors.analytics import alerts, moves
 from processors.analytics.episodes import AlertState
 from processors.analytics.grades import HORIZONS_S, kept_share
 from processors.analytics.rules import DOWN, UP, Rule
+from processors.analytics.volume import NO_COUNTER, reading
 from processors.analytics.windows import History, WindowPlan
 from schemas.events import Alert, Tick
 from schemas.units import US_PER_S
@@ -103,6 +104,8 @@ class Backtest:
         self._markets: dict[str, _Market] = {}
         self.idle_rules: list[Rule] = list(rules)
         """Rules that have looked at no market yet."""
+        self.tells_dollars = False
+        """Whether any tick told what was traded; without, no rule that asks for dollars inside the window can tell."""
         self._records: dict[str, Record] = {}
         self.ticks = 0
         self.first_us = 0  # of what was seen, not of a venue's figures of earlier prices
@@ -114,6 +117,8 @@ class Backtest:
         if market is None:
             market = self._markets[tick.market_id] = _Market()
         self.ticks += 1
+        if not self.tells_dollars:
+            self.tells_dollars = reading(tick)[0] != NO_COUNTER
         if tick.source != "backfill":
             self.first_us = self.first_us or tick.ts_event_us
         self.last_us = tick.ts_event_us

@@ -82,6 +82,8 @@ def run(settings: RuleSettings, options: Options) -> Outcome:
     summary |= {"ticks": backtest.ticks, "seconds": round(took_s, 3), "assumed": options.recording.assumed}
     summary["rules"] = {rule.name: rule.version for rule in rules}
     summary["rules_without_markets"] = [rule.name for rule in backtest.idle_rules]
+    asking = () if backtest.tells_dollars else (rule.name for rule in rules if rule.min_window_usd)
+    summary["rules_without_dollars"] = list(asking)
     if labels is not None:
         spanned = [label for label in labels if first_us <= label.ts_us <= backtest.last_us]
         shortest_s = min(min(rule.windows_s, default=settings.windows[0]) for rule in rules)
@@ -190,6 +192,9 @@ def lines(outcome: Outcome) -> list[str]:
         told.append(f"the {s['warm_up_s'] / 3600:.1f} hours before --from filled the histories")
     told += [f"assumed: {text}" for text in s["assumed"]]
     told += [f"rule {name} looks at none of these markets" for name in s["rules_without_markets"]]
+    told += [
+        f"rule {name} asks for dollars in the window; nothing here tells any" for name in s["rules_without_dollars"]
+    ]
     if "labels" in s:
         share = {name: "–" if s[name] is None else f"{s[name]:.3f}" for name in ("precision", "recall")}
         delay = {name: "–" if value is None else f"{value:.1f} s" for name, value in s["delay_s"].items()}

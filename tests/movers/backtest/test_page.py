@@ -25,6 +25,7 @@ SUMMARY: dict[str, Any] = {
     "alerts_a_day": {"detected": 6.0, "confirmed": 2.0},
     "assumed": ["a <book> of 0.0001"],
     "rules_without_markets": [],
+    "rules_without_dollars": [],
     "kept": {},
 }
 

@@ -248,3 +248,14 @@ def _at(at_s: int) -> dict[str, float]:
     if at_s < 3600:
         return {"A": 40, "B": 40, "C": 40 if at_s < 1200 else 44, "D": 40}
     return {"A": 44, "B": 30, "C": 48, "D": 50}
+
+
+def test_a_rule_for_dollars_in_the_window_is_named_where_the_tape_tells_of_none(tmp_path: Path) -> None:
+    rules, priced = tmp_path / "rules.json", quiet("M", 0.40, 0, 600)
+    rules.write_text('[{"name": "all"}, {"name": "paid", "min_window_usd": 500}]')
+
+    silent = backtest(tmp_path, priced, "--rules", str(rules))["summary"]
+    paid = [(*row, 10.0) for row in priced]
+    told = backtest(tmp_path, paid, "--rules", str(rules), header="ts,market,price,size_usd")["summary"]  # type: ignore[arg-type]
+
+    assert (silent["rules_without_dollars"], told["rules_without_dollars"]) == (["paid"], [])
