@@ -67,6 +67,7 @@ def plan(alerts: Iterable[Alert], shown: Shown, limit: int = 3) -> ToastPlan:
             groups.setdefault((alert.market_id, alert.direction), []).append(alert)
     toasts = [_toast(group) for key, group in groups.items() if _is_news(key, group, shown)]
     toasts.sort(key=lambda toast: -abs(_size_pp(toast.alert)))
+    _forget_old(shown)
     return ToastPlan(tuple(toasts[:limit]), max(0, len(toasts) - limit))
 
 
@@ -86,6 +87,14 @@ def _is_news(key: tuple[str, str], group: Sequence[Alert], shown: Shown) -> bool
         return grew
     shown[key] = (newest_us, largest_pp)
     return True
+
+
+def _forget_old(shown: Shown) -> None:
+    """A page may stay open for weeks: what is so old that whatever follows it is news need not be remembered. Twice as
+    old, so that what arrives late still finds its burst."""
+    newest_us = max((at_us for at_us, _ in shown.values()), default=0)
+    for key in [key for key, (at_us, _) in shown.items() if newest_us - at_us > 2 * BURST_US]:
+        del shown[key]
 
 
 def _size_pp(alert: Alert) -> float:

@@ -123,6 +123,16 @@ def test_after_a_first_pop_up(name: str) -> None:
     assert bool(plan([follow_up], shown).toasts) is is_news
 
 
+def test_a_page_that_stays_open_for_weeks_remembers_the_pop_ups_of_the_last_half_hour() -> None:
+    shown: Shown = {}
+
+    for minute in range(60 * 24 * 7):
+        plan([_alert(market=f"{minute}", s=60 * minute)], shown)
+
+    assert len(shown) == 2 * BURST_US // 60_000_000 + 1
+    assert plan([_alert(market=f"{minute}", s=60 * minute + 1)], shown).toasts == ()
+
+
 def test_newest_state_of_the_shortest_window_is_shown() -> None:
     result = plan([_alert(), _alert(move_pp=19.0, state="escalated", s=4)], {})
 
