@@ -19,7 +19,6 @@ from quixstreams.state.exceptions import (
     InvalidChangelogOffset,
     InvalidStoreChangelogOffset,
 )
-from quixstreams.state.rocksdb import RocksDBOptions
 
 from kernel.clock import SystemClock
 from kernel.dead_letters import BadInputLimit, DeadLetters
@@ -35,6 +34,7 @@ from kernel.schema_registry import SchemaRegistry
 from kernel.settings import KafkaSettings, Settings
 from processors.log_watch import Log, LogWatch, grow, look
 from processors.quix_inside import ProcessorApplication, ReaderStuckError, says_log_was_cut
+from processors.state_options import StateOptions
 from processors.step import Processor, Stage
 from processors.worker import Worker
 from schemas.codec import schema_text
@@ -48,11 +48,6 @@ COMMIT_INTERVAL_S = 1.0
 
 _POLL_S = 0.2
 _SESSION_MS = 6000
-_BLOCK_CACHE_BYTES = 64 << 20
-_WRITE_BUFFER_BYTES = 8 << 20
-"""What a partition's state keeps in memory before it becomes a file; three times that at most. Its journal on disk may
-be twice as long. With Quix's own 64 and 128 MiB both grow for hours on a laptop, and look like a leak."""
-
 _LINGER_MS = 20
 """What one tick makes goes to three topics, each with its own requests: at 5 ms the client's thread cost a third of the
 work on the tick, at 25 ms (20 was not measured) half of that."""
@@ -83,11 +78,7 @@ def build(
         auto_recover_from_source_offset_out_of_range=False,
         loglevel=None,
         state_dir=settings.process.state_dir.absolute(),
-        rocksdb_options=RocksDBOptions(
-            block_cache_size=_BLOCK_CACHE_BYTES,
-            write_buffer_size=_WRITE_BUFFER_BYTES,
-            max_total_wal_size=2 * _WRITE_BUFFER_BYTES,
-        ),
+        rocksdb_options=StateOptions(),
         processing_guarantee="at-least-once",
         producer_extra_config={**COMING_BACK, **PRODUCER_CONFIG, "linger.ms": _LINGER_MS},
         consumer_extra_config=_consumer_config(group, settings, process, watch),
