@@ -3,7 +3,8 @@
 A **step** is a mid at least `STEP_PPM` away from the one in force five minutes before; a further one of the same
 direction counts after a quarter of an hour. A step of one market is **answered** when the other has moved at least half
 as far in the same direction, between a quarter of an hour before and a quarter of an hour after. The **lag** is the
-time between the two passing half of the step; it is as fine as the two markets are looked at: milliseconds on a
+time between the two passing half of the step. What both make is one step, also where one goes more than twice as far
+and so is not answered itself. The lag is as fine as the two markets are looked at: milliseconds on a
 stream, the sweep's interval on polls.
 
 **Divergence** compares quotes, not mids alone: how far the mids are apart, and by how much one side's bid is above the
@@ -109,16 +110,28 @@ def half_us(series: Series, step: Step) -> int | None:
 
 def together(a: Series, b: Series, step_ppm: int = STEP_PPM) -> Together:
     """Steps of either market, how many the other answered, and who came first. A step that both make counts once."""
-    pairs: list[tuple[int, int]] = []
-    alone = 0
-    for step in sorted([*steps(a, step_ppm), *steps(b, step_ppm)], key=lambda step: step.ts_us):
+    answered: list[tuple[int, int]] = []
+    alone: list[tuple[int, Step]] = []
+    found = [(step, own) for own, series in enumerate((a, b)) for step in steps(series, step_ppm)]
+    for step, own in sorted(found, key=lambda one: one[0].ts_us):
         at = half_us(a, step), half_us(b, step)
         if at[0] is None or at[1] is None:
-            alone += 1
-        elif all(abs(at[0] - seen[0]) > OVER_US for seen in pairs):
-            pairs.append((at[0], at[1]))
-    lag_s = median((b_us - a_us) / US_PER_S for a_us, b_us in pairs) if pairs else None
-    return Together(len(pairs) + alone, len(pairs), lag_s)
+            alone.append((own, step))
+        elif all(abs(at[0] - seen[0]) > OVER_US for seen in answered):
+            answered.append((at[0], at[1]))
+    unanswered = sum(not _is_part(step, own, (a, b), answered) for own, step in alone)
+    lag_s = median((b_us - a_us) / US_PER_S for a_us, b_us in answered) if answered else None
+    return Together(len(answered) + unanswered, len(answered), lag_s)
+
+
+def _is_part(step: Step, own: int, both: tuple[Series, Series], answered: Sequence[tuple[int, int]]) -> bool:
+    """Whether a step is the larger side of one that was answered: its market went half of it then, the same way."""
+    for moments in answered:
+        before, then = both[own].as_of(moments[own] - 1), both[own].as_of(moments[own])
+        same_way = before is not None and then is not None and (then - before) * step.change_ppm > 0
+        if same_way and abs(step.ts_us - moments[own]) <= OVER_US:
+            return True
+    return False
 
 
 def divergence(a: Quote, b: Quote, now_us: int) -> Divergence:

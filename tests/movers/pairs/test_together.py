@@ -27,6 +27,15 @@ def test_who_moves_first_and_by_how_much_is_told_and_a_step_of_both_counts_once(
     assert together(b, a) == Together(steps=2, answered=2, lag_s=-10.0)
 
 
+def test_a_step_of_both_counts_once_also_where_one_goes_more_than_twice_as_far() -> None:
+    """The smaller one is answered by the larger; the larger is the same step, not one more that nobody answered."""
+    small, large = series((0, 40), (3600, 44.5)), series((0, 41), (3605, 51))
+
+    assert together(small, large) == Together(1, 1, 5.0)
+    assert together(large, small) == Together(1, 1, -5.0)
+    assert together(small, series((0, 41), (3605, 51), (3700, 30))) == Together(2, 1, 5.0), "the way back is another"
+
+
 def test_a_step_that_the_other_does_not_make_is_not_answered() -> None:
     assert together(series((0, 40), (3600, 50)), series((0, 41), (3600, 42))) == Together(1, 0, None)
     assert together(series((0, 40), (3600, 50)), series((0, 60), (3600, 50))) == Together(2, 0, None)
