@@ -3,9 +3,9 @@
     python -m bench signal_quality [--seeds 2026 4711] [--markets 300] [--hours 12] [--json FILE] [TAPE …]
 
 The rule is the default of the settings. Jumps are those that the model put in; how alerts are held against them stands
-at the top of `movers/backtest/labels.py`. Over the tape two further things are laid, seeded as well: spikes of 15 to 25
-points that last 5 to 45 seconds (no alert on one may be confirmed), and one hole of ten hours in every market's feed
-(no alert may be opened by it but as across a gap).
+at the top of `movers/backtest/evaluation.py`. Over the tape two further things are laid, seeded as well: spikes of 15
+to 25 points that last 5 to 45 seconds (no alert on one may be confirmed), and one hole of ten hours in every market's
+feed (no alert may be opened by it but as across a gap).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import Any
 
 from bench import RESULTS, write
 from kernel.settings import RuleSettings
-from movers.backtest.labels import Label, judge, percentile
+from movers.backtest.evaluation import judge, percentile
+from movers.backtest.labels import Label
 from movers.backtest.tapes import merged, read, ticks_of
 from processors.analytics.windows import WindowPlan
 from processors.backtest import SHORTEST_HOLE_US, Backtest, Record, longest_silence_us, with_sweeps

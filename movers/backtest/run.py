@@ -12,7 +12,8 @@ import orjson
 
 from kernel.errors import UserError
 from kernel.settings import RuleSettings
-from movers.backtest.labels import Verdict, judge, percentile, read_labels
+from movers.backtest.evaluation import Verdict, judge, percentile
+from movers.backtest.labels import read_labels
 from movers.backtest.tapes import Recording, instant_us
 from processors.analytics.grades import ENOUGH_CASES, HORIZONS_S, wilson
 from processors.analytics.windows import WindowPlan
