@@ -26,8 +26,9 @@ from kernel.settings import Settings
 from schemas.codec import Codec
 from schemas.events import DeadLetter, Tick
 from schemas.topics import ALERTS, BARS, DEAD_LETTERS, FEED_STATUS, MARKETS, MOVES, TICKS
-from sinks.clickhouse import sink as sink_module
-from sinks.clickhouse.sink import GROUP
+from sinks.clickhouse import membership
+from sinks.clickhouse.membership import GROUP, Membership
+from sinks.clickhouse.sink import Sink
 from sinks.clickhouse.store import Store
 from tests.sinks.clickhouse.conftest import PARTITIONS, Stand, assert_stored_once, recreate_topics
 from tests.sinks.events import NOON_US, a_bar, a_market, a_move, a_status, a_tick, an_alert, some_ticks
@@ -319,7 +320,7 @@ def test_a_second_sink_takes_over_from_a_killed_one(stand: Stand, monkeypatch: p
     first = stand.start_sink()
     wait_until(lambda: stand.count() > 0, "first rows")
     # On another machine the name would differ by itself.
-    monkeypatch.setitem(sink_module._CONSUMER_CONFIG, "group.instance.id", "another-machine")
+    monkeypatch.setitem(membership._CONSUMER_CONFIG, "group.instance.id", "another-machine")
     with _sink_in_a_thread(stand):
         stand.publish(TICKS, *ticks[2_000:4_000])
         wait_until(lambda: stand.fenced(TICKS) > 2_000, "more rows")
@@ -335,7 +336,7 @@ def test_a_reader_that_stopped_reading_is_replaced_and_told(stand: Stand, monkey
     with _sink_in_a_thread(stand) as sink:
         stand.publish(TICKS, *some_ticks(100))
         assert_stored_once(stand, some_ticks(100))
-        dead = sink._consumer
+        dead = sink._membership._consumer
         dead.pause(dead.assignment())
         stuck_before = STALLED.labels("store", TICKS.name)._value.get()
 
@@ -350,7 +351,7 @@ def test_a_sink_that_its_group_never_answers_is_stuck_and_says_so(
 ) -> None:
     """As a client whose thread sleeps since the clock was set back while it joined: connected, and no member."""
     monkeypatch.setattr(stall, "JOINS_WITHIN_S", 0.5)
-    monkeypatch.setattr(sink_module.Sink, "_subscribe", lambda self: None)
+    monkeypatch.setattr(Membership, "subscribe", lambda self: None)
     with capture_logs() as logs, _sink_in_a_thread(stand, silent_after_s=1.0) as sink:
         wait_until(lambda: sink._process.state == "stuck", "the supervisor is told that a restart helps")
 
@@ -367,9 +368,9 @@ def test_without_tables_it_says_what_to_do(stand: Stand) -> None:
 
 
 @contextmanager
-def _sink_in_a_thread(stand: Stand, silent_after_s: float = 60.0) -> Iterator[sink_module.Sink]:
+def _sink_in_a_thread(stand: Stand, silent_after_s: float = 60.0) -> Iterator[Sink]:
     process = Process("sink-clickhouse", silent_after_s=silent_after_s)
-    sink = sink_module.Sink(Settings({**stand.environment(), "METRICS_PORT": "0"}), process)
+    sink = Sink(Settings({**stand.environment(), "METRICS_PORT": "0"}), process)
     thread = threading.Thread(target=sink.run, daemon=True)
     thread.start()
     try:

@@ -1,0 +1,263 @@
+"""The sink as a member of its consumer group: which partitions are ours, and from where each is read.
+
+Kafka says which, the store says from where. Until the second is known for what the first gave, `reassigned` holds, and
+nothing that was read is believed.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from kernel.errors import KafkaAwayError, PermanentError
+from kernel.kafka.link import LinkWatch, about_the_link
+from kernel.kafka.readers import Place, consumer
+from kernel.logs import get_logger
+from kernel.process import Process, Stopped
+from kernel.reader_watch import ReaderWatch
+from kernel.settings import KafkaSettings
+from sinks.clickhouse.log_ends import TopicFacts, Topics
+from sinks.clickhouse.pending import Pending
+from sinks.clickhouse.takeover import Takeover
+
+log = get_logger(__name__)
+
+GROUP = "clickhouse-sink"
+
+_CONSUMER_CONFIG: dict[str, Any] = {
+    # A static member: a sink that was killed and started again on its machine gets its partitions back at once, instead
+    # of waiting for the session of the dead one to end. A second one on the same machine fences the first.
+    "group.instance.id": f"{GROUP}-{socket.gethostname()}",
+    "session.timeout.ms": 10_000,
+    "heartbeat.interval.ms": 2_000,
+    # We say where to read, always. An offset that Kafka does not have is an error here, never a jump to elsewhere.
+    "auto.offset.reset": "error",
+    # A leader learns of new partitions from its metadata, by default after five minutes.
+    "topic.metadata.refresh.interval.ms": 5_000,
+    # A batch is gathered for longer than this. To answer each message at once cost the broker a seventh of its work (33
+    # and 28 % of a core at 2,000 ticks a second).
+    "fetch.min.bytes": 1 << 20,
+    "fetch.wait.max.ms": 100,
+    # What librdkafka fetches ahead while a batch is being stored.
+    "queued.max.messages.kbytes": 32_768,
+    "queued.min.messages": 20_000,
+}
+
+# The group has put this member out for good: another one has its name. `error.fatal()` is False for the first two.
+_PUT_OUT = frozenset({KafkaError._FATAL, KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID})
+# The group has gone on without this member, or is just sharing the partitions out anew.
+_LEFT_BEHIND = frozenset(
+    {
+        *(KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS),
+        *(KafkaError._ASSIGNMENT_LOST, KafkaError.STALE_MEMBER_EPOCH),
+    }
+)
+# The position is none that Kafka has: it deleted what was there, or lost its newest data.
+_OFF_THE_LOG = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION, KafkaError.OFFSET_OUT_OF_RANGE})
+
+
+class Reassigned(Exception):
+    """The partitions changed while a batch waited: it may belong to another sink now, so it is dropped."""
+
+
+class Membership:
+    """Our place in the group, through one client after the other. One thread."""
+
+    def __init__(self, kafka: KafkaSettings, process: Process, names: Sequence[str], takeover: Takeover) -> None:
+        self._kafka, self._process, self._takeover = kafka, process, takeover
+        self._names = list(names)
+        self._topics = Topics(kafka, self._names)
+        self._reader_watch = ReaderWatch(kafka, "store")
+        self._consumer = self._new_consumer()
+        self._assigned: list[Place] = []
+        self._positions: dict[Place, int] = {}
+        self._known: dict[str, TopicFacts] = {}
+        self.epochs: dict[Place, str] = {}
+        """Of each place, which of the topics that ever had its name it is of."""
+        self.reassigned = False
+        """Whether what was read may belong to positions that no longer hold."""
+
+    def _new_consumer(self) -> Consumer:
+        watch = LinkWatch(self._process, GROUP, self._kafka.kafka_bootstrap_servers)
+        return consumer(self._kafka, GROUP, from_start=True, watch=watch, overrides=_CONSUMER_CONFIG)
+
+    def subscribe(self) -> None:
+        """Asks the group for our share."""
+        self._consumer.subscribe(self._names, on_assign=self._on_assign, on_revoke=self._on_revoke)
+
+    def read(self, most: int, timeout_s: float) -> list[Message]:
+        """What Kafka has, errors among it. Looks meanwhile whether the topics are what they were, and the client well.
+
+        Raises:
+            PermanentError: another member has our name.
+        """
+        messages: list[Message] = self._consumer.consume(most, timeout=timeout_s)
+        self._notice(self._topics.news())
+        if self._reader_watch.finds_it_stuck(self._positions):
+            self._read_with_another_client()
+        for message in messages:
+            error = message.error()
+            if error is not None and (error.fatal() or error.code() in _PUT_OUT):
+                raise PermanentError(f"Kafka put this sink out: {error.str()}")
+        return messages
+
+    def is_outside(self) -> bool:
+        """Whether the group has left us waiting for longer than it can take."""
+        return self._reader_watch.finds_it_outside(kafka_away=self._process.misses("kafka"))
+
+    def expected(self, messages: list[Message]) -> list[Message]:
+        """Those that follow what is stored; errors that pass by themselves are told."""
+        good = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                position = self._positions.get((message.topic(), message.partition()))
+                if position is not None and message.offset() >= position:
+                    good.append(message)
+                continue
+            if not about_the_link(error):
+                log.warning("kafka_error", code=error.name(), detail=error.str())
+            if error.code() in _OFF_THE_LOG:
+                self.reassigned = True
+        return good
+
+    def confirm(self) -> None:
+        """Asks Kafka, by a commit of where we stand, whether the partitions are still ours.
+
+        Raises:
+            KafkaAwayError: no answer.
+            PermanentError: another member has our name.
+            Reassigned: the group went on without us.
+        """
+        places = [TopicPartition(*place, offset) for place, offset in self._positions.items()]
+        try:
+            self._consumer.commit(offsets=places, asynchronous=False)
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code in _PUT_OUT:
+                raise PermanentError(f"Kafka put this sink out: {error.args[0].str()}") from error
+            if code in _LEFT_BEHIND:
+                self.reassigned = True
+                raise Reassigned from error
+            raise KafkaAwayError(f"Kafka does not take a position: {error.args[0].str()}") from error
+
+    def commit(self, offsets: Mapping[Place, int]) -> None:
+        """The messages up to these are stored: what follows them is expected next."""
+        for (topic, partition), offset in offsets.items():
+            self._positions[topic, partition] = offset + 1
+        # Kafka's copy of the position is for lag displays only; the store's decides. So its loss is not an error.
+        done = [TopicPartition(topic, partition, offset + 1) for (topic, partition), offset in offsets.items()]
+        try:
+            self._consumer.commit(offsets=done, asynchronous=not self._process.stopping.is_set())
+        except KafkaException as error:
+            log.warning("commit_failed", detail=str(error))
+
+    def take_positions(self, claimed: Callable[[Pending], None]) -> None:
+        """Finds from where what we were given is read, and reads on from there, after `claimed` was told our claim.
+
+        Raises:
+            KafkaAwayError, StoreAwayError, RegistryAwayError: no answer.
+            Reassigned: it is not what we are to have.
+        """
+        if not self._assigned:
+            self.reassigned = False
+            return
+        is_first = not self._known
+        self._notice(self._topics.look())
+        if not self._assigned:
+            raise Reassigned
+        existing = {(name, number) for name, facts in self._known.items() for number in range(facts.partitions)}
+        if not existing.issuperset(self._assigned) or (is_first and existing != set(self._assigned)):
+            # An assignment from before there were as many, or fewer. Where other sinks have the rest it costs a moment.
+            log.info("sharing_out_anew", assigned=len(self._assigned), existing=len(existing))
+            self._share_out_anew()
+            raise Reassigned
+        positions = self._takeover.positions(self._consumer, self._assigned, self._known)
+        self._positions, self.epochs = positions.offsets, positions.epochs
+        self.confirm()
+        claimed(self._takeover.finish_pending(positions))
+        self.reassigned = False
+        places = [TopicPartition(*place, offset) for place, offset in positions.offsets.items()]
+        self._consumer.assign(places)
+        self._consumer.resume(places)  # a partition that was paused when it was taken away comes back paused
+        log.info("positions_taken", partitions=len(positions.offsets))
+
+    def wait(self, pause_s: float) -> None:
+        """Stays a member for so long, without taking anything: memory stays bounded.
+
+        Raises:
+            Stopped: the process is told to stop.
+            Reassigned: the partitions changed meanwhile.
+        """
+        was_reassigned = self.reassigned
+        assigned = self._consumer.assignment()
+        if assigned:
+            self._consumer.pause(assigned)
+        deadline_s = time.monotonic() + pause_s
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            if self._process.stopping.is_set():
+                raise Stopped
+            message = self._consumer.poll(min(left_s, 0.2))
+            if message is not None and message.error() is None:
+                # Fetched before the pause took hold: go back to it.
+                self._consumer.seek(TopicPartition(message.topic(), message.partition(), message.offset()))
+            self._process.beat()
+        if self.reassigned and not was_reassigned:
+            raise Reassigned
+
+    def resume(self) -> None:
+        """Reads on after a wait."""
+        self._consumer.resume(self._consumer.assignment())
+
+    def close(self) -> None:
+        """Leaves the group, and lets the clients go."""
+        self._consumer.close()
+        self._reader_watch.close()
+        self._topics.close()
+
+    def _on_assign(self, reader: Consumer, partitions: list[TopicPartition]) -> None:
+        # Only noted: the positions come from the store, and waiting for it inside this callback would block Kafka.
+        reader.assign([])
+        self._reader_watch.joined()
+        self._assigned = [(p.topic, p.partition) for p in partitions]
+        self._positions = {}
+        self.reassigned = True
+
+    def _on_revoke(self, reader: Consumer, _partitions: list[TopicPartition]) -> None:
+        reader.unassign()
+        self._assigned = []
+        self._positions = {}
+        self.reassigned = True
+
+    def _notice(self, topics: Mapping[str, TopicFacts]) -> None:
+        """A topic made anew, or with more partitions: neither does the client take up by itself, or not always."""
+        before, self._known = self._known, {**self._known, **topics}
+        changed = {name: now for name, now in topics.items() if name in before and now != before[name]}
+        made_anew = [name for name, now in changed.items() if now.topic_id != before[name].topic_id]
+        for name, now in changed.items():
+            event = "topic_made_anew" if name in made_anew else "partitions_added"
+            log.warning(event, topic=name, partitions=now.partitions, before=before[name].partitions)
+        if made_anew:
+            # A client that has read the old topic may never read the new one (librdkafka 2.12.1).
+            self._read_with_another_client()
+        elif changed:
+            self._share_out_anew()
+
+    def _read_with_another_client(self) -> None:
+        self._consumer.close()
+        self._consumer = self._new_consumer()
+        self._assigned, self._positions, self.reassigned = [], {}, True
+        self.subscribe()
+
+    def _share_out_anew(self) -> None:
+        """Makes the group share its partitions out again: a member that asks for something else has it do so.
+
+        A static member that comes back gets the assignment of before, and nobody of the group looks whether there are
+        more partitions by now. The order of the names is what the broker sees as something else.
+        """
+        self._names = [*self._names[1:], self._names[0]]
+        self.subscribe()
