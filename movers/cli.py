@@ -340,10 +340,12 @@ def _run_stack(
     overrides: dict[str, str],
 ) -> None:
     from movers.stack import StackOptions, run
+    from processors.rules_file import rules_in_force
 
     if run_for_s is not None and run_for_s <= 0:
         raise UserError("--for wants a positive number of seconds")
     tree = load({**overrides, **_dashboard_port(port)})
+    rules_in_force(tree.rules)
     logs.configure(tree.process.log_level if verbose else "warning", process="supervisor")
     options = StackOptions(
         profile=profile,

@@ -146,6 +146,17 @@ def test_an_unreadable_tape_is_refused_with_its_line(tmp_path: Path) -> None:
     assert_one_clear_line(result, "broken.tape", "line 2")
 
 
+def test_rules_with_a_mistake_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    """Started, the processor alone would refuse them, again and again, behind a stack that never gets ready."""
+    (tmp_path / "mine.json").write_text('[{"name": "a", "treshold": 5}]')
+
+    result = movers("up", "--for", "1", cwd=tmp_path, env={"ALERT_RULES": "mine.json"})
+
+    assert result.returncode == 2
+    assert_one_clear_line(result, "mine.json", "unknown field treshold")
+    assert not (tmp_path / "home").exists()
+
+
 def test_a_missing_tape_is_refused_before_anything_starts(tmp_path: Path) -> None:
     result = movers("demo", "--tape", "nowhere.tape", cwd=tmp_path)
 
