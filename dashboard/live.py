@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import pandas as pd
 import streamlit as st
@@ -87,19 +88,21 @@ def _pop_up(context: Context) -> None:
     limit = 1 if newest_s > _OLD_NEWS_S else 3
     plan = toasts.plan(alerts, st.session_state.setdefault(_SHOWN, {}), limit)
     for toast in plan.toasts:
-        st.toast(_words(toast, plan.hidden if toast is plan.toasts[-1] else 0), icon=_icon(toast), duration="long")
+        st.toast(toast_text(toast, plan.hidden if toast is plan.toasts[-1] else 0), icon=_icon(toast), duration="long")
 
 
 def _icon(toast: toasts.Toast) -> str:
     return ":material/trending_up:" if toast.alert.direction == "up" else ":material/trending_down:"
 
 
-def _words(toast: toasts.Toast, hidden: int) -> str:
+def toast_text(toast: toasts.Toast, hidden: int) -> str:
+    """What a pop-up says, in Markdown; its title opens the market in a tab of its own."""
     alert = toast.alert
     price = formats.percent(None if alert.price_ppm is None else alert.price_ppm / 1e6)
     move = formats.points(alert.peak_move_pp if alert.move_pp is None else alert.move_pp)
     title = formats.escape(alert.title or alert.market_id)
     grew = ", still growing" if alert.state == "escalated" else ""
     windows = f" (and {toast.more_windows} longer)" if toast.more_windows else ""
-    text = f"**{move}** in {window_label(alert.window_s)}{windows} to {price}{grew}  \n{title}"
+    page = f"/market_detail?market={quote(alert.market_id, safe='')}"
+    text = f"**{move}** in {window_label(alert.window_s)}{windows} to {price}{grew}  \n[{title}]({page})"
     return f"{text}  \n:gray[and {hidden} more, see Alerts]" if hidden else text

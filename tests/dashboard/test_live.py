@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from dashboard.live import VenueLine, venue_line
+from dashboard.live import VenueLine, toast_text, venue_line
+from dashboard.toasts import Toast
+from tests.dashboard.test_toasts import BASE
 
 _NOW = datetime(2026, 11, 23, 18, 42, tzinfo=UTC)
 
@@ -61,3 +64,15 @@ def _row(received_s: float | None = 2.0, behind_s: float | None = None, **change
 )
 def test_venue_line(row: pd.Series, expected: VenueLine) -> None:
     assert venue_line(row, _NOW, sweep_interval_s=60) == expected
+
+
+def test_a_pop_up_leads_to_its_market_and_no_title_or_id_breaks_out_of_the_link() -> None:
+    alert = replace(BASE, title="[Fed](x) $5", market_id="KALSHI:A)&b=c")
+
+    text = toast_text(Toast(alert, more_windows=2), hidden=3)
+
+    assert text.splitlines() == [
+        "**+12.0 pp** in 5m (and 2 longer) to 40.0 %  ",
+        r"[\[Fed\]\(x\) \$5](/market_detail?market=KALSHI%3AA%29%26b%3Dc)  ",
+        ":gray[and 3 more, see Alerts]",
+    ]
