@@ -23,7 +23,7 @@ from kernel.errors import UserError
 from kernel.kafka.readers import consumer, read_messages
 from kernel.kafka.topics import require_topics
 from kernel.schema_registry import SchemaRegistry
-from kernel.settings import Group, Settings
+from kernel.settings import Group, RuleSettings, Settings
 from schemas.codec import Codec, UndecodableError
 from schemas.events import Alert
 from schemas.topics import ALERTS
@@ -77,11 +77,8 @@ def top_movers(settings: Settings, window: str, limit: int) -> list[Row]:
         UserError: no such window.
     """
     rules = settings.rules
-    labels = [window_label(window_s) for window_s in rules.windows]
-    if window not in labels:
-        raise UserError(f"unknown window {window}; known: {', '.join(labels)}")
     parameters = {
-        "window": window,
+        "window": known_window(rules, window),
         "venues": [],
         "categories": [],
         "min_volume_usd": rules.min_volume_24h,
@@ -92,6 +89,18 @@ def top_movers(settings: Settings, window: str, limit: int) -> list[Row]:
     }
     rows = query(settings, query_text("board"), parameters)
     return [{"rank": rank, **{name: row[name] for name in _TOP_COLUMNS}} for rank, row in enumerate(rows, start=1)]
+
+
+def known_window(rules: RuleSettings, window: str) -> str:
+    """The window, as it was named.
+
+    Raises:
+        UserError: no such window.
+    """
+    labels = [window_label(window_s) for window_s in rules.windows]
+    if window not in labels:
+        raise UserError(f"unknown window {window}; known: {', '.join(labels)}")
+    return window
 
 
 def tail_alerts(settings: Settings, *, as_json: bool, from_start: bool, count: int | None) -> None:

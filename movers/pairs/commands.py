@@ -71,3 +71,15 @@ def alerts(file: PairsFile = Path("pairs.csv"), hours: HoursOption = 24.0, as_js
     from movers.pairs import stored
 
     console.print_rows(stored.alerts(command_settings(), file, hours), as_json=as_json)
+
+
+@app.command("moves", epilog="Example: movers pairs moves --window 15m --json")
+def moves(
+    window: Annotated[str, typer.Option(help="5m, 15m, 1h or 24h.")] = "1h",
+    as_json: JsonFlag = False,
+) -> None:
+    """Show how far the markets of published pairs have moved apart over a window, the furthest first."""
+    from movers import console
+    from movers.pairs import published
+
+    console.print_rows(published.moves(command_settings(), window), as_json=as_json)

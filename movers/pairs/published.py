@@ -1,4 +1,4 @@
-"""Verdicts on pairs, and who of each pair moves first, written into the store for whoever shows them."""
+"""Verdicts on pairs, and who of each pair moves first, written into the store; how pairs move, read from there."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ _COLUMNS = (
     "market_a", "market_b", "verdict", "confidence", "note", "looked_back_h", "steps", "answered", "b_after_a_s",
 )  # fmt: skip
 _PUBLISHED = "SELECT market_a, market_b FROM market_pairs FINAL WHERE verdict = 'confirmed'"
+_MOVES = """
+SELECT market_a, market_b, move_pp, apart_pp, apart_then_pp, move_a_pp, move_b_pp, crossed_pp, older_ts, between_s,
+    computed_across_gap, toString(no_move) AS no_move
+FROM pair_moves
+WHERE window = {window:String}
+ORDER BY abs(move_pp) DESC NULLS LAST, market_a, market_b
+"""
 _WITHDRAWN = "withdrawn"
 _NOBODY_MOVED = together.Together(0, 0, None)
 
@@ -50,6 +57,15 @@ def publish(settings: Settings, file: Path, hours: float) -> tuple[int, int]:
     rows += [(*pair, _WITHDRAWN, None, "", hours, *_facts(_NOBODY_MOVED)) for pair in gone]
     _insert(settings, rows)
     return len(pairs), sum(pair not in pairs for pair in before)
+
+
+def moves(settings: Settings, window: str) -> list[Mapping[str, Any]]:
+    """How far the markets of each published pair have moved apart over a window, the furthest first.
+
+    Raises:
+        UserError: no such window.
+    """
+    return console.query(settings, _MOVES, {"window": console.known_window(settings.rules, window)})
 
 
 def _together(settings: Settings, pairs: Sequence[Key], hours: float) -> Mapping[Key, Row]:

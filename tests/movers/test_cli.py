@@ -39,7 +39,7 @@ COMMANDS = [
     ("backtest",),
     ("track-record",),
     ("hash-password",),
-    *(("pairs", what) for what in ("suggest", "confirm", "refuse", "show", "publish", "alerts")),
+    *(("pairs", what) for what in ("suggest", "confirm", "refuse", "show", "publish", "alerts", "moves")),
 ]
 
 

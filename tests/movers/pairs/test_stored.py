@@ -10,11 +10,11 @@ from kernel.errors import UserError
 from kernel.settings import ClickHouseSettings, Settings
 from movers import console
 from movers.pairs import published, stored
-from schemas.events import Tick
-from schemas.units import US_PER_S, event_id
+from schemas.events import Tick, WindowMove
+from schemas.units import PPM_PER_PP, US_PER_S, event_id
 from sinks.clickhouse import rows as to
 from sinks.clickhouse.store import Store
-from tests.sinks.events import a_market, a_tick, an_alert
+from tests.sinks.events import a_market, a_move, a_tick, a_window, an_alert
 
 pytestmark = pytest.mark.stack
 
@@ -117,3 +117,29 @@ def test_what_is_published_is_what_people_say_now_with_who_moved_first(
 def test_without_a_confirmed_pair_the_way_to_one_is_told(database: ClickHouseSettings, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="movers pairs suggest"):
         stored.shown(settings_of(database), tmp_path / "pairs.csv", 24)
+
+
+def test_how_far_the_markets_of_published_pairs_moved_apart_is_told_the_furthest_first(
+    database: ClickHouseSettings, store: Store, tmp_path: Path
+) -> None:
+    settings, file = settings_of(database), tmp_path / "pairs.csv"
+    ends_ppm = {"one": 420_000, "other": 430_000, "far": 410_000, "off": 500_000, "lone": 500_000}
+    moves = [a_move(name, market_id=name, price_ppm=ppm, windows=(an_hour(ppm),)) for name, ppm in ends_ppm.items()]
+    store.insert(to.MOVERS_LATEST, to.newest_move_rows(moves), "apart")
+    for a, b in (("one", "other"), ("far", "off"), ("lone", "nowhere")):
+        stored.say(file, "confirmed", a, b, "")
+    published.publish(settings, file, 24)
+
+    told = published.moves(settings, "1h")
+
+    assert [(row["market_a"], row["market_b"], row["move_pp"], row["apart_then_pp"]) for row in told] == [
+        ("far", "off", pytest.approx(9.0), pytest.approx(0.0)),
+        ("one", "other", pytest.approx(1.0), pytest.approx(0.0)),
+    ]
+    with pytest.raises(UserError, match="unknown window 3h; known: 5m, 15m, 1h, 24h"):
+        published.moves(settings, "3h")
+
+
+def an_hour(price_ppm: int) -> WindowMove:
+    """From 0.40 to the price."""
+    return a_window(3600, move_pp=(price_ppm - 400_000) / PPM_PER_PP)
