@@ -150,9 +150,8 @@ def make_on_time(store: SchemaStore, rules: Sequence[Rule], lookup: Lookup) -> O
 
 def _told(codec: Codec[Alert], made: Sequence[Alert], lookup: Lookup) -> Outputs:
     """The alerts of one market as messages, with what it is called."""
-    title, category, url = lookup(made[0].market_id)
-    named = (replace(alert, title=title, category=category, url=url) for alert in made)
-    return tuple((ALERTS.name, codec.encode(alert)) for alert in named)
+    known = lookup(made[0].market_id)._asdict()
+    return tuple((ALERTS.name, codec.encode(replace(alert, **known))) for alert in made)
 
 
 def _sooner(a_us: int | None, b_us: int | None) -> int | None:

@@ -28,10 +28,15 @@ from schemas.words import Category, UnknownCategory
 log = get_logger(__name__)
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 5.0
-_TABLES = """
+_VERSION = 2
+"""Of the tables; what another version has written is read anew."""
+_TABLES = f"""
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = OFF;
-    CREATE TABLE IF NOT EXISTS titles (market_id TEXT PRIMARY KEY, title TEXT, category TEXT, url TEXT) WITHOUT ROWID;
+    PRAGMA user_version = {_VERSION};
+    CREATE TABLE IF NOT EXISTS titles
+        (market_id TEXT PRIMARY KEY, title TEXT, category TEXT, url TEXT, event_key TEXT, event_title TEXT)
+        WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS positions
         (log TEXT, partition INTEGER, next_offset INTEGER, PRIMARY KEY (log, partition));
 """
@@ -43,6 +48,8 @@ class Title(NamedTuple):
     title: str = ""
     category: Category | UnknownCategory = ""
     url: str = ""
+    event_key: str = ""
+    event_title: str = ""
 
 
 UNKNOWN = Title()
@@ -68,6 +75,8 @@ class TitleFile:
     @staticmethod
     def _open(path: Path) -> sqlite3.Connection:
         file = sqlite3.connect(path, check_same_thread=False)
+        if file.execute("PRAGMA user_version").fetchone() != (_VERSION,):
+            file.executescript("DROP TABLE IF EXISTS titles; DROP TABLE IF EXISTS positions")
         file.executescript(_TABLES)
         return file
 
@@ -78,7 +87,7 @@ class TitleFile:
 
     def lookup(self, market_id: str) -> Title:
         """What is known of a market, or empty texts."""
-        sql = "SELECT title, category, url FROM titles WHERE market_id = ?"
+        sql = "SELECT title, category, url, event_key, event_title FROM titles WHERE market_id = ?"
         with self._lock:
             row = self._file.execute(sql, (market_id,)).fetchone()
         return UNKNOWN if row is None else Title(*row)
@@ -101,7 +110,7 @@ class TitleFile:
         with self._lock, self._file:
             known = [(market_id, *title) for market_id, title in titles.items() if title is not None]
             gone = [(market_id,) for market_id, title in titles.items() if title is None]
-            self._file.executemany("INSERT OR REPLACE INTO titles VALUES (?, ?, ?, ?)", known)
+            self._file.executemany("INSERT OR REPLACE INTO titles VALUES (?, ?, ?, ?, ?, ?)", known)
             self._file.executemany("DELETE FROM titles WHERE market_id = ?", gone)
             read = [(log_id, partition, offset) for partition, offset in positions.items()]
             self._file.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?, ?)", read)
@@ -206,7 +215,8 @@ class Titles:
             BAD_INPUT.labels("titles", "undecodable_market").inc()
             log.warning("market_undecodable", key=key, error=str(error))
             return {}
-        return {market.market_id: Title(market.title, market.category, market.url)}
+        title = Title(market.title, market.category, market.url, market.event_key, market.event_title)
+        return {market.market_id: title}
 
 
 def _is_behind(reader: Consumer, ends: dict[int, int]) -> bool:

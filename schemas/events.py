@@ -211,6 +211,8 @@ class Alert:
     onset_ts_us: int | None = None
     window_volume_usd: float | None = None
     window_trades: int | None = None
+    event_key: str = ""
+    event_title: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -245,8 +245,8 @@ def _audit_computed(verdict: Verdict, topics: Topics, registry: SchemaRegistry, 
 
 
 def _nameless(event: Any) -> Any:
-    """An alert carries its market's title, category and address as they were known then; they are no computation."""
-    return replace(event, title="", category="", url="") if isinstance(event, Alert) else event
+    """An alert carries what its market and event were called, as it was known then; that is no computation."""
+    return replace(event, **Title()._asdict()) if isinstance(event, Alert) else event
 
 
 def _audit_tables(verdict: Verdict, topics: Topics, rows: Callable[[str], list[tuple[Any, ...]]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -58,7 +60,8 @@ def test_titles_come_although_the_registry_was_away_and_a_restart_reads_on(
 
     titles = Titles(kafka_at(kafka_stack.bootstrap), HiccupingRegistry(real, away=2), path)
     titles.start(timeout_s=30)
-    assert titles.lookup("KALSHI:M3") == Title("Will KALSHI:M3 happen?", "climate", "https://example.org/KALSHI:M3")
+    facts = market_facts("KALSHI:M3")
+    assert titles.lookup("KALSHI:M3") == Title(facts.title, "climate", facts.url, facts.event_key, facts.event_title)
     assert titles.health() == {"titles": 20, "titles_trouble": ""}
     titles.stop()
     publish("KALSHI:M3", None)
@@ -91,3 +94,18 @@ def test_a_file_that_cannot_be_read_is_made_anew(tmp_path: Path) -> None:
     assert file.count() == 0
     file.take("log", {"A": Title("a"), "B": None}, {0: 1})
     assert file.lookup("A") == Title("a")
+
+
+def test_a_file_of_the_version_before_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "titles.sqlite"
+    with closing(sqlite3.connect(path)) as before, before:
+        before.execute("CREATE TABLE titles (market_id TEXT PRIMARY KEY, title TEXT, category TEXT, url TEXT)")
+        before.execute("CREATE TABLE positions (log TEXT, partition INTEGER, next_offset INTEGER)")
+        before.execute("INSERT INTO titles VALUES ('A', 'a', 'world', '')")
+        before.execute("INSERT INTO positions VALUES ('log', 0, 7)")
+
+    TitleFile(path).take("log", {"B": Title("b", event_key="E")}, {1: 3})
+
+    again = TitleFile(path)
+    assert (again.lookup("A"), again.lookup("B")) == (UNKNOWN, Title("b", event_key="E"))
+    assert again.positions("log") == {1: 3}
