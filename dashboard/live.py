@@ -104,5 +104,6 @@ def toast_text(toast: toasts.Toast, hidden: int) -> str:
     grew = ", still growing" if alert.state == "escalated" else ""
     windows = f" (and {toast.more_windows} longer)" if toast.more_windows else ""
     page = f"/market_detail?market={quote(alert.market_id, safe='')}"
-    text = f"**{move}** in {window_label(alert.window_s)}{windows} to {price}{grew}  \n[{title}]({page})"
+    others = "" if not toast.more_markets else f", and {toast.more_markets} more of {formats.escape(alert.event_title)}"
+    text = f"**{move}** in {window_label(alert.window_s)}{windows} to {price}{grew}  \n[{title}]({page}){others}"
     return f"{text}  \n:gray[and {hidden} more, see Alerts]" if hidden else text

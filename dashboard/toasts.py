@@ -1,6 +1,6 @@
 """Toasts: one background reader of the alerts topic a server process, and the rule for what is worth a pop-up.
 
-Several rules may see one jump, and it grows: a reader wants to hear of it once.
+Several rules may see one jump, it grows, and twenty markets of one event go along: a reader wants to hear of it once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from schemas.units import US_PER_S
 log = get_logger(__name__)
 
 BURST_US = 15 * 60 * US_PER_S
-"""Venue time in which further episodes of a market in the same direction are the same news."""
+"""Venue time in which further episodes of a market, or of its event, in the same direction are the same news."""
 
 GREW_BY = 1.5
 """A move of the same burst is news again when it has grown by half over what was shown."""
@@ -34,16 +34,18 @@ GREW_BY = 1.5
 _KEPT = 500
 _PROBE_EVERY = 20  # rounds of half a second
 
-Shown = MutableMapping[tuple[str, str], tuple[int, float]]
-"""What a session has shown: market and direction to (venue time of the newest alert, largest move shown)."""
+Shown = MutableMapping[tuple[str, str], tuple[int, float, str]]
+"""What a session has shown: story and direction to (venue time of the newest alert, largest move shown, its market). A
+story is an event, or a market where the event is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Toast:
-    """One pop-up: the alert of the shortest window, and how many other windows say the same."""
+    """One pop-up: the alert of the shortest window, and how many more windows and markets of its event say the same."""
 
     alert: Alert
     more_windows: int
+    more_markets: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,13 @@ def plan(alerts: Iterable[Alert], shown: Shown, limit: int = 3) -> ToastPlan:
     """Chooses the pop-ups among new alerts, and notes in `shown` what the reader has now been told.
 
     Confirmed and escalated moves count: what is detected may be gone in a minute. Settlements and moves across a gap
-    do not shout, endings are no news. Of a market and direction only the shortest window is shown. Largest moves first;
-    what goes over `limit` is counted, not shown.
+    do not shout, endings are no news. Of a story and direction only the market that moved furthest is shown, in its
+    shortest window. Largest moves first; what goes over `limit` is counted, not shown.
     """
     groups: dict[tuple[str, str], list[Alert]] = {}
     for alert in alerts:
         if alert.kind == "move" and alert.state in ("confirmed", "escalated"):
-            groups.setdefault((alert.market_id, alert.direction), []).append(alert)
+            groups.setdefault((alert.event_key or alert.market_id, alert.direction), []).append(alert)
     toasts = [_toast(group) for key, group in groups.items() if _is_news(key, group, shown)]
     toasts.sort(key=lambda toast: -abs(_size_pp(toast.alert)))
     _forget_old(shown)
@@ -72,28 +74,37 @@ def plan(alerts: Iterable[Alert], shown: Shown, limit: int = 3) -> ToastPlan:
 
 
 def _toast(group: Sequence[Alert]) -> Toast:
-    shortest = min(alert.window_s for alert in group)
-    newest = max((alert for alert in group if alert.window_s == shortest), key=lambda alert: alert.ts_event_us)
-    return Toast(newest, len({w for alert in group for w in (alert.window_s, *alert.windows_s)}) - 1)
+    furthest = _furthest(group).market_id
+    own = [alert for alert in group if alert.market_id == furthest]
+    shortest = min(alert.window_s for alert in own)
+    newest = max((alert for alert in own if alert.window_s == shortest), key=lambda alert: alert.ts_event_us)
+    more_windows = len({w for alert in own for w in (alert.window_s, *alert.windows_s)}) - 1
+    return Toast(newest, more_windows, len({alert.market_id for alert in group}) - 1)
 
 
 def _is_news(key: tuple[str, str], group: Sequence[Alert], shown: Shown) -> bool:
     newest_us = max(alert.ts_event_us for alert in group)
-    largest_pp = max(abs(_size_pp(alert)) for alert in group)
+    furthest = _furthest(group)
+    now = (newest_us, abs(_size_pp(furthest)), furthest.market_id)
     before = shown.get(key)
-    if before is not None and abs(newest_us - before[0]) < BURST_US:
-        grew = largest_pp >= before[1] * GREW_BY and any(alert.state == "escalated" for alert in group)
-        shown[key] = (max(newest_us, before[0]), max(largest_pp, before[1]) if grew else before[1])
-        return grew
-    shown[key] = (newest_us, largest_pp)
-    return True
+    if before is None or abs(newest_us - before[0]) >= BURST_US:
+        shown[key] = now
+        return True
+    is_further = any(alert.state == "escalated" for alert in group) or furthest.market_id != before[2]
+    is_news = is_further and now[1] >= before[1] * GREW_BY
+    shown[key] = (max(newest_us, before[0]), *(now if is_news else before)[1:])
+    return is_news
+
+
+def _furthest(group: Sequence[Alert]) -> Alert:
+    return max(group, key=lambda alert: abs(_size_pp(alert)))
 
 
 def _forget_old(shown: Shown) -> None:
     """A page may stay open for weeks: what is so old that whatever follows it is news need not be remembered. Twice as
     old, so that what arrives late still finds its burst."""
-    newest_us = max((at_us for at_us, _ in shown.values()), default=0)
-    for key in [key for key, (at_us, _) in shown.items() if newest_us - at_us > 2 * BURST_US]:
+    newest_us = max((at_us for at_us, _, _ in shown.values()), default=0)
+    for key in [key for key, (at_us, _, _) in shown.items() if newest_us - at_us > 2 * BURST_US]:
         del shown[key]
 
 

@@ -76,3 +76,9 @@ def test_a_pop_up_leads_to_its_market_and_no_title_or_id_breaks_out_of_the_link(
         r"[\[Fed\]\(x\) \$5](/market_detail?market=KALSHI%3AA%29%26b%3Dc)  ",
         ":gray[and 3 more, see Alerts]",
     ]
+
+
+def test_a_pop_up_says_how_many_markets_of_its_event_go_along() -> None:
+    text = toast_text(Toast(replace(BASE, event_title="*The* vote"), more_windows=0, more_markets=19), hidden=0)
+
+    assert text.endswith(r"?market=KALSHI%3AA), and 19 more of \*The\* vote")

@@ -86,6 +86,15 @@ CASES: dict[str, tuple[list[Alert], list[tuple[str, int, int]], int]] = {
         [("KALSHI:B", 300, 0), ("KALSHI:D", 300, 0), ("KALSHI:E", 300, 0)],
         2,
     ),
+    "markets of one event are one pop-up, the one that moved furthest": (
+        [
+            replace(_alert(market=name, move_pp=move), event_key="E")
+            for name, move in zip("ABC", (11, 14, 12), strict=True)
+        ]
+        + [replace(_alert(market="B", window_s=900), event_key="E"), replace(_alert(market="D"), event_key="F")],
+        [("KALSHI:B", 300, 1), ("KALSHI:D", 300, 0)],
+        0,
+    ),
     "confirmed and grown at once is one pop-up": (
         [_alert(), _alert(move_pp=19.0, state="escalated", s=4)],
         [("KALSHI:A", 300, 0)],
@@ -110,6 +119,9 @@ FOLLOW_UPS: dict[str, tuple[Alert, bool]] = {
     "it grew by half: news": (_alert(move_pp=18.5, state="escalated", s=20), True),
     "the other direction is news": (_alert(move_pp=-12.0, s=20), True),
     "another market is news": (_alert(market="B", s=20), True),
+    "another market of the event is the same news": (replace(_alert(market="B", s=20), event_key="E"), False),
+    "another one of it, by half further: news": (replace(_alert(market="B", move_pp=18.5, s=20), event_key="E"), True),
+    "one of another event is news": (replace(_alert(market="B", s=20), event_key="F"), True),
     "long after is news": (_alert(s=BURST_US // 1_000_000 + 1), True),
 }
 
@@ -118,7 +130,7 @@ FOLLOW_UPS: dict[str, tuple[Alert, bool]] = {
 def test_after_a_first_pop_up(name: str) -> None:
     follow_up, is_news = FOLLOW_UPS[name]
     shown: Shown = {}
-    assert len(plan([_alert()], shown).toasts) == 1
+    assert len(plan([replace(_alert(), event_key=follow_up.event_key and "E")], shown).toasts) == 1
 
     assert bool(plan([follow_up], shown).toasts) is is_news
 
