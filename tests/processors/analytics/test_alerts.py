@@ -347,7 +347,7 @@ def test_a_reason_tells_how_unusual_a_move_is_where_that_is_known() -> None:
 
 def test_factors_say_what_speaks_for_and_against_and_leave_out_what_is_not_known() -> None:
     known = [with_window(move, volume_usd=20.0, trades=12) for move in CONFIRMED]
-    _, alerts = play([replace(move, usual_step=0.01) for move in known])
+    _, alerts = play([replace(move, usual_step=0.01, changes=5) for move in known])
 
     assert alerts[1].factors_for == ("standing", "two_sided", "trades", "unusual", "basis", "continuous", "lifecycle")
     assert alerts[1].factors_against == ("dollars",)
