@@ -15,8 +15,7 @@ ATTEMPT_S = 6.0
 
 _QUIET = {"error_cb": lambda _error: None, "socket.timeout.ms": 10000}
 _SILENT = logging.getLogger("movers.local.broker.health.librdkafka")
-_SILENT.addHandler(logging.NullHandler())
-_SILENT.propagate = False
+_SILENT.addFilter(lambda _record: False)  # handlers and propagation are set anew when our logs are set up
 """A broker that comes up makes librdkafka complain; what matters is raised."""
 
 
