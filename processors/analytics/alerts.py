@@ -140,7 +140,7 @@ def _detect_new(
                 continue
             episodes[key] = opened
             told[key] = _told(key, opened, alert, None, rule)
-            if not rule.confirmed_only:
+            if not _is_silent(opened, alert):
                 made.append(alert)
     return made
 
