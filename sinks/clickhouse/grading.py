@@ -10,7 +10,10 @@ than 15 minutes; where there is none the share stays null, and the market's resu
 
 from __future__ import annotations
 
+from typing import get_args
+
 from schemas.units import US_PER_S
+from schemas.words import Severity
 from sinks.clickhouse.store import Store
 
 HORIZONS_S = (60, 300, 900, 3600, 86_400)
@@ -36,7 +39,7 @@ WITH
             argMin(rule_version, ts) AS first_version,
             argMax(kind, ts) AS newest_kind,
             argMin(tuple(ts, price_then, price_now), ts) AS first,
-            argMax(severity, indexOf(['low', 'medium', 'high'], severity)) AS worst,
+            argMax(severity, indexOf(%(severities)s, severity)) AS worst,
             countIf(state = 'confirmed') > 0 AS was_confirmed
         FROM alerts FINAL
         WHERE ts > now_ts - INTERVAL 26 HOUR
@@ -87,6 +90,9 @@ class Grading:
         now_us = newest_move_us - WAIT_US
         if now_us < self._graded_us + _EVERY_US:
             return False
-        self._store.command(_GRADE, {"now": now_us, "horizons": list(HORIZONS_S), "max_age": MAX_AGE_S})
+        severities = list(get_args(Severity))
+        self._store.command(
+            _GRADE, {"now": now_us, "horizons": list(HORIZONS_S), "max_age": MAX_AGE_S, "severities": severities}
+        )
         self._graded_us = now_us
         return True
