@@ -99,7 +99,7 @@ def toast_text(toast: toasts.Toast, hidden: int) -> str:
     """What a pop-up says, in Markdown; its title opens the market in a tab of its own."""
     alert = toast.alert
     price = formats.percent(None if alert.price_ppm is None else alert.price_ppm / 1e6)
-    move = formats.points(alert.peak_move_pp if alert.move_pp is None else alert.move_pp)
+    move = formats.points(toasts.size_pp(alert))
     title = formats.escape(alert.title or alert.market_id)
     grew = ", still growing" if alert.state == "escalated" else ""
     windows = f" (and {toast.more_windows} longer)" if toast.more_windows else ""

@@ -68,7 +68,7 @@ def plan(alerts: Iterable[Alert], shown: Shown, limit: int = 3) -> ToastPlan:
         if alert.kind == "move" and alert.state in ("confirmed", "escalated"):
             groups.setdefault((alert.event_key or alert.market_id, alert.direction), []).append(alert)
     toasts = [_toast(group) for key, group in groups.items() if _is_news(key, group, shown)]
-    toasts.sort(key=lambda toast: -abs(_size_pp(toast.alert)))
+    toasts.sort(key=lambda toast: -abs(size_pp(toast.alert)))
     _forget_old(shown)
     return ToastPlan(tuple(toasts[:limit]), max(0, len(toasts) - limit))
 
@@ -85,7 +85,7 @@ def _toast(group: Sequence[Alert]) -> Toast:
 def _is_news(key: tuple[str, str], group: Sequence[Alert], shown: Shown) -> bool:
     newest_us = max(alert.ts_event_us for alert in group)
     furthest = _furthest(group)
-    now = (newest_us, abs(_size_pp(furthest)), furthest.market_id)
+    now = (newest_us, abs(size_pp(furthest)), furthest.market_id)
     before = shown.get(key)
     if before is None or abs(newest_us - before[0]) >= BURST_US:
         shown[key] = now
@@ -97,7 +97,7 @@ def _is_news(key: tuple[str, str], group: Sequence[Alert], shown: Shown) -> bool
 
 
 def _furthest(group: Sequence[Alert]) -> Alert:
-    return max(group, key=lambda alert: abs(_size_pp(alert)))
+    return max(group, key=lambda alert: abs(size_pp(alert)))
 
 
 def _forget_old(shown: Shown) -> None:
@@ -108,7 +108,8 @@ def _forget_old(shown: Shown) -> None:
         del shown[key]
 
 
-def _size_pp(alert: Alert) -> float:
+def size_pp(alert: Alert) -> float:
+    """How far an alert says that the price has moved, in points; the most it was where it says nothing of now."""
     return alert.peak_move_pp if alert.move_pp is None else alert.move_pp
 
 
