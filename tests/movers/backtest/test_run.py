@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ NIGHT = 1_790_000_000
 Row = tuple[float, str, float]
 
 
-def backtest(folder: Path, rows: list[Row], *arguments: str, header: str = "ts,market,price") -> dict[str, Any]:
+def backtest(
+    folder: Path, rows: Sequence[tuple[object, ...]], *arguments: str, header: str = "ts,market,price"
+) -> dict[str, Any]:
     tape, out = folder / "tape.csv", folder / "out.json"
     tape.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n")
     result = CliRunner().invoke(app, ["backtest", "--tape", str(tape), "--json", str(out), *arguments])
@@ -256,6 +259,6 @@ def test_a_rule_for_dollars_in_the_window_is_named_where_the_tape_tells_of_none(
 
     silent = backtest(tmp_path, priced, "--rules", str(rules))["summary"]
     paid = [(*row, 10.0) for row in priced]
-    told = backtest(tmp_path, paid, "--rules", str(rules), header="ts,market,price,size_usd")["summary"]  # type: ignore[arg-type]
+    told = backtest(tmp_path, paid, "--rules", str(rules), header="ts,market,price,size_usd")["summary"]
 
     assert (silent["rules_without_dollars"], told["rules_without_dollars"]) == (["paid"], [])
