@@ -177,6 +177,9 @@ class CollectorSettings(Group):
     )
     collector_min_pause_s: float = Field(0.2, ge=0, description="Wall seconds that pass at least between two sweeps")
     collector_max_skew_s: float = Field(5, gt=0, description="Difference of our clock and a venue's that gets flagged")
+    markets_topic_days: int = Field(
+        45, ge=31, description="Days that a market which has ended stays on the topic markets; alerts stay 30"
+    )
     spill_dir: Path = Field(Path(".movers/spill"), description="Where a producer keeps messages Kafka will not take")
     spill_max_mib: int = Field(4096, ge=1, description="MiB that each producer may keep there")
 

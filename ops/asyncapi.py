@@ -19,7 +19,7 @@ from schemas.topics import CATALOGUE, Topic
 
 PATH = Path(__file__).resolve().parents[1] / "docs" / "asyncapi.yaml"
 _BINDING = "0.5.0"
-_NUMBERS = {"retention.ms", "retention.bytes", "max.message.bytes"}
+_NUMBERS = {"retention.ms", "retention.bytes", "delete.retention.ms", "max.message.bytes"}
 
 
 def document() -> dict[str, Any]:

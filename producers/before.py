@@ -57,8 +57,11 @@ def read_before(shard: Shard, kafka: KafkaSettings, store: SchemaStore, seen: Se
         codec = Codec(topics.MARKETS, store, Market)
         for message in read_to_end(kafka, topics.MARKETS.name, READ_WITHIN_S):
             if venue in (message.headers() or ()):
+                if (value := message.value()) is None:  # let go, long after its end
+                    markets.pop((message.key() or b"").decode(errors="replace"), None)
+                    continue
                 with contextlib.suppress(UndecodableError):
-                    market = codec.decode(message.value())
+                    market = codec.decode(value)
                     if shard.owns(market.market_id, market.category):
                         markets[market.market_id] = Told.of(market)
         if until_us is None:  # the mark knows better: what was said of the feed may be said before a whole sweep

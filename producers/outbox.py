@@ -124,6 +124,10 @@ class Outbox:
         """A market's metadata."""
         self._send(topics.MARKETS, market.market_id.encode(), self._markets.encode(market), market.category)
 
+    def let_go(self, market_id: str, category: str) -> None:
+        """Takes back what was told of a market: a message without a value, on which Kafka drops its key."""
+        self._send(topics.MARKETS, market_id.encode(), None, category)
+
     def tick(self, tick: Tick, category: str) -> None:
         """A quote. `category` is empty while the market's metadata is not known."""
         delivered = partial(self._tick_delivered, tick.ts_received_us, tick.ts_event_us)
@@ -161,7 +165,12 @@ class Outbox:
         self._count_ticks()
 
     def _send(
-        self, topic: Topic, key: bytes, value: bytes, category: str, delivered: Callable[[Message], None] | None = None
+        self,
+        topic: Topic,
+        key: bytes,
+        value: bytes | None,
+        category: str,
+        delivered: Callable[[Message], None] | None = None,
     ) -> bool:
         headers = self._headers.get(category)
         if headers is None:

@@ -79,7 +79,7 @@ class SpillingPublisher:
         return self._publisher.settled(moment_us)
 
     def publish(
-        self, topic: str, key: bytes, value: bytes, headers: Headers, on_delivered: OnDelivered | None = None
+        self, topic: str, key: bytes, value: bytes | None, headers: Headers, on_delivered: OnDelivered | None = None
     ) -> bool:
         """Whether the message is on its way or in the spill. Not so where it is too large, or the spill is full."""
         if self.state == "stuck":
@@ -133,7 +133,7 @@ class SpillingPublisher:
             log.info("spill_begun", name=self._name, error=error.name())
             self.state = "stuck"
         headers = tuple((name, value) for name, value in message.headers() or ())
-        given_back = Spilled(message.topic(), message.key() or b"", message.value() or b"", headers)
+        given_back = Spilled(message.topic(), message.key() or b"", message.value(), headers)
         self._given_back.append((number, given_back))
 
     def _give_up(self) -> None:

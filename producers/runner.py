@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 from kernel.clock import Clock, SystemClock
 from kernel.kafka.link import LinkWatch
@@ -15,6 +16,7 @@ from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from producers.before import Before, Mark, SeenUntil, read_before
 from producers.jobs import Jobs
+from producers.letting_go import let_go_for_ever, settled_before
 from producers.outbox import Outbox
 from producers.registry import VENUES
 from producers.shards import Shard, lock
@@ -59,7 +61,9 @@ def run(settings: Settings, shard: Shard) -> None:
         process.add_facts(jobs.health)
         try:
             before = partial(read_before, shard, kafka, registry, seen)
-            asyncio.run(collect(jobs, outbox, process, clock, before, seen))
+            find, days = partial(settled_before, shard, kafka, registry), settings.collector.markets_topic_days
+            letting_go = partial(let_go_for_ever, find, days, jobs.tracked, outbox, clock)
+            asyncio.run(collect(jobs, outbox, process, clock, before, seen, letting_go))
         finally:
             outbox.close(FLUSH_S)
             if jobs.seen_until_us is not None:
@@ -69,15 +73,25 @@ def run(settings: Settings, shard: Shard) -> None:
 
 
 async def collect(
-    jobs: Jobs, outbox: Outbox, process: Process, clock: Clock, before: Callable[[], Before], seen: SeenUntil
+    jobs: Jobs,
+    outbox: Outbox,
+    process: Process,
+    clock: Clock,
+    before: Callable[[], Before],
+    seen: SeenUntil,
+    letting_go: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
-    """Starts the jobs, turns the loop, and stops them in order when told to or when one of them fails."""
+    """Starts the jobs, turns the loop, and stops them in order when told to or when one of them fails.
+
+    `letting_go`: what else is done as long as the jobs run.
+    """
     stopped = asyncio.create_task(_told(process))
     await asyncio.to_thread(process.until, outbox.warm_up)
     await outbox.pump()  # what was spilled goes before anything new
     await jobs.remember(await asyncio.to_thread(before))
     running = [asyncio.create_task(job) for job in jobs.loops()]
     running.append(asyncio.create_task(_turn(jobs, outbox, process, clock, seen)))
+    running += [] if letting_go is None else [asyncio.create_task(letting_go())]
     try:
         done, _ = await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
         for task in done:

@@ -25,11 +25,11 @@ MAX_BYTES = 4 * 1024**3
 
 @dataclass(frozen=True, slots=True)
 class Spilled:
-    """One message as it was to be published."""
+    """One message as it was to be published. `value` is None where a compacted topic is to forget the key."""
 
     topic: str
     key: bytes
-    value: bytes
+    value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
 
 
@@ -81,7 +81,7 @@ class Spill:
         record = {
             "topic": message.topic,
             "key": base64.b64encode(message.key).decode(),
-            "value": base64.b64encode(message.value).decode(),
+            "value": None if message.value is None else base64.b64encode(message.value).decode(),
             "headers": [[name, base64.b64encode(value).decode()] for name, value in message.headers],
         }
         try:
@@ -160,7 +160,7 @@ def _parse(line: bytes) -> Spilled | None:
         return Spilled(
             record["topic"],
             base64.b64decode(record["key"]),
-            base64.b64decode(record["value"]),
+            None if record["value"] is None else base64.b64decode(record["value"]),
             tuple((name, base64.b64decode(value)) for name, value in record["headers"]),
         )
     except (ValueError, KeyError, TypeError):

@@ -152,6 +152,10 @@ class Tracked:
         """What is known of a market."""
         return self._known.get(market_id)
 
+    def remembers(self, market_id: str) -> bool:
+        """Whether a market is followed, or was met of late though its end was told."""
+        return market_id in self._known or hash(market_id) in self._ended
+
     def is_open(self, market_id: str) -> bool:
         """Whether a market may still trade, as last seen."""
         known = self._known.get(market_id)

@@ -52,13 +52,23 @@ def _raw(venue: str) -> Topic:
     )
 
 
+LET_GO_TOLD_DAYS = 7
+"""Days for which `markets` tells that a market has left, by a message without a value. A reader that was away for
+longer may have missed it, and reads the topic anew."""
+
 MARKETS = Topic(
     name="markets",
     subject_file="markets",
     event=events.Market,
     key="market_id",
-    # The newest of each key, for ever; the limit is for the day when keys themselves are too many.
-    config={"cleanup.policy": "compact,delete", "retention.ms": "-1", "retention.bytes": str(4 * GIB)},
+    # The newest of each key, until its collector lets it go, long after its end (producers/letting_go.py). The limit in
+    # bytes is for the day when even so there are too many: it takes the oldest first, also of markets that trade.
+    config={
+        "cleanup.policy": "compact,delete",
+        "retention.ms": "-1",
+        "retention.bytes": str(4 * GIB),
+        "delete.retention.ms": str(LET_GO_TOLD_DAYS * DAY_MS),
+    },
 )
 TICKS = Topic(
     name="ticks",

@@ -67,13 +67,14 @@ class Publisher:
         self,
         topic: str,
         key: bytes,
-        value: bytes,
+        value: bytes | None,
         headers: Headers = (),
         *,
         on_delivered: OnDelivered | None = None,
         queue_timeout_s: float = 30.0,
     ) -> None:
-        """Queues a message. When the queue is full, waits for room up to `queue_timeout_s`.
+        """Queues a message; without a value it tells a compacted topic to forget its key. When the queue is full, waits
+        for room up to `queue_timeout_s`.
 
         Raises:
             KafkaAwayError: no room in time: the broker takes nothing.

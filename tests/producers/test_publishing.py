@@ -35,7 +35,7 @@ class FatalOnce(Publisher):
         self,
         topic: str,
         key: bytes,
-        value: bytes,
+        value: bytes | None,
         headers: Headers = (),
         *,
         on_delivered: OnDelivered | None = None,
@@ -65,7 +65,7 @@ def spilling(bootstrap: str, folder: Path) -> SpillingPublisher:
     return SpillingPublisher("test", opening, kafka, Spill(folder), lambda _: None)
 
 
-def kept(folder: Path) -> list[bytes]:
+def kept(folder: Path) -> list[bytes | None]:
     """What a next process would find in the spill."""
     with Spill(folder) as spill:
         return [message.value for message, _ in spill.waiting()]
@@ -101,6 +101,15 @@ def test_what_waits_for_kafka_is_spilled_before_anything_newer_however_long_that
 
     publisher.close(0.1)
     assert kept(tmp_path) == [*(b"%d" % number for number in range(2_500)), b"newer"]
+
+
+def test_a_key_to_be_forgotten_is_not_spilled_as_an_empty_message(tmp_path: Path) -> None:
+    publisher = spilling("127.0.0.1:1", tmp_path)
+    publisher.publish(TOPIC, b"k", None, ())
+
+    publisher.close(0.1)
+
+    assert kept(tmp_path) == [None]
 
 
 def test_a_message_that_kafka_will_never_take_is_not_counted_as_published(tmp_path: Path) -> None:

@@ -110,3 +110,11 @@ def test_a_full_spill_takes_no_more_and_answers_as_received_may_fill_half_of_it(
         assert others[:3] == [True] * 3
         assert not others[-1]
         assert (tmp_path / FILE).stat().st_size < 2_300
+
+
+def test_a_key_to_be_forgotten_comes_back_as_one(tmp_path: Path) -> None:
+    forgotten = Spilled("markets", b"k", None, (("venue", b"v"),))
+    with Spill(tmp_path) as spill:
+        spill.append(forgotten)
+
+    assert kept(tmp_path) == [forgotten]
