@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from kernel.clock import Clock, SystemClock
 from kernel.kafka.readers import consumer, watermarks
 from kernel.logs import get_logger
 from kernel.metrics import BAD_INPUT
@@ -22,13 +23,14 @@ from kernel.settings import KafkaSettings
 from processors.log_watch import look
 from schemas.codec import Codec, SchemaStore, UndecodableError
 from schemas.events import Market
-from schemas.topics import MARKETS
+from schemas.topics import LET_GO_TOLD_DAYS, MARKETS
+from schemas.units import US_PER_S
 from schemas.words import Category, UnknownCategory
 
 log = get_logger(__name__)
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 5.0
-_VERSION = 2
+_VERSION = 3
 """Of the tables; what another version has written is read anew."""
 _TABLES = f"""
     PRAGMA journal_mode = WAL;
@@ -39,7 +41,10 @@ _TABLES = f"""
         WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS positions
         (log TEXT, partition INTEGER, next_offset INTEGER, PRIMARY KEY (log, partition));
+    CREATE TABLE IF NOT EXISTS followed (one INTEGER PRIMARY KEY CHECK (one = 1), until_us INTEGER);
 """
+_AWAY_US = LET_GO_TOLD_DAYS * 86_400 * US_PER_S
+_NOTED_EVERY_US = 3_600 * US_PER_S
 
 
 class Title(NamedTuple):
@@ -59,11 +64,17 @@ class TitleFile:
     """Titles by market, and how far the topic has been read, in one file; both change together or not at all.
 
     May be used from any thread. A file that cannot be read (a power cut in the middle) is made anew.
+
+    Args:
+        path: where the file is.
+        clock: by which the time between two readers is told.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
+        self._clock = clock or SystemClock()
+        self._noted_us = -_NOTED_EVERY_US
         try:
             self._file = self._open(path)
         except sqlite3.DatabaseError as error:
@@ -76,7 +87,9 @@ class TitleFile:
     def _open(path: Path) -> sqlite3.Connection:
         file = sqlite3.connect(path, check_same_thread=False)
         if file.execute("PRAGMA user_version").fetchone() != (_VERSION,):
-            file.executescript("DROP TABLE IF EXISTS titles; DROP TABLE IF EXISTS positions")
+            file.executescript(
+                "DROP TABLE IF EXISTS titles; DROP TABLE IF EXISTS positions; DROP TABLE IF EXISTS followed"
+            )
         file.executescript(_TABLES)
         return file
 
@@ -98,9 +111,13 @@ class TitleFile:
             return int(self._file.execute("SELECT count(*) FROM titles").fetchone()[0])
 
     def positions(self, log_id: str) -> dict[int, int]:
-        """Next offset of each partition of a log; what was read of any other log is forgotten."""
+        """Next offset of each partition of a log. What was read of any other log is forgotten, and all when nobody
+        followed for so long that Kafka need not tell any more which markets have left."""
         with self._lock, self._file:
-            if self._file.execute("DELETE FROM positions WHERE log <> ?", (log_id,)).rowcount:
+            was_away = "(SELECT max(until_us) FROM followed) <= ?"
+            away_us = self._clock.now_us() - _AWAY_US
+            gone = f"DELETE FROM positions WHERE log <> ? OR {was_away}"  # noqa: S608  our words
+            if self._file.execute(gone, (log_id, away_us)).rowcount:
                 self._file.execute("DELETE FROM titles")
             rows = self._file.execute("SELECT partition, next_offset FROM positions").fetchall()
         return dict(rows)
@@ -114,6 +131,9 @@ class TitleFile:
             self._file.executemany("DELETE FROM titles WHERE market_id = ?", gone)
             read = [(log_id, partition, offset) for partition, offset in positions.items()]
             self._file.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?, ?)", read)
+            if self._clock.now_us() - self._noted_us >= _NOTED_EVERY_US:
+                self._noted_us = self._clock.now_us()
+                self._file.execute("INSERT OR REPLACE INTO followed VALUES (1, ?)", (self._noted_us,))
 
 
 class Titles:
@@ -200,8 +220,7 @@ class Titles:
                 raise KafkaException(error)
             else:
                 log.warning("kafka_error", topic=MARKETS.name, code=error.name(), detail=error.str())
-        if positions:
-            self._file.take(log_id, titles, positions)
+        self._file.take(log_id, titles, positions)
 
     def _title(self, message: Message) -> dict[str, Title | None]:
         """The title in a message; None for a market that was deleted."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kernel.clock import ManualClock
 from kernel.errors import RegistryAwayError
 from kernel.kafka.publisher import Publisher
 from kernel.kafka.topics import create_topics
@@ -15,7 +16,7 @@ from kernel.schema_registry import SchemaRegistry
 from processors.titles import UNKNOWN, Title, TitleFile, Titles
 from schemas.codec import Codec
 from schemas.events import Market
-from schemas.topics import CATALOGUE, MARKETS
+from schemas.topics import CATALOGUE, LET_GO_TOLD_DAYS, MARKETS
 from tests.processors.test_apps import market_facts
 from tests.stack.processes import KafkaProcess, ServiceProcess, kafka_at
 from tests.stack.waiting import wait_until
@@ -51,7 +52,7 @@ def test_titles_come_although_the_registry_was_away_and_a_restart_reads_on(
     )
 
     def publish(market_id: str, value: bytes | None) -> None:
-        publisher.publish(MARKETS.name, market_id.encode(), value)  # type: ignore[arg-type]
+        publisher.publish(MARKETS.name, market_id.encode(), value)
         assert publisher.flush(30) == 0
 
     for i in range(20):
@@ -83,6 +84,31 @@ def test_what_was_read_of_another_log_is_forgotten(tmp_path: Path) -> None:
     assert file.positions("log1") == {0: 7, 1: 3}
     assert file.positions("log2") == {}
     assert file.lookup("A") == UNKNOWN
+
+
+def test_who_was_away_for_longer_than_kafka_keeps_what_leaves_begins_anew(tmp_path: Path) -> None:
+    clock = ManualClock()
+    file = TitleFile(tmp_path / "titles.sqlite", clock)
+    file.take("log", {"A": Title("a")}, {0: 7})
+    clock.advance(LET_GO_TOLD_DAYS * 86_400 - 1)
+    assert file.positions("log") == {0: 7}
+
+    clock.advance(1)
+
+    assert file.positions("log") == {}
+    assert file.count() == 0
+
+
+def test_who_follows_a_topic_on_which_nothing_comes_was_not_away(tmp_path: Path) -> None:
+    clock = ManualClock()
+    file = TitleFile(tmp_path / "titles.sqlite", clock)
+    file.take("log", {"A": Title("a")}, {0: 7})
+    for _ in range(30):
+        clock.advance(86_400)
+        file.take("log", {}, {})
+
+    assert file.positions("log") == {0: 7}
+    assert file.lookup("A") == Title("a")
 
 
 def test_a_file_that_cannot_be_read_is_made_anew(tmp_path: Path) -> None:
