@@ -48,6 +48,14 @@ ORDER BY number
 
 _RETENTION_DAYS = re.compile(r"\bTTL toDateTime\(ts_stored\) \+ toIntervalDay\((\d+)\)")
 
+ALERTS_DAYS = 365
+"""Days that alerts and their grades are kept; no setting changes them."""
+
+_AFTER_END_DAYS = 7
+"""Days for what is told of a market after its end: bars, the last word of an episode, a grade, a late result."""
+
+_OF_MARKETS = ("markets", "market_tokens")
+
 
 @dataclass(frozen=True, slots=True)
 class Migration:
@@ -140,12 +148,16 @@ def statements(sql: str) -> Iterator[str]:
 
 
 def retention_days(settings: ClickHouseSettings) -> dict[str, int]:
-    """Days that each table with a retention setting keeps its rows, counted from when they were stored."""
-    return {
+    """Days that tables keep their rows, counted from when they were stored. Of a market and its outcomes, once it has
+    ended: as long as any row is kept that speaks of it, so that whatever is kept has its name."""
+    days = {
         "snapshots": settings.snapshots_retention_days,
         "ohlcv_1m": settings.bars_retention_days,
         "movers_cache": settings.movers_cache_retention_days,
+        "alerts": ALERTS_DAYS,
+        "alert_grades": ALERTS_DAYS,
     }
+    return days | dict.fromkeys(_OF_MARKETS, max(days.values()) + _AFTER_END_DAYS)
 
 
 def apply_retention(client: Client, days: Mapping[str, int]) -> list[str]:
@@ -157,7 +169,8 @@ def apply_retention(client: Client, days: Mapping[str, int]) -> list[str]:
         match = current.get(table)
         if match is not None and int(match[1]) == wanted:
             continue
-        client.command(f"ALTER TABLE {table} MODIFY TTL toDateTime(ts_stored) + INTERVAL {wanted} DAY")
+        which = "DELETE WHERE status IN ('closed', 'settled')" if table in _OF_MARKETS else "DELETE"
+        client.command(f"ALTER TABLE {table} MODIFY TTL toDateTime(ts_stored) + INTERVAL {wanted} DAY {which}")
         changed.append(table)
         log.info("retention_changed", table=table, days=wanted, days_before=int(match[1]) if match else None)
     return changed

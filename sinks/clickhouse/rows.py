@@ -30,7 +30,7 @@ MARKETS = Table(
         "venue_category", "tags", "status", "result", "open_ts", "close_ts", "url", "ts", "ts_received",
     ),
 )  # fmt: skip
-MARKET_TOKENS = Table("market_tokens", ("token_id", "market_id", "outcome", "outcome_index", "ts_received"))
+MARKET_TOKENS = Table("market_tokens", ("token_id", "market_id", "outcome", "outcome_index", "status", "ts_received"))
 SNAPSHOTS = Table(
     "snapshots",
     (
@@ -93,7 +93,10 @@ def market_row(market: Market) -> Row:
 def market_token_rows(market: Market) -> list[Row]:
     """Rows of `market_tokens`: one an outcome, in the venue's order."""
     pairs = zip(market.token_ids, market.outcomes, strict=True)
-    return [(token, market.market_id, name, i, market.ts_received_us) for i, (token, name) in enumerate(pairs)]
+    return [
+        (token, market.market_id, name, i, market.status, market.ts_received_us)
+        for i, (token, name) in enumerate(pairs)
+    ]
 
 
 def tick_row(tick: Tick, partition: int, offset: int) -> Row:

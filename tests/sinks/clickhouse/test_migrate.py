@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,7 +10,15 @@ from clickhouse_connect.driver.client import Client
 from kernel.clickhouse import connect
 from kernel.errors import TransientError, UserError
 from kernel.settings import ClickHouseSettings
-from sinks.clickhouse.migrate import Migration, apply, in_order, migrate, packaged_migrations, statements
+from sinks.clickhouse.migrate import (
+    Migration,
+    apply,
+    in_order,
+    migrate,
+    packaged_migrations,
+    retention_days,
+    statements,
+)
 
 _REPEATABLE = ("IF NOT EXISTS", "IF EXISTS", "OR REPLACE", "MODIFY SETTING", "MODIFY TTL", "MODIFY COLUMN")
 
@@ -35,7 +44,6 @@ def test_a_second_run_applies_nothing_and_changes_nothing(empty_database: ClickH
 KEPT = {
     "ingest_offsets": "a row for each partition",
     "market_pairs": "what a person has confirmed",
-    "market_tokens": "two rows a market, which do not say whether it has ended",
     "schema_migrations": "a row for each file",
 }
 """Tables that keep all they were told, and why."""
@@ -50,6 +58,22 @@ def test_every_table_but_the_small_ones_lets_go_of_what_is_old(empty_database: C
         tables = client.query(f"{made} AND engine LIKE '%MergeTree'").result_rows
 
     assert {name for name, made in tables if " TTL " not in made} == KEPT.keys()
+
+
+@pytest.mark.stack
+def test_a_row_that_retention_takes_alone_has_met_the_row_that_it_replaced(empty_database: ClickHouseSettings) -> None:
+    """Else the older one, of a market that was open, is what is left: it is merged with it within days."""
+    migrate(empty_database)
+
+    with connect(empty_database, client_name="test", role="migrate") as client:
+        made = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
+        tables = client.query(f"{made} AND create_table_query LIKE '% TTL %WHERE status IN%'").result_rows
+
+    assert {name for name, _ in tables} == {"markets", "market_tokens"}
+    for _, definition in tables:
+        merged = re.search(r"min_age_to_force_merge_seconds = (\d+)", definition)
+        assert merged is not None
+        assert int(merged[1]) <= 7 * 86_400
 
 
 @pytest.mark.stack
@@ -152,15 +176,53 @@ def test_retention_deletes_what_ended_and_keeps_what_lives(database: ClickHouseS
             "INSERT INTO movers_latest (window, token_id, ts_stored) VALUES"
             " ('1h', 'ended', now() - INTERVAL 4 DAY), ('1h', 'lives', now() - INTERVAL 1 DAY)"
         )
-        client.command(
-            "INSERT INTO markets (market_id, status, ts_stored) VALUES ('ended', 'settled', now() - INTERVAL 100 DAY),"
-            " ('lives', 'open', now() - INTERVAL 100 DAY), ('new', 'settled', now())"
-        )
-        for table in ("movers_latest", "markets"):
+        for table in ("markets", "market_tokens"):
+            client.command(
+                f"INSERT INTO {table} (market_id, status, ts_stored) VALUES"
+                " ('ended', 'settled', now() - INTERVAL 373 DAY), ('lives', 'open', now() - INTERVAL 373 DAY),"
+                " ('of a bar that is kept', 'settled', now() - INTERVAL 371 DAY)"
+            )
+        for table in ("movers_latest", "markets", "market_tokens"):
             client.command(f"OPTIMIZE TABLE {table} FINAL")
 
         assert client.query("SELECT token_id FROM movers_latest").result_rows == [("lives",)]
-        assert client.query("SELECT market_id FROM markets ORDER BY 1").result_rows == [("lives",), ("new",)]
+        for table in ("markets", "market_tokens"):
+            left = client.query(f"SELECT market_id FROM {table} ORDER BY 1").result_rows
+            assert left == [("lives",), ("of a bar that is kept",)]
+
+
+@pytest.mark.stack
+def test_markets_are_kept_as_long_as_the_longest_kept_table_that_speaks_of_them(database: ClickHouseSettings) -> None:
+    migrate(database.model_copy(update={"snapshots_retention_days": 800}))
+
+    definitions = _definitions(database)
+    for table in ("markets", "market_tokens"):
+        assert "toIntervalDay(807) WHERE status IN ('closed', 'settled')" in definitions[table]
+    fixed = {name: days for name, days in retention_days(database).items() if name.startswith("alert")}
+    assert fixed.keys() == {"alerts", "alert_grades"}
+    for table, days in fixed.items():
+        assert f"TTL toDateTime(ts_stored) + toIntervalDay({days})" in definitions[table]
+
+
+@pytest.mark.stack
+def test_outcomes_of_an_earlier_version_stay_until_their_market_has_been_told_as_ended(client: Client) -> None:
+    apply(client, [migration for migration in packaged_migrations() if migration.number < 24])
+    client.command(
+        "INSERT INTO market_tokens (token_id, market_id, outcome, outcome_index, ts_received)"
+        " SELECT concat('T', toString(number)), toString(number), 'Yes', 0, now64(6) - INTERVAL 900 DAY FROM numbers(3)"
+    )
+
+    apply(client, packaged_migrations())
+
+    client.command("SYSTEM STOP TTL MERGES market_tokens")  # a row that is a year old would be gone before it is merged
+    client.command(
+        "INSERT INTO market_tokens (token_id, market_id, outcome, outcome_index, status, ts_received, ts_stored) VALUES"
+        " ('T1', '1', 'Yes', 0, 'settled', now64(6) - INTERVAL 400 DAY, now64(6) - INTERVAL 400 DAY)"
+    )
+    client.command("OPTIMIZE TABLE market_tokens FINAL")
+    client.command("SYSTEM START TTL MERGES market_tokens")
+    client.command("OPTIMIZE TABLE market_tokens FINAL")
+    assert client.query("SELECT token_id FROM market_tokens FINAL ORDER BY 1").result_rows == [("T0",), ("T2",)]
 
 
 @pytest.mark.stack
@@ -171,7 +233,7 @@ def test_retention_follows_the_settings_and_is_changed_only_when_different(datab
     migrate(shorter)
 
     definitions = _definitions(database)
-    for table, days in (("snapshots", 3), ("ohlcv_1m", 40), ("movers_cache", 5)):
+    for table, days in (("snapshots", 3), ("ohlcv_1m", 40), ("movers_cache", 5), ("markets", 372)):
         assert f"TTL toDateTime(ts_stored) + toIntervalDay({days})" in definitions[table]
     modified = _modified_at(database)
     migrate(shorter)

@@ -53,11 +53,11 @@ def test_market_is_stored_with_one_token_row_per_outcome(store: Store) -> None:
 
     row = _stored(store, to.MARKETS, to.market_row(market))
     store.insert(to.MARKET_TOKENS, to.market_token_rows(market), "tokens")
-    tokens = store.rows("SELECT token_id, outcome, outcome_index FROM market_tokens ORDER BY outcome_index")
+    tokens = store.rows("SELECT token_id, outcome, outcome_index, status FROM market_tokens ORDER BY outcome_index")
 
     assert (row["title"], row["tags"], row["result"]) == ("Will it rain?", ["rain", "nyc"], None)
     assert (row["open_ts"], row["close_ts"]) == (None, NOON.replace(microsecond=1))
-    assert list(tokens) == [("KALSHI:M1:YES", "Yes", 0), ("KALSHI:M1:NO", "No", 1)]
+    assert list(tokens) == [("KALSHI:M1:YES", "Yes", 0, "open"), ("KALSHI:M1:NO", "No", 1, "open")]
 
 
 @pytest.mark.stack
