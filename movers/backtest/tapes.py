@@ -4,8 +4,9 @@ Two kinds of file: a tape of the simulated venues (`simulator.tape`), and CSV wi
 optionally `bid,ask,size_usd`: ts in epoch seconds or ISO 8601 (UTC when no offset is given), prices 0..1, rows in any
 order. Either may be gzipped.
 
-What a tape does not tell is assumed, and the summary says so: a price without a book gets a book of 0.0001 either side,
-as `movers simulate convert` does; a market without a 24-hour volume gets `volume_usd`.
+What a tape does not tell is assumed, and the summary says so: a price without a book is a trade in the book that its
+market told last, and gets a book of 0.0001 either side, as `movers simulate convert` does, where it has told none; a
+market without a 24-hour volume gets `volume_usd`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ from simulator.tape import COUNTS_CONTRACTS, VENUES, Line, Market, Quote, Settle
 
 HALF_BOOK_PPM = 100
 ASSUMED_VOLUME_USD = 100_000.0
+
+_BOOK_MADE = "a book of 0.0001 either side where a row has a price alone and its market had told no book"
+_BOOK_KEPT = "the book last told where a row has a price alone and its market had told one"
 
 _END_S = 253_402_300_800
 """Epoch seconds of the year 10,000."""
@@ -174,10 +178,25 @@ def _read_csv(path: Path, volume_usd: float) -> Recording:
     if not rows:
         raise UserError(f"tape {path} has no rows")
     rows.sort(key=lambda row: row.ts_us)
-    assumed = [f"volume_24h_usd {volume_usd:,.0f} for every market (CSV tells none)"]
-    if any(row.bid_ppm is None and row.ask_ppm is None for row in rows):
-        assumed.append("a book of 0.0001 either side where a row has a price alone")
+    assumed = [f"volume_24h_usd {volume_usd:,.0f} for every market (CSV tells none)", *_assumed_books(rows)]
     return Recording(_csv_ticks(rows, volume_usd), [row.ts_us for row in rows], assumed)
+
+
+def _assumed_books(rows: Iterable[_Row]) -> list[str]:
+    """What is assumed of the books of these rows, which are in order of time."""
+    told: set[str] = set()
+    alone_before = alone_after = False
+    for row in rows:
+        if row.has_book:
+            told.add(row.market)
+        elif row.market in told:
+            alone_after = True
+        else:
+            alone_before = True
+    said = [_BOOK_MADE] if alone_before else []
+    if alone_after:
+        said.append(_BOOK_KEPT)
+    return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +207,11 @@ class _Row:
     bid_ppm: int | None
     ask_ppm: int | None
     size_usd: float | None
+
+    @property
+    def has_book(self) -> bool:
+        """Whether it tells at least one side."""
+        return self.bid_ppm is not None or self.ask_ppm is not None
 
 
 def _row(row: dict[str, str]) -> _Row:
@@ -246,18 +270,25 @@ def instant_us(text: str) -> int:
 def _csv_ticks(rows: list[_Row], volume_usd: float) -> Iterator[Tick]:
     """One tick a row; of rows of one market and instant the last."""
     totals: dict[str, float] = {}
+    books: dict[str, tuple[int | None, int | None]] = {}
     for _, together in groupby(rows, key=lambda row: row.ts_us):
         ticks: dict[str, Tick] = {}
         for row in together:
             if row.size_usd is not None:
                 totals[row.market] = totals.get(row.market, 0.0) + row.size_usd
-            ticks[row.market] = _csv_tick(row, totals.get(row.market), volume_usd)
+            if row.has_book:
+                books[row.market] = row.bid_ppm, row.ask_ppm
+            ticks[row.market] = _csv_tick(row, books.get(row.market), totals.get(row.market), volume_usd)
         yield from ticks.values()
 
 
-def _csv_tick(row: _Row, total_usd: float | None, volume_usd: float) -> Tick:
-    bid, ask = row.bid_ppm, row.ask_ppm
-    if bid is None and ask is None:
+def _csv_tick(
+    row: _Row, book: tuple[int | None, int | None] | None, total_usd: float | None, volume_usd: float
+) -> Tick:
+    """The tick of a row; `book`: bid and ask as its market told them last."""
+    if book is not None:
+        bid, ask = book
+    else:
         bid, ask = max(row.price_ppm - HALF_BOOK_PPM, 0), min(row.price_ppm + HALF_BOOK_PPM, PPM)
     seen = quote(bid, ask, row.price_ppm)
     return Tick(

@@ -40,7 +40,30 @@ def test_what_a_csv_does_not_tell_is_named_as_assumed(tmp_path: Path) -> None:
 
     assert read(path, 7_000.0).assumed == [
         "volume_24h_usd 7,000 for every market (CSV tells none)",
-        "a book of 0.0001 either side where a row has a price alone",
+        "a book of 0.0001 either side where a row has a price alone and its market had told no book",
+    ]
+
+
+def test_a_price_alone_is_a_trade_where_the_book_is_known_and_no_tight_book_of_its_own(tmp_path: Path) -> None:
+    """A market quoted 0.80/0.83 printed 0.40 and stood: it was read as a believable mid of 0.40 and confirmed."""
+    path = tmp_path / "tape.csv"
+    path.write_text(
+        "ts,market,price,bid,ask\n1,A,0.41,,\n2,A,0.40,0.80,0.83\n3,A,0.40,,\n4,B,0.40,,\n5,A,0.9,0.88,\n6,A,0.7,,\n"
+    )
+
+    recording = read(path)
+
+    assert [(t.market_id, t.bid_ppm, t.ask_ppm, t.last_ppm, t.price_ppm) for t in recording.ticks] == [
+        ("A", 409_900, 410_100, 410_000, 410_000),
+        ("A", 800_000, 830_000, 400_000, 815_000),
+        ("A", 800_000, 830_000, 400_000, 815_000),
+        ("B", 399_900, 400_100, 400_000, 400_000),
+        ("A", 880_000, None, 900_000, 900_000),
+        ("A", 880_000, None, 700_000, 700_000),
+    ]
+    assert recording.assumed[1:] == [
+        "a book of 0.0001 either side where a row has a price alone and its market had told no book",
+        "the book last told where a row has a price alone and its market had told one",
     ]
 
 
