@@ -43,6 +43,7 @@ _END_S = 253_402_300_800
 """Epoch seconds of the year 10,000."""
 
 _REQUIRED = ("ts", "market", "price")
+_KNOWN = (*_REQUIRED, "bid", "ask", "size_usd")
 
 
 @dataclass(slots=True)
@@ -162,10 +163,12 @@ def _read_csv(path: Path, volume_usd: float) -> Recording:
     rows: list[_Row] = []
     try:
         with _text(path) as file:
-            reader = csv.DictReader(file, restval="")
+            reader = csv.DictReader(file, restval="", skipinitialspace=True)
             columns = reader.fieldnames or []
             if missing := [name for name in _REQUIRED if name not in columns]:
                 raise UserError(f"{path}, line 1: no column {missing[0]}; expected ts,market,price[,bid,ask,size_usd]")
+            if twice := [name for name in _KNOWN if columns.count(name) > 1]:
+                raise UserError(f"{path}, line 1: two columns {twice[0]}")
             for number, row in enumerate(reader, start=2):
                 try:
                     if None in row:  # what comes after the last column: 0,5 is not a half
@@ -215,7 +218,7 @@ class _Row:
 
 
 def _row(row: dict[str, str]) -> _Row:
-    price = _ppm(row["price"])
+    price = _ppm("price", row["price"])
     if not row["market"] or price is None:
         raise ValueError("market and price are needed")
     size_usd = _size_usd(row.get("size_usd") or "")
@@ -223,8 +226,8 @@ def _row(row: dict[str, str]) -> _Row:
         instant_us(row["ts"]),
         row["market"],
         price,
-        _ppm(row.get("bid") or ""),
-        _ppm(row.get("ask") or ""),
+        _ppm("bid", row.get("bid") or ""),
+        _ppm("ask", row.get("ask") or ""),
         size_usd,
     )
 
@@ -232,19 +235,26 @@ def _row(row: dict[str, str]) -> _Row:
 def _size_usd(text: str) -> float | None:
     if not text.strip():
         return None
-    value = float(text)
+    value = _number("size_usd", text)
     if not 0 <= value < math.inf:
         raise ValueError(f"size_usd {text}: US dollars, 0 or more")
     return value
 
 
-def _ppm(text: str) -> int | None:
+def _ppm(name: str, text: str) -> int | None:
     if not text.strip():
         return None
-    value = float(text)
+    value = _number(name, text)
     if not 0 <= value <= 1:
-        raise ValueError(f"price {text} outside 0..1")
+        raise ValueError(f"{name} {text} outside 0..1")
     return round(value * PPM)
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{name} {text!r} is no number") from None
 
 
 def instant_us(text: str) -> int:

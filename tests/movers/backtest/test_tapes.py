@@ -75,6 +75,9 @@ def test_a_price_alone_is_a_trade_where_the_book_is_known_and_no_tight_book_of_i
         ("ts,market,price\n", "has no rows"),
         ("ts,market,price\n1,A,0.5\nnoon,A,0.5\n", "line 3: "),
         ("ts,market,price\n1,A,50\n", "line 2: price 50 outside 0..1"),
+        ("ts,market,price\n1,A,50%\n", "line 2: price '50%' is no number"),
+        ("ts,market,price,size_usd\n1,A,0.5,much\n", "line 2: size_usd 'much' is no number"),
+        ("ts,market,price,bid,price\n1,A,0.5,,0.6\n", "line 1: two columns price"),
         ("ts,market,price\n1,,0.5\n", "line 2: market and price are needed"),
         ("ts,market,price\nnan,A,0.5\n", "line 2: not an instant"),
         ("ts,market,price\n1790000000000,A,0.5\n", "line 2: not an instant.*1790000000000.*milliseconds"),
@@ -102,6 +105,13 @@ def test_a_csv_as_spreadsheets_write_it_is_read(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbfts,market,price\r\n\r\n1,A,0.5\r\n2,A,0.6\r\n\r\n")
 
     assert [t.price_ppm for t in read(path).ticks] == [500_000, 600_000]
+
+
+def test_spaces_after_commas_are_no_part_of_names_and_markets(tmp_path: Path) -> None:
+    path = tmp_path / "tape.csv"
+    path.write_text('ts, market, price\n1, A, 0.5\n2, "A, B", 0.6\n')
+
+    assert [(t.market_id, t.price_ppm) for t in read(path).ticks] == [("A", 500_000), ("A, B", 600_000)]
 
 
 @pytest.mark.parametrize("damage", ["bits", "cut"])
