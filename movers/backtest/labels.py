@@ -61,7 +61,11 @@ def _rows(text: str) -> list[Any]:
         return list(json.loads(text))
     if start == "{":
         return [json.loads(line) for line in text.splitlines() if line.strip()]
-    return list(csv.DictReader(io.StringIO(text)))
+    reader = csv.DictReader(io.StringIO(text))
+    rows = list(reader)
+    if not rows and "market" not in (reader.fieldnames or ()):
+        raise ValueError("no column market")
+    return rows
 
 
 def _label(row: Any) -> Label | None:

@@ -79,6 +79,8 @@ def test_of_what_was_looked_at_only_what_was_real_is_a_label_and_once_however_of
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("", "no column market"),
+        ('"a text of JSON"', "no column market"),
         ("market,direction\nM,up\n", "row 1: no 'ts'"),
         ("ts\n1\n", "row 1: no 'market'"),
         ("market,ts\nM,1\nM,noon\n", "row 2: "),
@@ -106,6 +108,13 @@ def test_a_wrong_file_is_one_line_that_names_the_row(tmp_path: Path, text: str, 
     assert str(told.value).startswith(f"labels {path}")
     assert says in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_a_header_alone_says_that_nothing_jumped(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("ts,market\n")
+
+    assert read_labels(path) == []
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
