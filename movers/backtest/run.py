@@ -42,10 +42,11 @@ class Outcome:
 
     records: list[Record]
     summary: dict[str, Any]
+    took_s: float
     prices: dict[str, tuple[list[int], list[float]]]
 
     def as_json(self) -> bytes:
-        """The alerts and the summary."""
+        """The alerts and the summary: the same bytes for the same tape, rules and labels."""
         alerts = [_alert(record) for record in self.records]
         return orjson.dumps({"alerts": alerts, "summary": self.summary}, option=orjson.OPT_INDENT_2)
 
@@ -80,7 +81,7 @@ def run(settings: RuleSettings, options: Options) -> Outcome:
     took_s = time.perf_counter() - began
     summary = _summary(records, first_us, backtest.last_us)
     summary["warm_up_s"] = (first_us - backtest.first_us) // US_PER_S
-    summary |= {"ticks": backtest.ticks, "seconds": round(took_s, 3), "assumed": options.recording.assumed}
+    summary |= {"ticks": backtest.ticks, "assumed": options.recording.assumed}
     summary["rules"] = {rule.name: rule.version for rule in rules}
     summary["rules_without_markets"] = [rule.name for rule in backtest.idle_rules]
     asking = () if backtest.tells_dollars else (rule.name for rule in rules if rule.min_window_usd)
@@ -90,7 +91,9 @@ def run(settings: RuleSettings, options: Options) -> Outcome:
         shortest_s = min(min(rule.windows_s, default=settings.windows[0]) for rule in rules)
         summary["labels_outside"] = len(labels) - len(spanned)
         summary |= _judged(judge(records, spanned, backtest.mids, shortest_s))
-    return Outcome(records=records, summary=summary, prices={r.market_id: prices[r.market_id] for r in records})
+    return Outcome(
+        records=records, summary=summary, took_s=took_s, prices={r.market_id: prices[r.market_id] for r in records}
+    )
 
 
 def write(outcome: Outcome, path: Path) -> None:
@@ -185,7 +188,7 @@ def lines(outcome: Outcome) -> list[str]:
     """The summary as a few lines to read."""
     s = outcome.summary
     told = [
-        f"{s['ticks']:,} ticks of {s['days']:.2f} days in {s['seconds']:.1f} s",
+        f"{s['ticks']:,} ticks of {s['days']:.2f} days in {outcome.took_s:.1f} s",
         "alerts: " + ", ".join(f"{count} {stage}" for stage, count in s["alerts"].items()),
         "a day: " + ", ".join(f"{count:g} {stage}" for stage, count in s["alerts_a_day"].items()),
     ]

@@ -19,7 +19,6 @@ AT_US = 1_790_000_000 * US_PER_S
 SUMMARY: dict[str, Any] = {
     "ticks": 1234,
     "days": 0.5,
-    "seconds": 0.25,
     "warm_up_s": 5400,
     "alerts": {"detected": 3, "confirmed": 1},
     "alerts_a_day": {"detected": 6.0, "confirmed": 2.0},
@@ -58,7 +57,7 @@ def episode(market: str = "M", **changes: Any) -> Record:
 
 def written(folder: Path, *records: Record) -> str:
     prices = {record.market_id: ([AT_US, AT_US + US_PER_S], [0.4, 0.52]) for record in records}
-    write(Outcome(records=list(records), summary=SUMMARY, prices=prices), folder / "page.html")
+    write(Outcome(records=list(records), summary=SUMMARY, took_s=0.25, prices=prices), folder / "page.html")
     return (folder / "page.html").read_text("utf-8")
 
 

@@ -123,6 +123,16 @@ def test_labels_give_precision_recall_and_delay(tmp_path: Path) -> None:
     assert summary["delay_s"] == {"p50": 0.0, "p95": 0.0}
 
 
+def test_the_same_tape_gives_the_same_bytes(tmp_path: Path) -> None:
+    rows, out = jumps("A", 2000), tmp_path / "out.json"
+
+    backtest(tmp_path, rows)
+    once = out.read_bytes()
+    backtest(tmp_path, rows)
+
+    assert out.read_bytes() == once
+
+
 @pytest.mark.parametrize("form", ["lines", "list"])
 def test_the_simulators_truth_is_a_labels_file(tmp_path: Path, form: str) -> None:
     truth = [
