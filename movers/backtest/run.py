@@ -90,6 +90,7 @@ def run(settings: RuleSettings, options: Options) -> Outcome:
         spanned = [label for label in labels if first_us <= label.ts_us <= backtest.last_us]
         shortest_s = min(min(rule.windows_s, default=settings.windows[0]) for rule in rules)
         summary["labels_outside"] = len(labels) - len(spanned)
+        summary["labels_of_unknown_markets"] = sum(label.market_id not in prices for label in spanned)
         summary |= _judged(judge(records, spanned, backtest.mids, shortest_s))
     return Outcome(
         records=records, summary=summary, took_s=took_s, prices={r.market_id: prices[r.market_id] for r in records}
@@ -181,6 +182,7 @@ def _judged(verdict: Verdict) -> dict[str, Any]:
         "recall": verdict.recall,
         "delay_s": {"p50": p50, "p95": p95},
         "missed": [{"market": m.market_id, "ts_us": m.ts_us, "direction": m.direction} for m in verdict.missed],
+        "wrong": [{"market": w.market_id, "detected_us": w.detected_us, "rule": w.rule} for w in verdict.wrong],
     }
 
 
@@ -209,6 +211,8 @@ def lines(outcome: Outcome) -> list[str]:
         )
         if s["labels_outside"]:
             told.append(f"labels before the first or after the last of these ticks, left out: {s['labels_outside']}")
+        if s["labels_of_unknown_markets"]:
+            told.append(f"labels of markets of which these ticks tell no price: {s['labels_of_unknown_markets']}")
     else:
         for horizon_s, row in s["kept"].items():
             text = f"{row['kept']} of {row['cases']} confirmed moves kept half after {int(horizon_s) // 60} min"

@@ -133,6 +133,17 @@ def test_the_same_tape_gives_the_same_bytes(tmp_path: Path) -> None:
     assert out.read_bytes() == once
 
 
+def test_what_was_wrong_is_named_as_what_was_missed_is(tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text(f"ts,market\n{NIGHT + 2000},A\n{NIGHT + 2000},ELSEWHERE\n")
+
+    summary = backtest(tmp_path, [*jumps("A", 2000), *jumps("B", 2000)], "--labels", str(labels))["summary"]
+
+    assert [(w["market"], w["rule"]) for w in summary["wrong"]] == [("B", "default")]
+    assert NIGHT + 2000 <= summary["wrong"][0]["detected_us"] / 1_000_000 < NIGHT + 2060
+    assert summary["labels_of_unknown_markets"] == 1
+
+
 @pytest.mark.parametrize("form", ["lines", "list"])
 def test_the_simulators_truth_is_a_labels_file(tmp_path: Path, form: str) -> None:
     truth = [
