@@ -28,8 +28,8 @@ class Contents:
 
     @property
     def rows(self) -> int:
-        """Rows of both tables, with those that were replaced and not merged away yet."""
-        return sum(part.rows for parts in self.parts.values() for part in parts)
+        """Moves, with those that were replaced and not merged away yet. Of markets only those that moved are held."""
+        return sum(part.rows for part in self.parts[_MOVES])
 
 
 def contents(store: Store) -> Contents:

@@ -172,3 +172,27 @@ def test_the_board_in_memory_is_the_board_of_the_store(database: ClickHouseSetti
     both.store.close()
     assert shown > looks
     assert both.fills < looks / 2
+
+
+def test_markets_that_ended_last_year_are_neither_counted_nor_read(database: ClickHouseSettings) -> None:
+    store, reader = Store(database), Reader(database)
+    store.command(
+        "INSERT INTO markets (market_id, title, category, status, ts_stored) SELECT concat('A-old', toString(number)),"
+        " 'Ended', 'sports', 'settled', now64(6) - INTERVAL 100 DAY FROM numbers(5000)",
+        {},
+    )
+    store.insert(to.MARKETS, [to.market_row(a_market(market_id="M-T1", title="Trades", category="sports"))], "")
+    store.insert(to.MOVERS_LATEST, to.newest_move_rows([a_move("T1", NOON_US)]), "")
+    store.command("OPTIMIZE TABLE markets FINAL", {})
+
+    now = contents(reader)
+    reading = Reading(now)
+    parts = [part.name for part in now.parts["markets"]]
+    read = sum(len(block["market_id"]) for block in reader.blocks("board_markets", parts=parts))
+    reading.read_on(reader, now, threading.Lock())
+
+    assert now.rows == sum(part.rows for part in now.parts["movers_latest"])
+    assert read == 2, "the one that trades, and one by which a part is known as read"
+    assert not unread(now.parts["markets"], reading.read["markets"])
+    assert reading.moves.markets.names == ["M-T1"]
+    store.close()
