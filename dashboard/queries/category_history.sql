@@ -13,6 +13,11 @@ FROM
         AND as_of_ts > (SELECT max(as_of_ts) FROM movers_cache WHERE window = {window:String})
             - toIntervalSecond({span_s:UInt32})
 ) AS ranked
-INNER JOIN (SELECT market_id, category FROM markets FINAL) AS facts ON facts.market_id = ranked.market_id
+INNER JOIN
+(
+    SELECT market_id, category
+    FROM markets FINAL
+    WHERE market_id IN (SELECT market_id FROM movers_cache WHERE window = {window:String})
+) AS facts ON facts.market_id = ranked.market_id
 GROUP BY ts, category
 ORDER BY ts, category

@@ -52,7 +52,12 @@ SELECT
     pairs.answered AS answered,
     pairs.after_s AS other_after_s
 FROM pairs
-LEFT JOIN (SELECT market_id, title, venue, status FROM markets FINAL) AS facts ON facts.market_id = pairs.other_id
+LEFT JOIN
+(
+    SELECT market_id, title, venue, status
+    FROM markets FINAL
+    WHERE market_id IN (SELECT other_id FROM pairs)
+) AS facts ON facts.market_id = pairs.other_id
 LEFT JOIN quotes AS other ON other.market_id = pairs.other_id
 LEFT JOIN quotes AS this ON this.market_id = pairs.this_id
 ORDER BY pairs.confidence DESC NULLS LAST, pairs.other_id
