@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
@@ -26,6 +28,13 @@ from kernel.settings import ClickHouseSettings
 log = get_logger(__name__)
 
 _POOL_SIZE = 8
+
+_SILENCE_S = 10
+"""A page waits so long for an answer. A store that hangs, or a network that swallows packets, refuses nobody."""
+_SILENCE_OF_BLOCKS_S = 120
+"""Many rows are read in the background, from a busy store too."""
+_HUNG_S, _LEFT_ALONE_S = 1.0, 5.0
+"""A failure that took longer than the first is told to others at once for the second, or each would wait in turn."""
 
 # A number an instant instead of a `datetime` each: of a day's bars that was half of what the page spent on the answer.
 _INSTANTS_AS_NUMBERS = {"DateTime*": "int"}
@@ -52,11 +61,22 @@ class Store:
 
     Args:
         settings: where ClickHouse is.
+        silence_s: after so long without a byte of an answer the store counts as away.
+        clock: seconds that only grow.
     """
 
-    def __init__(self, settings: ClickHouseSettings) -> None:
-        self._settings = settings
-        self._idle: LifoQueue[Client] = LifoQueue(_POOL_SIZE)
+    def __init__(
+        self,
+        settings: ClickHouseSettings,
+        silence_s: int = _SILENCE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings, self._silence_s, self._clock = settings, silence_s, clock
+        # One pool for each patience, which is a client's own.
+        self._idle: Mapping[int, LifoQueue[Client]] = {
+            patience_s: LifoQueue(_POOL_SIZE) for patience_s in (silence_s, _SILENCE_OF_BLOCKS_S)
+        }
+        self._left_alone_until_s = -math.inf
 
     @property
     def address(self) -> str:
@@ -81,7 +101,7 @@ class Store:
         Raises:
             StoreUnavailableError: the store is away, or has no tables yet.
         """
-        with self._client() as client:
+        with self._client(self._silence_s) as client:
             answer = client.query(
                 query_text(query),
                 parameters=_bind(parameters),
@@ -104,7 +124,7 @@ class Store:
         Raises:
             StoreUnavailableError: the store is away, or has no tables yet.
         """
-        with self._client() as client:
+        with self._client(_SILENCE_OF_BLOCKS_S) as client:
             names = list(COLUMNS[query])
             with client.query_column_block_stream(query_text(query), parameters=_bind(parameters)) as stream:
                 for block in stream:
@@ -113,16 +133,20 @@ class Store:
     def insert(self, table: str, row: Mapping[str, Any]) -> None:
         """Writes one row. Raises StoreUnavailableError when it was not taken."""
         names: Sequence[str] = list(row)
-        with self._client() as client:
+        with self._client(self._silence_s) as client:
             client.insert(table, [list(row.values())], column_names=names, settings={"async_insert": 0})
 
     @contextmanager
-    def _client(self) -> Iterator[Client]:
+    def _client(self, patience_s: int) -> Iterator[Client]:
         """Borrows a client; one that failed is thrown away, so that nothing half-read is used again."""
+        began_s = self._clock()
+        if began_s < self._left_alone_until_s:
+            raise StoreUnavailableError("The store does not answer; trying again.")
         try:
-            client = self._borrow()
+            client = self._borrow(patience_s)
             yield client
         except TransientError as error:
+            self._leave_alone(began_s)
             raise StoreUnavailableError("The store does not answer yet; trying again.") from error
         except UserError as error:
             raise StoreUnavailableError(f"The store refuses us: {error}") from error
@@ -131,17 +155,24 @@ class Store:
             raise StoreUnavailableError(_explain(error)) from error
         except (ClickHouseError, OSError) as error:
             log.warning("store_away", detail=str(error)[:200])
+            self._leave_alone(began_s)
             raise StoreUnavailableError("The store does not answer; trying again.") from error
         try:
-            self._idle.put_nowait(client)
+            self._idle[patience_s].put_nowait(client)
         except Full:
             client.close()
 
-    def _borrow(self) -> Client:
+    def _leave_alone(self, began_s: float) -> None:
+        """What failed at once is asked again at once: the store may be back."""
+        failed_s = self._clock()
+        if failed_s - began_s > _HUNG_S:
+            self._left_alone_until_s = failed_s + _LEFT_ALONE_S
+
+    def _borrow(self, patience_s: int) -> Client:
         try:
-            return self._idle.get_nowait()
+            return self._idle[patience_s].get_nowait()
         except Empty:
-            return connect(self._settings, client_name="dashboard", role="read")
+            return connect(self._settings, client_name="dashboard", role="read", silence_s=patience_s)
 
 
 def _bind(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,19 @@ from kernel.tls import certificate_refusal
 
 
 def connect(
-    settings: ClickHouseSettings, *, client_name: str, role: ClickHouseRole, database: str | None = None
+    settings: ClickHouseSettings,
+    *,
+    client_name: str,
+    role: ClickHouseRole,
+    database: str | None = None,
+    silence_s: int = 120,
 ) -> Client:
     """A client on our database (or another one), with the user of a role.
 
     One client per thread: it keeps no session between queries.
+
+    Args:
+        silence_s: after so long without a byte of an answer the store counts as away.
 
     Raises:
         StoreAwayError: nothing answers there yet.
@@ -36,7 +44,7 @@ def connect(
             client_name=f"movers-{client_name}",
             autogenerate_session_id=False,
             connect_timeout=5,
-            send_receive_timeout=120,
+            send_receive_timeout=silence_s,
         )
     except OperationalError as error:
         if refusal := certificate_refusal(error):

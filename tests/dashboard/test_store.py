@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
@@ -129,6 +130,37 @@ def test_a_failure_is_one_calm_line_and_its_client_is_not_used_again(
 
     assert "\n" not in str(caught.value)
     assert (len(broken.asked), len(fresh.asked)) == (1, 1)
+
+
+def test_a_store_that_takes_the_question_and_never_answers_is_told_of_and_others_need_not_wait() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        now_s = iter([0.0, 10.0, 14.9, 15.1, 25.0])
+        reads = Store(ClickHouseSettings(clickhouse_port=mute.getsockname()[1]), silence_s=1, clock=lambda: next(now_s))
+
+        with pytest.raises(StoreUnavailableError, match="does not answer"):
+            reads.rows("cache_span", SPAN)
+        mute.settimeout(0)
+        asked = _taken(mute)
+        with pytest.raises(StoreUnavailableError, match="does not answer"):
+            reads.rows("cache_span", SPAN)
+        asked_meanwhile = _taken(mute)
+        with pytest.raises(StoreUnavailableError, match="does not answer"):
+            reads.rows("cache_span", SPAN)
+
+        assert asked > 0
+        assert asked_meanwhile == 0
+        assert _taken(mute) > 0
+
+
+def _taken(server: socket.socket) -> int:
+    """How many have come to it since it was asked last."""
+    count = 0
+    while True:
+        try:
+            server.accept()[0].close()
+        except BlockingIOError:
+            return count
+        count += 1
 
 
 def test_a_client_that_answered_is_used_again(opened: list[Client]) -> None:
