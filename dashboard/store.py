@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 from numpy.typing import NDArray
 
 from dashboard.columns import COLUMNS
@@ -150,10 +150,10 @@ class Store:
             raise StoreUnavailableError("The store does not answer yet; trying again.") from error
         except UserError as error:
             raise StoreUnavailableError(f"The store refuses us: {error}") from error
-        except DatabaseError as error:
-            log.warning("store_query_failed", code=error.code, detail=str(error)[:400])
-            raise StoreUnavailableError(_explain(error)) from error
         except (ClickHouseError, OSError) as error:
+            if isinstance(error, DatabaseError) and not _is_away(error):
+                log.warning("store_query_failed", code=error.code, detail=str(error)[:400])
+                raise StoreUnavailableError(_explain(error)) from error
             log.warning("store_away", detail=str(error)[:200])
             self._leave_alone(began_s)
             raise StoreUnavailableError("The store does not answer; trying again.") from error
@@ -208,6 +208,11 @@ def _series(values: NDArray[Any], dtype: str) -> pd.Series | pd.DatetimeIndex:
 
 
 _UNKNOWN_TABLE, _UNKNOWN_DATABASE = 60, 81
+
+
+def _is_away(error: DatabaseError) -> bool:
+    """Whether nobody answered: the driver says so by an error of operation, to which the store has given no number."""
+    return isinstance(error, OperationalError) and error.code is None
 
 
 def _explain(error: DatabaseError) -> str:

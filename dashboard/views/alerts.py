@@ -25,8 +25,7 @@ def render(context: Context) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         filters = _filters(context)
     if _CHOSEN in st.session_state:
-        with calm():
-            _panel(context, filters)
+        _panel(context, filters)
     _list(context, filters, st.session_state.get(_CHOSEN))
 
 
@@ -105,35 +104,45 @@ def _clicked() -> None:
         st.session_state[_DRAWING] = st.session_state.get(_DRAWING, 0) + 1
 
 
+def _no_longer() -> None:
+    st.session_state.pop(_CHOSEN, None)
+
+
+@st.dialog("Alert", width="medium", on_dismiss=_no_longer)
 def _panel(context: Context, filters: AlertFilters) -> None:
-    """The chosen episode and what can be done with it. Outside the refresh, so that typing is undisturbed."""
-    frame = data.episodes(context.store, filters)
-    rows = frame[frame["alert_id"] == st.session_state[_CHOSEN]]
-    if rows.empty:
-        del st.session_state[_CHOSEN]
-        return
-    episode = rows.iloc[0]
-    with st.container(border=True):
-        st.markdown(f"**{formats.escape(episode['title'] or episode['market_id'])}**  \n{_sentence(episode)}")
-        with st.form("acknowledge", border=False, enter_to_submit=True):
-            left, right = st.columns([1, 2])
-            who = left.text_input("Your name", value=st.session_state.get(_NAME, ""), max_chars=_NAME_LENGTH)
-            note = right.text_input("Note", value=episode["note"] or "", max_chars=_NOTE_LENGTH)
-            with st.container(horizontal=True):
-                done = st.form_submit_button("Mark as seen", type="primary", icon=":material/check:")
-                detail = st.form_submit_button("Open market", icon=":material/candlestick_chart:")
-                close = st.form_submit_button("Close")
-        if detail:
-            choose_market(episode["market_id"])
-            st.rerun()
-        if done and not who.strip():
-            st.warning("A name is needed, so that others know who has seen it.")
-        elif done:
-            data.acknowledge(context.store, episode["alert_id"], who.strip(), note.strip())
-            st.session_state[_NAME] = who.strip()
-        if close or (done and who.strip()):
-            del st.session_state[_CHOSEN]
-            st.rerun()
+    """The chosen episode and what can be done with it.
+
+    Over the list, so that it is seen from wherever the click was; outside the refresh, so that typing is undisturbed.
+    """
+    with calm():
+        frame = data.episodes(context.store, filters)
+        rows = frame[frame["alert_id"] == st.session_state.get(_CHOSEN)]
+        if rows.empty:
+            st.info("This alert is no longer within the filters.", icon=":material/notifications_off:")
+        else:
+            _about(context, rows.iloc[0])
+
+
+def _about(context: Context, episode: pd.Series) -> None:
+    st.markdown(f"**{formats.escape(episode['title'] or episode['market_id'])}**  \n{_sentence(episode)}")
+    with st.form("acknowledge", border=False, enter_to_submit=True):
+        left, right = st.columns([1, 2])
+        who = left.text_input("Your name", value=st.session_state.get(_NAME, ""), max_chars=_NAME_LENGTH)
+        note = right.text_input("Note", value=episode["note"] or "", max_chars=_NOTE_LENGTH)
+        with st.container(horizontal=True):
+            done = st.form_submit_button("Mark as seen", type="primary", icon=":material/check:")
+            detail = st.form_submit_button("Open market", icon=":material/candlestick_chart:")
+    if detail:
+        _no_longer()
+        choose_market(episode["market_id"])
+        st.rerun()
+    if done and not who.strip():
+        st.warning("A name is needed, so that others know who has seen it.")
+    elif done:
+        data.acknowledge(context.store, episode["alert_id"], who.strip(), note.strip())
+        st.session_state[_NAME] = who.strip()
+        _no_longer()
+        st.rerun()
 
 
 _FACTORS: dict[Factor, str] = {

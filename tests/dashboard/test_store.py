@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.datatypes.registry import get_from_name
-from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
 from dashboard import store as store_module
 from dashboard.columns import COLUMNS
@@ -110,6 +110,8 @@ def test_instants_travel_as_utc_text_wherever_they_were_made(opened: list[Client
         (DatabaseError("Code: 60. UNKNOWN_TABLE", code=60), "no tables yet"),
         (DatabaseError("Code: 81. UNKNOWN_DATABASE", code=81), "no tables yet"),
         (DatabaseError("Code: 241. MEMORY_LIMIT", code=241), "could not answer this question"),
+        (OperationalError("Max retries exceeded"), "does not answer"),
+        (OperationalError("Code: 159. TIMEOUT_EXCEEDED", code=159), "could not answer this question"),
         (ClickHouseError("broken"), "does not answer"),
         (OSError("reset"), "does not answer"),
         (TransientError("away"), "does not answer yet"),
