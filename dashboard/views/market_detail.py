@@ -277,7 +277,7 @@ def _siblings(context: Context, market: Any) -> None:
         height="content",
         placeholder=formats.DASH,
         key=key,
-        column_config={"Market": st.column_config.TextColumn(width=270)},
+        column_config={"Market": st.column_config.TextColumn(width=tables.SIBLING_TITLE_PX)},
         on_select=lambda: _sibling_clicked(key),
         selection_mode="single-cell",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -15,6 +16,8 @@ from schemas.units import window_label
 from schemas.words import CloseReason, EpisodeState, ScoreName
 
 Columns = dict[str, Any]
+
+_BOARD_TITLE_PX, _EPISODE_TITLE_PX, _EPISODE_NOTES_PX, SIBLING_TITLE_PX = 318, 330, 180, 270
 
 
 def end_of_minute(moment: datetime) -> datetime:
@@ -58,6 +61,7 @@ def board(frame: pd.DataFrame, lines: Mapping[str, list[float]], now: datetime |
         rows,
         {
             "Move": formats.arrow,
+            "Market": lambda title: fit(title, _BOARD_TITLE_PX),
             "Now": formats.percent,
             "From": formats.percent,
             "24h volume": formats.money,
@@ -83,7 +87,7 @@ def board_columns(window: str, span_s: int, score: ScoreName) -> Columns:
         "#": c.NumberColumn(width=34, alignment="right"),
         "Move": c.NumberColumn(width=92, help=f"Percentage points over {window}"),
         "Now": c.NumberColumn(width=64, help="Probability of Yes now"),
-        "Market": c.TextColumn(width=318),
+        "Market": c.TextColumn(width=_BOARD_TITLE_PX),
         "Trend": c.LineChartColumn(width=100, help=f"Price over the last {formats.span(span_s)}", color=charts.ACCENT),
         "From": c.NumberColumn(width=64, help=f"Probability of Yes {window} before"),
         "24h volume": c.NumberColumn("24h vol.", width=70, help="Traded in 24 hours, US dollars"),
@@ -95,6 +99,32 @@ def board_columns(window: str, span_s: int, score: ScoreName) -> Columns:
         "Score": c.NumberColumn(width=54, help=RANKED_BY[score].capitalize()),
         "Notes": c.TextColumn(width=100),
     }
+
+
+_CELL_PADDING_PX = 16
+_LETTER_PX = {3.5: " ijlI.,:;'’!|", 5.0: 'frt()[]-/?"“”°', 11.0: "mwMW%@&…"}
+_WIDTH_PX = {letter: width_px for width_px, letters in _LETTER_PX.items() for letter in letters}
+
+
+def fit(text: str, width_px: int) -> str:
+    """The text as it fits into a column, cut with an ellipsis: a table of Streamlit's cuts without one.
+
+    Letters are taken a little wide, at the table's 14 px. Sorting, search and the saved file have the whole text.
+    """
+    left_px: float = width_px - _CELL_PADDING_PX
+    for at, letter in enumerate(text):
+        left_px -= _letter_px(letter)
+        if left_px < 0:
+            return text[: max(0, at - 2)].rstrip() + "…"
+    return text
+
+
+def _letter_px(letter: str) -> float:
+    if letter.isascii() or letter in _WIDTH_PX:
+        return _WIDTH_PX.get(letter, 8.0 if letter.isupper() else 6.6)
+    if unicodedata.combining(letter) or letter in "\u2060\u200d\ufe0f":
+        return 0.0
+    return 15.0 if unicodedata.east_asian_width(letter) in "WF" else 8.0
 
 
 def _titles(frame: pd.DataFrame) -> pd.Series:
@@ -169,6 +199,8 @@ def episodes(frame: pd.DataFrame, now: datetime) -> Styler:
         rows,
         {
             "Peak": formats.arrow,
+            "Market": lambda title: fit(title, _EPISODE_TITLE_PX),
+            "Notes": lambda notes: fit(notes, _EPISODE_NOTES_PX),
             "Price": formats.percent,
             "Move": formats.points,
             "Opened": lambda moment: _moment(moment, now),
@@ -185,7 +217,7 @@ def episode_columns() -> Columns:
     return {
         "State": c.TextColumn(width=92),
         "Peak": c.NumberColumn(width=92, help="Largest move of the episode, percentage points"),
-        "Market": c.TextColumn(width=330),
+        "Market": c.TextColumn(width=_EPISODE_TITLE_PX),
         "Kept": c.TextColumn(
             width=112,
             help="How much of the move still stood so long after it was told; graded five times in a day",
@@ -197,7 +229,9 @@ def episode_columns() -> Columns:
         "Opened": c.Column("Opened (UTC)", width=100),
         "Last change": c.Column(width=96),
         "Why closed": c.TextColumn(width=98),
-        "Notes": c.TextColumn(width=180, help="Also: how many markets of one event moved within a quarter of an hour"),
+        "Notes": c.TextColumn(
+            width=_EPISODE_NOTES_PX, help="Also: how many markets of one event moved within a quarter of an hour"
+        ),
         "Seen by": c.TextColumn(width=120),
         "Venue": c.TextColumn(width=88),
         "Category": c.TextColumn(width=106),
@@ -236,7 +270,12 @@ def siblings(frame: pd.DataFrame, window: str) -> Styler:
             "24h volume": frame["volume_24h_usd"],
         }
     )
-    kinds = {"Now": formats.percent, f"Move {window}": formats.arrow, "24h volume": formats.money}
+    kinds: dict[str, Callable[[Any], str]] = {
+        "Market": lambda title: fit(title, SIBLING_TITLE_PX),
+        "Now": formats.percent,
+        f"Move {window}": formats.arrow,
+        "24h volume": formats.money,
+    }
     return _styled(rows, kinds, signed=(f"Move {window}",))
 
 

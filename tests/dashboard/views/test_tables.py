@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import pandas as pd
 import pytest
@@ -305,3 +305,27 @@ def test_the_lists_that_name_columns_leave_no_dash_where_there_is_a_value() -> N
 
     assert (text["In window"], text["Ends"]) == ("$0", "past")
     assert formats.DASH not in text.values()
+
+
+LONG = "Will more than 84 flights be delayed in New York on December 1, counted by the FAA?"
+
+
+def test_a_title_that_does_not_fit_its_cell_ends_with_an_ellipsis_and_is_kept_whole_for_search_and_the_file() -> None:
+    frame = pd.DataFrame([MOVER | {"title": LONG}, MOVER])
+    table = tables.board(frame, {})
+
+    long, short = (row["Market"] for row in shown(table)[0])
+
+    assert long.endswith("…")
+    assert 40 < len(long) < 55
+    assert LONG.startswith(long.removesuffix("…"))
+    assert short == "Will it?"
+    assert cast("Any", table).data["Market"].iloc[0] == LONG
+
+
+@pytest.mark.parametrize("text", ["W" * 60, "will " * 60, "東京" * 40, "🔥" * 60, "e\u0301" * 80, "a\u200db" * 90])
+def test_a_cut_text_is_never_longer_than_what_was_left_of_it_and_loses_nothing_when_there_is_room(text: str) -> None:
+    assert tables.fit(text, 300).endswith("…")
+    assert len(tables.fit(text, 300)) < len(text)
+    assert tables.fit(text, 10_000) == text
+    assert tables.fit("", 300) == ""
