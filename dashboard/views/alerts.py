@@ -43,10 +43,18 @@ def _filters(context: Context) -> AlertFilters:
         venues = controls.venues(context, key="alerts_venues")
         categories = controls.categories(context, key="alerts_categories")
         windows = st.multiselect(
-            "Window", list(context.windows), placeholder="All windows", key="alerts_windows", persist_state="session"
+            "Window",
+            list(context.windows),
+            placeholder="All windows",
+            key="alerts_windows",
+            persist_state="session",
         )
-        hide_acked = st.toggle("Hide what somebody has seen", key="alerts_hide", persist_state="session")
-        limit = st.select_slider("Rows", (25, 100, 300), value=100, key="alerts_limit", persist_state="session")
+        hide_acked = st.toggle(
+            "Hide what somebody has seen", key="alerts_hide", persist_state="session"
+        )
+        limit = st.select_slider(
+            "Rows", (25, 100, 300), value=100, key="alerts_limit", persist_state="session"
+        )
     kinds = (kind,) if kind else ()
     return AlertFilters(venues, categories, tuple(windows), kinds, hide_acked, int(limit))
 
