@@ -37,6 +37,7 @@ def _filters(context: Context) -> AlertFilters:
         format_func=_KINDS.__getitem__,
         key="alerts_kind",
         label_visibility="collapsed",
+        bind="query-params",
         persist_state="session",
     )
     with st.popover("Filters", icon=":material/tune:"):
@@ -47,13 +48,14 @@ def _filters(context: Context) -> AlertFilters:
             list(context.windows),
             placeholder="All windows",
             key="alerts_windows",
+            bind="query-params",
             persist_state="session",
         )
         hide_acked = st.toggle(
-            "Hide what somebody has seen", key="alerts_hide", persist_state="session"
+            "Hide what somebody has seen", key="alerts_hide", bind="query-params", persist_state="session"
         )
         limit = st.select_slider(
-            "Rows", (25, 100, 300), value=100, key="alerts_limit", persist_state="session"
+            "Rows", (25, 100, 300), value=100, key="alerts_limit", bind="query-params", persist_state="session"
         )
     kinds = (kind,) if kind else ()
     return AlertFilters(venues, categories, tuple(windows), kinds, hide_acked, int(limit))

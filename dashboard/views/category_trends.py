@@ -26,6 +26,7 @@ def render(context: Context) -> None:
                 value=5.0,
                 step=0.5,
                 key="categories_threshold",
+                bind="query-params",
                 persist_state="session",
             )
             volume = st.number_input(
@@ -34,6 +35,7 @@ def render(context: Context) -> None:
                 value=int(context.rules.min_volume_24h),
                 step=1000,
                 key="categories_volume",
+                bind="query-params",
                 persist_state="session",
             )
     _now(context, window, float(threshold_pp), float(volume))
@@ -45,6 +47,7 @@ def render(context: Context) -> None:
         required=True,
         key="categories_span",
         label_visibility="collapsed",
+        bind="query-params",
         persist_state="session",
     )
     _over_time(context, window, chosen or "3 h", float(volume))

@@ -1,6 +1,8 @@
-"""The choices that several pages offer in the same words."""
+"""The choices that several pages offer in the same words. Each is part of the address, so that it can be shared."""
 
 from __future__ import annotations
+
+from typing import get_args
 
 import streamlit as st
 
@@ -8,6 +10,7 @@ from dashboard import data, formats
 from dashboard.board.ranking import Coverage
 from dashboard.context import Context
 from dashboard.store import StoreUnavailableError
+from schemas.words import Category
 
 
 def not_covered(context: Context, window: str, known: Coverage) -> str:
@@ -26,6 +29,7 @@ def window(context: Context, key: str, default: str | None = None) -> str:
         required=True,
         key=key,
         label_visibility="collapsed",
+        bind="query-params",
         persist_state="session",
     )
     return chosen or names[0]
@@ -49,6 +53,7 @@ def _some(label: str, placeholder: str, options: list[str], key: str, names: dic
         format_func=lambda name: names.get(name, name),
         placeholder=placeholder,
         key=key,
+        bind="query-params",
         persist_state="session",
     )
     return tuple(chosen)
@@ -58,4 +63,6 @@ def _known(context: Context, column: str) -> list[str]:
     try:
         return sorted(set(data.filter_choices(context.store)[column]) - {""})
     except StoreUnavailableError:
-        return []  # the page says so where the rows would be
+        # The page says so where the rows would be. What the address asks for is to be known all the same, or Streamlit
+        # strikes it out.
+        return sorted({"venue": formats.VENUE_NAMES, "category": get_args(Category)}[column])

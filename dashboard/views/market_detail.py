@@ -53,9 +53,10 @@ def render(context: Context, back_to: str | None = None) -> None:
                 required=True,
                 key="detail_range",
                 label_visibility="collapsed",
+                bind="query-params",
                 persist_state="session",
             )
-            candles = st.toggle("Candles", key="detail_candles", persist_state="session")
+            candles = st.toggle("Candles", key="detail_candles", bind="query-params", persist_state="session")
         _live(context, market, token_id, span or "6 h", candles)
         _for_programs(market, token_id)
 

@@ -44,6 +44,7 @@ def _filters(context: Context) -> BoardFilters:
         value=int(context.rules.min_volume_24h),
         step=1000,
         key="movers_volume",
+        bind="query-params",
         persist_state="session",
     )
     in_window = st.number_input(
@@ -52,6 +53,7 @@ def _filters(context: Context) -> BoardFilters:
         value=int(context.rules.min_window_usd),
         step=100,
         key="movers_window_usd",
+        bind="query-params",
         persist_state="session",
         help="Where the venue tells it. A price can move without money; that is seldom news.",
     )
@@ -62,22 +64,26 @@ def _filters(context: Context) -> BoardFilters:
         value=float(context.rules.max_spread_pp),
         step=0.5,
         key="movers_spread",
+        bind="query-params",
         persist_state="session",
     )
     settling = st.toggle(
         "Hide settling markets",
         value=True,
         key="movers_settling",
+        bind="query-params",
         persist_state="session",
         help="A price that runs to 0 or 100 % as its market ends is no news.",
     )
-    limit = st.select_slider("Rows", (10, 25, 50, 100), value=25, key="movers_limit", persist_state="session")
+    limit = st.select_slider(
+        "Rows", (10, 25, 50, 100), value=25, key="movers_limit", bind="query-params", persist_state="session"
+    )
     return BoardFilters(venues, categories, float(volume), float(in_window), float(spread), settling, int(limit))
 
 
 def _as_of(context: Context, window: str) -> datetime | None:
     """The minute to look back to; None for now."""
-    back = st.toggle("Show an earlier minute", key="movers_back", persist_state="session")
+    back = st.toggle("Show an earlier minute", key="movers_back", bind="query-params", persist_state="session")
     if not back:
         st.caption("Off: the board is live.")
         return None
@@ -95,6 +101,7 @@ def _as_of(context: Context, window: str) -> datetime | None:
         step=timedelta(minutes=5),
         format="YYYY-MM-DD",
         key="movers_as_of",
+        bind="query-params",
     )
     return chosen.replace(tzinfo=UTC)
 

@@ -61,6 +61,33 @@ def test_board_shows_rows_and_a_click_opens_the_market(
     assert visit.errors == []
 
 
+def test_choices_are_part_of_the_address_and_outlive_a_market_and_a_reload(
+    seeded: SeededStore, start_dashboard: StartDashboard, open_page: OpenPage
+) -> None:
+    page = open_page(start_dashboard("dashboard_seeded").url, 1400).page
+    wait_until(lambda: len(_cells(page)) > 0, "the board has rows", 60)
+    hour = page.get_by_role("radio", name="1h", exact=True)
+
+    hour.click()
+
+    wait_until(lambda: "movers_window=1h" in page.url, "the address says so")
+
+    def market_opens() -> bool:
+        _click_row(page, 0)
+        page.wait_for_timeout(2000)  # a click may meet a table that is being drawn anew
+        return page.locator("h2").first.inner_text() != "Top movers"
+
+    wait_until(market_opens, "a market is open")
+    page.get_by_role("button", name="Back to Top movers").click(timeout=20_000)
+    expect(hour).to_be_checked(timeout=20_000)
+    page.reload()
+    expect(hour).to_be_checked(timeout=30_000)
+    page.get_by_role("link", name="Alerts").click()
+    expect(page.locator("h2").first).to_have_text("Alerts", timeout=20_000)
+    page.get_by_role("link", name="Top Movers").click()
+    expect(hour).to_be_checked(timeout=20_000)
+
+
 def test_every_page_draws_without_errors(
     seeded: SeededStore, start_dashboard: StartDashboard, open_page: OpenPage
 ) -> None:

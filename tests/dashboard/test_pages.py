@@ -87,6 +87,30 @@ def test_top_movers_follows_the_chosen_window(app_environment: pytest.MonkeyPatc
     assert notes["Will the Fed hold rates in December?"] == "across a gap"
 
 
+def test_an_address_brings_the_choices_it_was_shared_with(
+    app_environment: pytest.MonkeyPatch, seeded: SeededStore
+) -> None:
+    point_at(app_environment, seeded.settings)
+    app = AppTest.from_function(_top_movers, default_timeout=90)
+    app.query_params["movers_window"] = "1h"
+    app.query_params["movers_categories"] = ["Crypto"]
+
+    app.run()
+
+    assert not app.exception
+    assert app.button_group(key="movers_window").value == "1h"
+    assert set(app.dataframe[0].value["Category"]) == {"Crypto"}
+
+
+def test_an_address_keeps_its_choices_while_the_store_is_away(app_environment: pytest.MonkeyPatch) -> None:
+    app = AppTest.from_function(_top_movers, default_timeout=90)
+    app.query_params["movers_categories"] = ["Crypto"]
+
+    app.run()
+
+    assert app.multiselect(key="movers_categories").value == ["crypto"]
+
+
 def test_top_movers_looks_back_to_an_earlier_minute(app_environment: pytest.MonkeyPatch, seeded: SeededStore) -> None:
     point_at(app_environment, seeded.settings)
     app = _run(_top_movers)
