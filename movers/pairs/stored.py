@@ -13,9 +13,10 @@ from kernel.settings import Settings
 from movers import console
 from movers.pairs import together, verdicts
 from movers.pairs.match import Listing, candidates
-from movers.pairs.together import AROUND_US, Quote, Series, Step
+from movers.pairs.together import Quote
 from movers.pairs.verdicts import Key, Said, Verdict, key_of
-from schemas.units import PPM, PPM_PER_PP, US_PER_S
+from schemas.units import PPM, US_PER_S
+from sinks.clickhouse.along import AROUND_US, MAX_AGE_US, Series, Step, begin_us, other_venue
 
 Row = Mapping[str, Any]
 
@@ -35,10 +36,18 @@ WHERE market_id IN {markets:Array(String)} AND ts >= fromUnixTimestamp64Micro({f
 ORDER BY market, ts
 """
 _ALERTS = """
-SELECT toString(alert_id) AS alert_id, market_id, title, toString(state) AS state, toString(direction) AS direction,
-    peak_move_pp, toUnixTimestamp64Micro(opened_at) AS opened_us, opened_at
-FROM alert_episodes
-WHERE market_id IN {markets:Array(String)} AND opened_at >= fromUnixTimestamp64Micro({from_us:Int64})
+SELECT market_id, title, toString(state) AS state, toString(direction) AS direction, peak_move_pp, opened_at,
+    toUnixTimestamp64Micro(opened_at) AS opened_us, told.first.1 AS window_s,
+    toInt64(toDecimal64(told.first.3 - told.first.2, 6) * 1000000) AS size_ppm
+FROM alert_episodes AS episode
+INNER JOIN
+(
+    SELECT alert_id, argMin((window_s, price_then, price_now), ts) AS first
+    FROM alerts FINAL
+    WHERE market_id IN {markets:Array(String)}
+    GROUP BY alert_id
+) AS told ON told.alert_id = episode.alert_id
+WHERE market_id IN {markets:Array(String)} AND opened_at >= fromUnixTimestamp64Micro({from_us:Int64}) AND size_ppm != 0
 ORDER BY opened_at DESC
 """
 
@@ -81,21 +90,23 @@ def shown(settings: Settings, file: Path, hours: float) -> list[Row]:
 def alerts(settings: Settings, file: Path, hours: float) -> list[Row]:
     """Alerts of confirmed pairs' markets: whether the other venue went along, and how many seconds later.
 
-    None while it has not, and its quarter of an hour is not over.
+    None while it has not and its quarter of an hour is not over, and where it was not quoted.
     """
     pairs, now_us = _confirmed(file), time.time_ns() // 1000
     from_us = now_us - round(hours * 3600 * US_PER_S)
-    quotes = quotes_of(settings, pairs, from_us - AROUND_US)
     other = dict(pairs) | {b: a for a, b in pairs}
+    told = console.query(settings, _ALERTS, {"markets": sorted(other), "from_us": from_us})
+    starts_us = [begin_us(alert["opened_us"], alert["window_s"]) for alert in told]
+    quotes = quotes_of(settings, pairs, min(starts_us, default=now_us) - MAX_AGE_US)
     rows: list[Row] = []
-    for told in console.query(settings, _ALERTS, {"markets": sorted(other), "from_us": from_us}):
-        size_ppm = round(abs(told["peak_move_pp"]) * PPM_PER_PP) * (1 if told["direction"] == "up" else -1)
-        step = Step(told["opened_us"], size_ppm)
-        there = together.half_us(series_of(quotes[other[told["market_id"]]]), step)
-        shown = {name: told[name] for name in ("opened_at", "market_id", "direction", "peak_move_pp", "state", "title")}
-        lag_s = None if there is None else (there - told["opened_us"]) / US_PER_S
-        went = None if there is None and now_us < step.ts_us + AROUND_US else there is not None
-        rows.append({**shown, "other_venue_confirms": went, "other_venue_after_s": lag_s})
+    for alert, start_us in zip(told, starts_us, strict=True):
+        step = Step(alert["opened_us"], alert["size_ppm"])
+        series, is_over = series_of(quotes[other[alert["market_id"]]]), now_us >= step.ts_us + AROUND_US
+        went, after_s = other_venue(series.since(start_us - MAX_AGE_US), step, start_us, is_over=is_over)
+        shown = {
+            name: alert[name] for name in ("opened_at", "market_id", "direction", "peak_move_pp", "state", "title")
+        }
+        rows.append({**shown, "other_venue_confirms": went, "other_venue_after_s": after_s})
     return rows
 
 

@@ -14,37 +14,15 @@ the older quote are not in it.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from schemas.units import PPM_PER_PP, US_PER_S
+from sinks.clickhouse.along import AROUND_US, Series, Step, half_us
 
 STEP_PPM = 40_000
 OVER_US = 300 * US_PER_S
-AROUND_US = 900 * US_PER_S
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """Mids of one market in order of time: microseconds and parts per million, equally many."""
-
-    ts_us: Sequence[int]
-    mid_ppm: Sequence[int]
-
-    def as_of(self, ts_us: int) -> int | None:
-        """The mid in force at an instant; None before the first."""
-        at = bisect_right(self.ts_us, ts_us) - 1
-        return None if at < 0 else self.mid_ppm[at]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step: when it was complete, and how far it went (negative: down)."""
-
-    ts_us: int
-    change_ppm: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,25 +65,6 @@ def steps(series: Series, step_ppm: int = STEP_PPM) -> list[Step]:
             found.append(Step(ts_us, mid_ppm - before))
         quiet_until_us[way] = ts_us + AROUND_US
     return found
-
-
-def half_us(series: Series, step: Step) -> int | None:
-    """When a market had gone half of a step, around it; None when it did not, or was there before.
-
-    The half counts from the mid in force a quarter of an hour before the step.
-    """
-    start_us = step.ts_us - AROUND_US
-    base = series.as_of(start_us)
-    if base is None:
-        first = bisect_left(series.ts_us, start_us)
-        if first == len(series.ts_us) or series.ts_us[first] >= step.ts_us:
-            return None
-        base = series.mid_ppm[first]
-    way = 1 if step.change_ppm > 0 else -1
-    for at in range(bisect_right(series.ts_us, start_us), bisect_right(series.ts_us, step.ts_us + AROUND_US)):
-        if (series.mid_ppm[at] - base) * way * 2 >= abs(step.change_ppm):
-            return series.ts_us[at]
-    return None
 
 
 def together(a: Series, b: Series, step_ppm: int = STEP_PPM) -> Together:

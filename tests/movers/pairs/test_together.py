@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movers.pairs.together import Quote, Series, Step, Together, divergence, half_us, steps, together
+from movers.pairs.together import Quote, Together, divergence, steps, together
 from schemas.units import US_PER_S
+from sinks.clickhouse.along import Series, Step
 
 
 def series(*points: tuple[float, float]) -> Series:
@@ -39,11 +40,6 @@ def test_a_step_of_both_counts_once_also_where_one_goes_more_than_twice_as_far()
 def test_a_step_that_the_other_does_not_make_is_not_answered() -> None:
     assert together(series((0, 40), (3600, 50)), series((0, 41), (3600, 42))) == Together(1, 0, None)
     assert together(series((0, 40), (3600, 50)), series((0, 60), (3600, 50))) == Together(2, 0, None)
-
-
-def test_a_market_of_which_nothing_is_known_before_the_step_answers_nothing() -> None:
-    assert half_us(series((3600, 50)), Step(3600 * US_PER_S, 100_000)) is None
-    assert half_us(series(), Step(3600 * US_PER_S, 100_000)) is None
 
 
 @pytest.mark.parametrize(
