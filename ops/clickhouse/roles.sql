@@ -13,6 +13,7 @@ GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, ALTER TABLE, ALTER VIEW, SELEC
 
 CREATE ROLE IF NOT EXISTS movers_write;
 GRANT SELECT ON movers.* TO movers_write;
+GRANT INSERT ON movers.alert_corroboration TO movers_write;
 GRANT INSERT ON movers.alert_grades TO movers_write;
 GRANT INSERT ON movers.alerts TO movers_write;
 GRANT INSERT ON movers.feed_status TO movers_write;

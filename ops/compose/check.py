@@ -37,7 +37,7 @@ RESTART_TIMEOUT_S = 120
 EASY_RULES = {"ALERT_THRESHOLD_PP": "3", "MIN_VOLUME_24H": "0", "MAX_SPREAD_PP": "20"}
 """The simulated world is small; with these it has moves and alerts to tell from its first minutes."""
 
-NOT_AT_ONCE = {"alert_acks", "alert_grades", "ingest_pending", "market_pairs"}
+NOT_AT_ONCE = {"alert_acks", "alert_corroboration", "alert_grades", "ingest_pending", "market_pairs"}
 """Tables that a few minutes need not fill: people's clicks and verdicts, what became of an alert, a batch cut off."""
 
 READER = "movers_reader"

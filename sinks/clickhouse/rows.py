@@ -73,11 +73,16 @@ FEED_STATUS = Table(
         "ticks_published", "bad_messages", "gap_started", "clock_skew_ms", "event_id",
     ),
 )  # fmt: skip
+ALERT_CORROBORATION = Table(
+    "alert_corroboration",
+    ("alert_id", "looked_at", "is_final", "siblings", "other_market_id", "other_venue", "other_after_s"),
+)
 INGEST_OFFSETS = Table("ingest_offsets", ("topic", "partition", "epoch", "last_offset", "leader_epoch"))
 INGEST_PENDING = Table("ingest_pending", ("owner", "generation", "number", "ranges", "skipped"))
 
 TABLES = (
-    MARKETS, MARKET_TOKENS, SNAPSHOTS, OHLCV_1M, MOVERS_LATEST, ALERTS, FEED_STATUS, INGEST_OFFSETS, INGEST_PENDING,
+    MARKETS, MARKET_TOKENS, SNAPSHOTS, OHLCV_1M, MOVERS_LATEST, ALERTS, FEED_STATUS, ALERT_CORROBORATION,
+    INGEST_OFFSETS, INGEST_PENDING,
 )  # fmt: skip
 
 

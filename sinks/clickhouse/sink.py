@@ -26,6 +26,7 @@ from schemas.events import Tick
 from schemas.topics import ALERTS, BARS, FEED_STATUS, MARKETS, MOVES, TICKS
 from schemas.units import US_PER_S
 from sinks.clickhouse.batch import Batch, Reader
+from sinks.clickhouse.corroboration import Corroboration
 from sinks.clickhouse.grading import Grading
 from sinks.clickhouse.insert import insert_batch
 from sinks.clickhouse.membership import Membership, Reassigned
@@ -72,6 +73,7 @@ class Sink:
         self._reader = Reader(self._registry, TOPICS)
         self._ranking = Ranking(self._store, settings.rules)
         self._grading = Grading(self._store)
+        self._corroboration = Corroboration(self._store)
         self._seen = SeenTicks()
         self._room = Room(self._store)
         process.add_facts(self._room.facts)
@@ -162,6 +164,7 @@ class Sink:
             newest_us = max(move.ts_event_us for move in batch.moves)
             self._until_done(lambda: self._ranking.advance(newest_us))
             self._until_done(lambda: self._grading.advance(newest_us))
+            self._until_done(lambda: self._corroboration.advance(newest_us))
 
     def _until_done(self, step: Callable[[], T]) -> T:
         """Repeats a step while what it needs is away. Kafka is polled meanwhile, paused: memory stays bounded."""
