@@ -183,6 +183,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "reason": _TEXT,
         "factors_for": _LIST,
         "factors_against": _LIST,
+        "other_after_s": _NUMBER,
         "window": _TEXT,
         "direction": _TEXT,
         "opened_at": _TIME,

@@ -1,6 +1,7 @@
 -- Alert episodes, open ones on top, then newest change first; with who has seen them, and the story they are part of: how
 -- many markets of one event moved together, 1 for a market that moved alone; and with the latest grade: how much of the move
--- stood `graded_after_s` after it was told, 0 while none is known.
+-- stood `graded_after_s` after it was told, 0 while none is known. The factors are its own and, from other markets, `siblings`
+-- and `other_venue`; `other_after_s` is how much later the other venue went along, negative when it was first.
 SELECT
     toString(episode.alert_id) AS alert_id,
     episode.state AS state,
@@ -13,8 +14,17 @@ SELECT
     episode.rule AS rule,
     episode.severity AS severity,
     episode.reason AS reason,
-    episode.factors_for AS factors_for,
-    episode.factors_against AS factors_against,
+    arrayConcat(
+        episode.factors_for,
+        if(others.siblings = true, ['siblings'], []),
+        if(others.other_venue = true, ['other_venue'], [])
+    ) AS factors_for,
+    arrayConcat(
+        episode.factors_against,
+        if(others.siblings = false, ['siblings'], []),
+        if(others.other_venue = false, ['other_venue'], [])
+    ) AS factors_against,
+    others.other_after_s AS other_after_s,
     episode.window AS window,
     episode.direction AS direction,
     episode.opened_at AS opened_at,
@@ -35,6 +45,10 @@ SELECT
     grade.after_s AS graded_after_s
 FROM alert_episodes AS episode
 LEFT JOIN (SELECT alert_id, acked_by, note FROM alert_acks FINAL) AS ack ON ack.alert_id = episode.alert_id
+LEFT JOIN
+(
+    SELECT alert_id, siblings, other_venue, other_after_s FROM alert_corroboration FINAL
+) AS others ON others.alert_id = episode.alert_id
 LEFT JOIN
 (
     SELECT arrayJoin(alert_ids) AS alert_id, title, markets FROM alert_stories WHERE markets > 1

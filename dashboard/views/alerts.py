@@ -187,5 +187,13 @@ def _sentence(episode: pd.Series) -> str:
         text += f"  \n{formats.escape(episode['reason'])}"
     for label, factors in (("For", episode["factors_for"]), ("Against", episode["factors_against"])):
         if len(factors):
-            text += f"  \n{label}: {', '.join(_FACTORS.get(factor, factor) for factor in factors)}"
+            text += f"  \n{label}: {', '.join(_factor(factor, episode['other_after_s']) for factor in factors)}"
     return text
+
+
+def _factor(factor: Factor, other_after_s: float | None) -> str:
+    """A factor in words. `other_after_s`: how much later the other venue went along, if it did."""
+    words = _FACTORS.get(factor, factor)
+    if factor != "other_venue" or pd.isna(other_after_s):
+        return words
+    return f"{words} ({formats.span(abs(other_after_s))} {'later' if other_after_s >= 0 else 'before'})"

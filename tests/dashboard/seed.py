@@ -240,7 +240,9 @@ def _insert_alerts(client: Client, paths: Sequence[Path], now: datetime) -> None
     ]
     if rows:
         _insert(client, "alerts", columns, rows)
-        _insert_grades(client, dict(zip(columns, rows[0], strict=True)))
+        graded = dict(zip(columns, rows[0], strict=True))
+        _insert_grades(client, graded)
+        _insert_corroboration(client, graded)
 
 
 def _insert_grades(client: Client, alert: dict[str, Any]) -> None:
@@ -252,6 +254,13 @@ def _insert_grades(client: Client, alert: dict[str, Any]) -> None:
         for after_s, kept in ((60, 1.0), (300, 0.8), (900, None))
     ]
     _insert(client, "alert_grades", columns, rows)
+
+
+def _insert_corroboration(client: Client, alert: dict[str, Any]) -> None:
+    """The same episode as others say of it: the other venue went first, its siblings stood still."""
+    columns = _names("alert_id looked_at is_final siblings other_market_id other_venue other_after_s")
+    looked_at = alert["opened_at"] + timedelta(minutes=16)
+    _insert(client, "alert_corroboration", columns, [(alert["alert_id"], looked_at, True, False, "THERE", True, -34.0)])
 
 
 def _episodes(path: Path, window: str, minutes: int, now: datetime) -> list[tuple[Any, ...]]:

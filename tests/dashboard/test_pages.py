@@ -259,8 +259,8 @@ def test_a_chosen_episode_says_what_became_of_it_and_what_speaks_for_it_in_words
     said = _said(app.run())
 
     assert "kept: 80 % after 5m" in said
-    assert "For: quotes on both sides, price made of a quote" in said
-    assert "Against: money in the window" in said
+    assert "For: quotes on both sides, price made of a quote, the other venue (34 s before)" in said
+    assert "Against: money in the window, the rest of its event" in said
     assert ("closed" in chosen["state"]) is ("(window over)" in said)
 
 

@@ -236,6 +236,16 @@ def test_an_episode_has_its_latest_grade_that_is_known(seeded: SeededStore) -> N
     assert _ask(seeded, "episodes").query("graded_after_s == 0")["kept"].isna().all()
 
 
+def test_what_other_markets_say_stands_beside_an_episodes_own_factors(seeded: SeededStore) -> None:
+    frame = _ask(seeded, "episodes")
+    is_asked = frame["other_after_s"].notna()
+
+    ((speaks_for, speaks_against),) = frame[is_asked][["factors_for", "factors_against"]].to_numpy()
+    assert (list(speaks_for)[-1], list(speaks_against)[-1]) == ("other_venue", "siblings")
+    said = frame[~is_asked][["factors_for", "factors_against"]].to_numpy().ravel()
+    assert not {"siblings", "other_venue"} & {factor for factors in said for factor in factors}
+
+
 def test_categories_count_movers_over_the_threshold(seeded: SeededStore) -> None:
     frame = _ask(seeded, "categories")
     crypto = frame[(frame["window"] == "1h") & (frame["category"] == "crypto")].iloc[0]
