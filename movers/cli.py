@@ -202,6 +202,16 @@ def topics_create() -> None:
     typer.echo(f"created {', '.join(made)}" if made else "all topics exist")
 
 
+@topics_app.command("former", epilog="Example: movers topics former --delete")
+def topics_former(
+    delete: Annotated[bool, typer.Option("--delete", help="Delete them, but for those in use.")] = False,
+) -> None:
+    """Show the changelogs of earlier logs and versions, which no processor uses."""
+    from movers.former_topics import show
+
+    show(command_settings().kafka, delete=delete, write=typer.echo)
+
+
 @schemas_app.command("register", epilog="Example: movers schemas register")
 def schemas_register() -> None:
     """Register the schemas of all topics."""

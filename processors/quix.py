@@ -32,6 +32,7 @@ from kernel.process import Process, living
 from kernel.reader_watch import ReaderWatch
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import KafkaSettings, Settings
+from processors.former_changelogs import remove_of_former_logs
 from processors.former_states import remove_former
 from processors.log_watch import Log, LogWatch, grow, look
 from processors.quix_inside import ProcessorApplication, ReaderStuckError, says_log_was_cut
@@ -66,6 +67,7 @@ def build(
     require_topics(settings.kafka, (stage.input, *stage.outputs))
     group = group_of(stage, begun)
     remove_former(settings.process.state_dir, stage.group, group)
+    remove_of_former_logs(settings.kafka, stage.group, group, stage.input.name)
     for name in grow(settings.kafka, f"changelog__{group}--", begun.partitions):
         log.warning("changelog_grown", topic=name, partitions=begun.partitions)
     app = ProcessorApplication(

@@ -26,6 +26,7 @@ COMMANDS = [
     ("dashboard",),
     ("migrate",),
     ("topics", "create"),
+    ("topics", "former"),
     ("schemas", "register"),
     ("top",),
     ("alerts", "tail"),
