@@ -3,11 +3,21 @@
 Fact (mypyc 2.4): what `dataclass` generates stays interpreted, also on a compiled class: each `__init__` is called
 with a dict of its arguments and sets them one by one through descriptors. One that stands in the source is compiled,
 and compiled callers pass their arguments as C does.
+
+What is frozen knows only what was there before it, so no ring of dead objects passes through it: mypyc is told, and the
+collector has none of these objects to walk. (One that holds a dict could be put into that dict; none of ours is.)
 """
 
 from __future__ import annotations
 
 import ast
+
+_ACYCLIC = """
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    from mypy_extensions import mypyc_attr
+"""
+"""mypyc reads the decorator and never calls it; where compiled code runs, the package may be missing."""
 
 
 def with_constructors(source: str) -> str:
@@ -17,16 +27,18 @@ def with_constructors(source: str) -> str:
     """
     module = ast.parse(source)
     hints: list[ast.stmt] = []
+    first = next((at for at, node in enumerate(module.body) if isinstance(node, ast.ClassDef)), 0)
     for node in module.body:
         if isinstance(node, ast.ImportFrom) and node.module == "schemas.frozen":
             node.module = "dataclasses"
         elif isinstance(node, ast.ClassDef):
-            for decorator in node.decorator_list:
+            for decorator in [*node.decorator_list]:
                 if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "dataclass":
                     _write_out(node, decorator)
                     hints.append(_hints(node))
     if not hints:
         return source  # with its comments, those for the checker too
+    module.body[first:first] = ast.parse(_ACYCLIC).body
     module.body += hints
     return ast.unparse(module) + "\n"
 
@@ -36,6 +48,7 @@ def _write_out(node: ast.ClassDef, decorator: ast.Call) -> None:
     for word in decorator.keywords:
         if word.arg == "frozen":  # the checker would let no constructor assign; at run time it means the same
             word.arg = "unsafe_hash"
+            node.decorator_list.append(ast.parse("mypyc_attr(acyclic=True)", mode="eval").body)
     decorator.keywords.append(ast.keyword("init", ast.Constant(value=False)))
     fields = _fields(node)
     lines = ["def __init__(self, " + ("*, " if "kw_only" in words else "")]
