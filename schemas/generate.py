@@ -32,16 +32,13 @@ _HEAD = '''"""Written by schemas/generate.py from {file}.v1.avsc. Not to be edit
 
 from __future__ import annotations
 
-from struct import Struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from librt.strings import BytesWriter, write_f64_le, write_i64_le
+from librt.strings import BytesWriter, read_f64_le, write_f64_le, write_i64_le
 from schemas.events import {events}
 
 if TYPE_CHECKING:
     from mypy_extensions import i64
-
-_read_double: Final = Struct("<d").unpack_from
 
 
 def _long(out: BytesWriter, n: int) -> None:
@@ -225,7 +222,7 @@ class _Reader(_Lines):
             self.add(depth, f"if {n} < 0 or {n} > len(data) - at:", '    raise ValueError("cut short")')
             self.add(depth, f"{v} = data[at:at + {n}].decode()", f"at += {n}")
         elif kind == "double":
-            self.add(depth, f"{v}, = _read_double(data, at)", "at += 8")
+            self.add(depth, f"{v} = read_f64_le(data, at)", "at += 8")
         elif kind == "boolean":
             self.add(
                 depth, f"{v} = data[at] == 1", "if data[at] > 1:", '    raise ValueError("not a boolean")', "at += 1"
