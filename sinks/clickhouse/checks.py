@@ -31,7 +31,8 @@ def check_storable(event: Storable) -> None:
     Raises:
         BadMessageError: reason `impossible_value` or `stamped_ahead`; the detail names the value.
     """
-    _instants(event.ts_event_us, event.ts_received_us)
+    _instant(event.ts_event_us)
+    _instant(event.ts_received_us)
     if is_ahead(event.ts_event_us, event.ts_received_us):
         ahead_s = (event.ts_event_us - event.ts_received_us) // US_PER_S
         raise BadMessageError("stamped_ahead", f"stamped {ahead_s} s ahead of its receipt, over {MAX_AHEAD_S} s")
@@ -59,22 +60,35 @@ def _ids(*ids: str) -> None:
             _refuse(f"id {text!r} is not 24 characters")
 
 
+def _price(ppm: int | None) -> None:
+    if ppm is not None and not -LIMIT_PPM < ppm < LIMIT_PPM:
+        _refuse(f"price of {ppm} ppm")
+
+
 def _prices(*prices: int | None) -> None:
     for ppm in prices:
-        if ppm is not None and not -LIMIT_PPM < ppm < LIMIT_PPM:
-            _refuse(f"price of {ppm} ppm")
+        _price(ppm)
+
+
+def _instant(micros: int | None) -> None:
+    if micros is not None and not 0 <= micros < LIMIT_US:
+        _refuse(f"instant of {micros} microseconds")
 
 
 def _instants(*instants: int | None) -> None:
     for micros in instants:
-        if micros is not None and not 0 <= micros < LIMIT_US:
-            _refuse(f"instant of {micros} microseconds")
+        _instant(micros)
+
+
+def _count(limit: int, count: int | None) -> None:
+    # The lower limit first: the higher one is no machine word, and slow to compare with.
+    if count is not None and not 0 <= count < LIMIT_32 and not 0 <= count < limit:
+        _refuse(f"count of {count}")
 
 
 def _counts(limit: int, *counts: int | None) -> None:
     for count in counts:
-        if count is not None and not 0 <= count < limit:
-            _refuse(f"count of {count}")
+        _count(limit, count)
 
 
 def _check_market(market: Market) -> None:
@@ -91,11 +105,13 @@ def _check_tick(tick: Tick) -> None:
 
 
 def _check_move(move: Move) -> None:
-    windows = move.windows
-    _prices(move.price_ppm, move.spread_ppm, *[window.price_then_ppm for window in windows])
-    _instants(*[window.ts_then_us for window in windows])
-    _counts(LIMIT_32, *[window.coverage_s for window in windows])
-    _counts(LIMIT_63, *[window.trades for window in windows])
+    _price(move.price_ppm)
+    _price(move.spread_ppm)
+    for window in move.windows:
+        _price(window.price_then_ppm)
+        _instant(window.ts_then_us)
+        _count(LIMIT_32, window.coverage_s)
+        _count(LIMIT_63, window.trades)
 
 
 def _check_bar(bar: Bar) -> None:

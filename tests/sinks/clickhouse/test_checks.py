@@ -29,6 +29,7 @@ def test_ordinary_events_pass(event: Storable) -> None:
         a_market(close_ts_us=LIMIT_US),
         a_move(windows=(a_window(300, coverage_s=-1),)),
         a_move(windows=(a_window(300, price_then_ppm=LIMIT_PPM),)),
+        a_move(windows=(a_window(300, trades=1 << 63),)),
         a_bar(bar_s=300),
         a_bar(ticks=1 << 32),
         an_alert(alert_id=""),
@@ -40,6 +41,10 @@ def test_what_no_column_can_hold_is_refused(event: Storable) -> None:
         check_storable(event)
 
     assert refusal.value.reason == "impossible_value"
+
+
+def test_a_count_of_sixty_four_bits_columns_may_be_longer_than_thirty_two() -> None:
+    check_storable(a_move(windows=(a_window(300, trades=(1 << 63) - 1),)))
 
 
 @pytest.mark.parametrize("make", [a_tick, a_move, a_bar, a_market, an_alert, a_status])
