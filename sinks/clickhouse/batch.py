@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from confluent_kafka import Message
@@ -16,6 +17,7 @@ from schemas.codec import Codec, SchemaStore, UndecodableError
 from schemas.events import Alert, Bar, FeedStatus, Market, Move, Tick
 from schemas.topics import ALERTS, BARS, FEED_STATUS, MARKETS, MOVES, TICKS, Topic
 from sinks.clickhouse.checks import check_storable
+from sinks.clickhouse.rows import keep_newest
 
 
 class Span(NamedTuple):
@@ -30,14 +32,14 @@ class Span(NamedTuple):
 class Batch:
     """What one turn of the sink's loop stores.
 
-    `tick_places` are (partition, offset) of `ticks`. `offsets` holds the last offset of each place, `first` the first
-    one, `leader_epochs` the leader's epoch of the last; `counts` the messages by topic.
+    `tick_places` are (partition, offset) of `ticks`; `moves` the newest of each token. `offsets` holds the last offset
+    of each place, `first` the first one, `leader_epochs` the leader's epoch of the last; `counts` messages by topic.
     """
 
     markets: list[Market] = field(default_factory=list)
     ticks: list[Tick] = field(default_factory=list)
     tick_places: list[tuple[int, int]] = field(default_factory=list)
-    moves: list[Move] = field(default_factory=list)
+    moves: dict[str, Move] = field(default_factory=dict)
     bars: list[Bar] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     statuses: list[FeedStatus] = field(default_factory=list)
@@ -83,22 +85,23 @@ class Reader:
             TransientError: the schema registry does not answer; nothing is lost by calling again.
         """
         batch = Batch()
-        lists: Mapping[str, list[Any]] = {
-            MARKETS.name: batch.markets,
-            TICKS.name: batch.ticks,
-            MOVES.name: batch.moves,
-            BARS.name: batch.bars,
-            ALERTS.name: batch.alerts,
-            FEED_STATUS.name: batch.statuses,
+        takes: Mapping[str, Callable[[Any], object]] = {
+            MARKETS.name: batch.markets.append,
+            TICKS.name: batch.ticks.append,
+            # Here and not when rows are made: the older ones of thousands need not be kept until then.
+            MOVES.name: partial(keep_newest, batch.moves),
+            BARS.name: batch.bars.append,
+            ALERTS.name: batch.alerts.append,
+            FEED_STATUS.name: batch.statuses.append,
         }
-        kinds = {name: (codec.decode, lists[name]) for name, codec in self._codecs.items()}
+        kinds = {name: (codec.decode, takes[name]) for name, codec in self._codecs.items()}
         last: dict[Place, Message] = {}
         for message in messages:
             place = (topic := message.topic(), message.partition())
             if place not in last:
                 batch.first[place] = message.offset()
             last[place] = message
-            decode, events = kinds[topic]
+            decode, take = kinds[topic]
             try:
                 # A tombstone of a compacted topic has no value: nothing to store, and no harm in it.
                 if (value := message.value()) is None:
@@ -110,8 +113,8 @@ class Reader:
             except BadMessageError as error:
                 batch.rejected.append(_refused(message, error.reason, error.detail))
             else:
-                events.append(event)
-                if events is batch.ticks:
+                take(event)
+                if topic == TICKS.name:
                     batch.tick_places.append((message.partition(), message.offset()))
         batch.counts.update([message.topic() for message in messages])
         for place, message in last.items():

@@ -125,13 +125,18 @@ def bar_row(bar: Bar) -> Row:
     )  # fmt: skip
 
 
+def keep_newest(newest: dict[str, Move], move: Move) -> None:
+    """Of several moves of a token only the newest by venue time is stored, the last one on a tie."""
+    known = newest.get(move.token_id)
+    if known is None or move.ts_event_us >= known.ts_event_us:
+        newest[move.token_id] = move
+
+
 def newest_move_rows(moves: Iterable[Move]) -> list[Row]:
-    """Rows of `movers_latest`: of several moves of a token only the newest by venue time, the last one on a tie."""
+    """Rows of `movers_latest`: one a window, of the newest move of each token."""
     newest: dict[str, Move] = {}
     for move in moves:
-        seen = newest.get(move.token_id)
-        if seen is None or move.ts_event_us >= seen.ts_event_us:
-            newest[move.token_id] = move
+        keep_newest(newest, move)
     return [_move_row(move, window) for move in newest.values() for window in move.windows]
 
 

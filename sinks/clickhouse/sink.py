@@ -161,7 +161,7 @@ class Sink:
 
     def _turn_minute(self, batch: Batch) -> None:
         if batch.moves:
-            newest_us = max(move.ts_event_us for move in batch.moves)
+            newest_us = max(move.ts_event_us for move in batch.moves.values())
             self._until_done(lambda: self._ranking.advance(newest_us))
             self._until_done(lambda: self._grading.advance(newest_us))
             self._until_done(lambda: self._corroboration.advance(newest_us))

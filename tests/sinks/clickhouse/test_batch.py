@@ -74,11 +74,20 @@ def test_each_kind_of_event_is_kept_apart() -> None:
 
     batch = read(*(sent(topic, 5, event) for topic, event in zip(TOPICS, events, strict=True)))
 
-    kept = (batch.markets, batch.ticks, batch.moves, batch.bars, batch.alerts, batch.statuses)
+    kept = (batch.markets, batch.ticks, [*batch.moves.values()], batch.bars, batch.alerts, batch.statuses)
     assert [len(each) for each in kept] == [1] * 6
     assert [each[0].event_id for each in kept] == [event.event_id for event in events]
     assert batch.messages == 6
     assert batch.rejected == []
+
+
+def test_of_several_moves_of_a_token_the_newest_is_kept_and_all_are_counted() -> None:
+    at_us = (NOON_US, NOON_US + 2, NOON_US + 1)
+
+    batch = read(*(sent(MOVES, offset, a_move("T", ts_us)) for offset, ts_us in enumerate(at_us)))
+
+    assert [move.ts_event_us for move in batch.moves.values()] == [NOON_US + 2]
+    assert (batch.messages, batch.offsets) == (3, {("moves", 0): 2})
 
 
 def test_a_batch_covers_from_the_first_to_the_last_offset_of_each_place() -> None:

@@ -121,7 +121,8 @@ def test_missing_ticks_go_under_a_token_of_their_own() -> None:
 
 def test_a_table_without_rows_is_not_asked_and_each_other_has_its_own_token() -> None:
     spans = {(topic, 0): Span("e", 0, 0) for topic in ("markets", "moves", "bars", "alerts", "feed.status")}
-    batch = Batch(markets=[a_market()], moves=[a_move()], bars=[a_bar()], alerts=[an_alert()], statuses=[a_status()])
+    moves = {"T1": a_move()}
+    batch = Batch(markets=[a_market()], moves=moves, bars=[a_bar()], alerts=[an_alert()], statuses=[a_status()])
     tables = Tables()
 
     insert(tables, batch, Pending("me", 1, 1, spans))
