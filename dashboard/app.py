@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import first_page, live, oidc
 from dashboard.context import Context, arrive, chosen_market, context
-from dashboard.views import alerts, category_trends, market_detail, top_movers
+from dashboard.views import alerts, category_trends, market_detail, pop_ups, top_movers
 from kernel.errors import UserError
 
 # Streamlit leaves a hand's breadth of air around; a board wants it for rows.
@@ -79,7 +79,12 @@ def main() -> None:
         st.stop()
     oidc.admit(shared.readers)
     arrive(page.url_path)
-    live.strip(shared)
+    # The strip stands first, and yet has to know what is wanted.
+    with st.container(horizontal=True, vertical_alignment="center"):
+        left = st.container()
+        wanted = pop_ups.wanted(shared)
+        with left:
+            live.strip(shared, wanted)
     page.run()
 
 

@@ -56,11 +56,11 @@ def venue_line(row: pd.Series, now: datetime, sweep_interval_s: float) -> VenueL
 
 
 @st.fragment(run_every=2)
-def strip(context: Context) -> None:
-    """Draws the strip and pops up what is new."""
+def strip(context: Context, wanted: toasts.Wanted = toasts.ALL) -> None:
+    """Draws the strip and pops up what is new and wanted."""
     with calm():
         _status(context)
-    _pop_up(context)
+    _pop_up(context, wanted)
 
 
 def _status(context: Context) -> None:
@@ -77,9 +77,10 @@ def _status(context: Context) -> None:
     st.markdown("&emsp;".join(parts))
 
 
-def _pop_up(context: Context) -> None:
+def _pop_up(context: Context, wanted: toasts.Wanted) -> None:
     start = st.session_state.setdefault(_SEEN, context.alerts.newest())
-    alerts, st.session_state[_SEEN] = context.alerts.since(start)
+    told, st.session_state[_SEEN] = context.alerts.since(start)
+    alerts = [alert for alert in told if wanted.takes(alert)]
     if not alerts:
         return
     now = datetime.now(tz=UTC)

@@ -56,6 +56,32 @@ class ToastPlan:
     hidden: int
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a reader wants to be told of. Empty venues or categories mean all."""
+
+    is_on: bool = True
+    venues: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    least_pp: float = 0.0
+    muted: tuple[str, ...] = ()
+    """Words; a market in whose title or event one of them stands is not told of. Large and small letters are one."""
+
+    def takes(self, alert: Alert) -> bool:
+        """Whether an alert is among it."""
+        names = f"{alert.title}\n{alert.event_title}".casefold()
+        return (
+            self.is_on
+            and (not self.venues or alert.venue in self.venues)
+            and (not self.categories or alert.category in self.categories)
+            and abs(size_pp(alert)) >= self.least_pp
+            and not any(word.casefold() in names for word in self.muted)
+        )
+
+
+ALL = Wanted()
+
+
 def plan(alerts: Iterable[Alert], shown: Shown, limit: int = 3) -> ToastPlan:
     """Chooses the pop-ups among new alerts, and notes in `shown` what the reader has now been told.
 

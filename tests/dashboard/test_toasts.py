@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dashboard.toasts import BURST_US, AlertFeed, Shown, plan
+from dashboard.toasts import BURST_US, AlertFeed, Shown, Wanted, plan
 from kernel.settings import KafkaSettings
 from schemas.events import Alert
 from schemas.words import EpisodeState
@@ -164,3 +164,26 @@ def test_feed_without_kafka_says_away_and_closes() -> None:
     finally:
         feed.close()
     assert not feed.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_told"),
+    [
+        (Wanted(), True),
+        (Wanted(is_on=False), False),
+        (Wanted(venues=("kalshi", "polymarket")), True),
+        (Wanted(venues=("polymarket",)), False),
+        (Wanted(categories=("world",)), True),
+        (Wanted(categories=("sports",)), False),
+        (Wanted(least_pp=12.0), True),
+        (Wanted(least_pp=12.1), False),
+        (Wanted(muted=("IT HAPPEN",)), False),
+        (Wanted(muted=("great election",)), False),
+        (Wanted(muted=("nothing of it", "happen?")), False),
+        (Wanted(muted=("elsewhere",)), True),
+    ],
+)
+def test_a_reader_is_told_of_what_he_wants(wanted: Wanted, is_told: bool) -> None:
+    falls = replace(BASE, move_pp=-12.0, event_title="The Great Election")
+
+    assert wanted.takes(falls) is is_told
