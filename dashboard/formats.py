@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 from typing import SupportsFloat, cast
 
@@ -127,9 +128,19 @@ def category(name: str) -> str:
     return CATEGORY_NAMES.get(cast("Category", name), name.replace("_", " ").capitalize()) if name else "Not known yet"
 
 
+_JOINER = "\u2060"
+"""Takes no room, and no line breaks at it."""
+_BEGINS_AN_ADDRESS = re.compile(r"(?<=http:)(?=//)|(?<=https:)(?=//)|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
+
+
 def escape(text: str) -> str:
-    """A venue's text made safe for Markdown: titles hold dollar signs, stars and brackets."""
-    return "".join(f"\\{letter}" if letter in r"\`*_{}[]()<>#$|~:!" else letter for letter in text)
+    """A venue's text made safe for Markdown: titles hold dollar signs, stars and brackets.
+
+    One line, or what follows would begin a list. An address stays text and is no link, for which Streamlit's Markdown
+    looks after it has taken the backslashes away: where one begins, an invisible word joiner is in its way.
+    """
+    plain = _BEGINS_AN_ADDRESS.sub(_JOINER, " ".join(text.split()))
+    return "".join(f"\\{letter}" if letter in r"\`*_{}[]()<>#$|~:!&" else letter for letter in plain)
 
 
 def cell(text: str) -> str:
@@ -138,4 +149,4 @@ def cell(text: str) -> str:
     What would begin a formula there (= + - @, a tab or a line end) gets an invisible word joiner before it, so that it
     is read as text (OWASP, "CSV injection").
     """
-    return f"\u2060{text}" if text.startswith(tuple(_BEGINS_A_FORMULA)) else text
+    return f"{_JOINER}{text}" if text.startswith(tuple(_BEGINS_A_FORMULA)) else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -71,6 +72,21 @@ def test_moments() -> None:
     assert formats.day(_NOW) == "23 Nov 2026"
     assert formats.day(None) == "–"
     assert formats.clock(cast("datetime", pd.NaT)) == "–"
+
+
+@pytest.mark.parametrize(
+    "address", ["https://evil.example/x", "HTTP://e.example", "www.evil.example", "a@evil.example"]
+)
+def test_an_address_in_a_title_is_no_link_and_reads_as_it_was(address: str) -> None:
+    shown = re.sub(r"\\(.)", r"\1", formats.escape(f"See {address} now"))
+
+    # As mdast-util-gfm-autolink-literal looks for them, in what is left when the backslashes are gone.
+    assert not re.search(r"(https?://|www(?=\.))[-.\w]+|[-.\w+]+@[-\w]+\.", shown, re.IGNORECASE)
+    assert shown.replace("\u2060", "") == f"See {address} now"
+
+
+def test_a_title_is_one_line_and_its_entities_stay_letters() -> None:
+    assert formats.escape(" AT&amp;T?\n\n- yes\n# no ") == r"AT\&amp;T? - yes \# no"
 
 
 def test_titles_cannot_become_markup() -> None:
