@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 import streamlit as st
@@ -18,6 +19,8 @@ _LAST = "detail_market"
 _SIBLINGS = "detail_siblings"
 
 _METRIC_WIDTH = 132
+_OF_AN_ADDRESS = "%/:?=&#+,;@~!"
+"""Stays as it is in a link: no space, bracket or quote, with which it would end."""
 _FOUND = 50
 _RANGES = {"1 h": (3600, 60), "6 h": (21_600, 60), "24 h": (86_400, 300), "7 d": (604_800, 1800)}
 """Name of a range: its length and the width of its bars, seconds."""
@@ -38,7 +41,7 @@ def render(context: Context, back_to: str | None = None) -> None:
     with calm():
         market = data.market(context.store, market_id)
         if market is None:
-            st.info(f"No market `{market_id}` is known here.", icon=":material/search_off:")
+            st.info(f"No market {formats.escape(market_id)} is known here.", icon=":material/search_off:")
             return
         st.session_state[_LAST] = market_id
         choose_market(market_id)
@@ -94,12 +97,12 @@ def _header(market: Any) -> None:
     facts = [
         f"**{formats.venue(market['venue'])}**",
         formats.category(market["category"]),
-        str(market["status"]) + (f", result {market['result']}" if market["result"] else ""),
+        str(market["status"]) + (f", result {formats.escape(market['result'])}" if market["result"] else ""),
         _end(market["close_ts"], closes),
         "outcomes " + " / ".join(formats.escape(outcome) for outcome in market["outcomes"]),
     ]
     if market["url"]:
-        facts.append(f"[Open on {formats.venue(market['venue'])}]({market['url']})")
+        facts.append(f"[Open on {formats.venue(market['venue'])}]({quote(market['url'], safe=_OF_AN_ADDRESS)})")
     st.markdown(" &nbsp;·&nbsp; ".join(facts))
 
 
@@ -131,7 +134,8 @@ def _live(context: Context, market: Any, token_id: str, span: str, candles: bool
 
 def _numbers(context: Context, market: Any, moves: pd.DataFrame) -> None:
     newest: Any = moves.sort_values("ts").iloc[-1]
-    labels = [*market["outcomes"], "Yes", "No"][:2] if len(market["outcomes"]) == 2 else ["Yes", "No"]
+    outcomes = market["outcomes"] if len(market["outcomes"]) == 2 else ("Yes", "No")
+    labels = [formats.escape(outcome) for outcome in outcomes]
     price = newest["price_now"]
     with st.container(horizontal=True, gap="small"):
         st.metric(labels[0], formats.percent(price), border=True, width=_METRIC_WIDTH, height="stretch")

@@ -252,7 +252,7 @@ def _episode_notes(row: Any) -> str:
 def _seen(row: Any) -> str:
     if not row.is_acked:
         return ""
-    return f"{row.acked_by}: {row.note}" if row.note else str(row.acked_by)
+    return formats.cell(f"{row.acked_by}: {row.note}" if row.note else str(row.acked_by))
 
 
 def not_open(status: str) -> str:

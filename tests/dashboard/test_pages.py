@@ -8,6 +8,8 @@ from collections.abc import Callable
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard import data as dashboard_data
+from dashboard import formats
 from dashboard.context import context
 from dashboard.data import AlertFilters, episodes
 from dashboard.views import market_detail
@@ -233,6 +235,33 @@ def test_market_detail_of_an_unknown_market_says_so(app_environment: pytest.Monk
     point_at(app_environment, seeded.settings)
 
     assert "is known here" in _said(_run(_market_detail, market="KALSHI:NONE"))
+
+
+def test_an_address_cannot_put_a_link_on_the_page(app_environment: pytest.MonkeyPatch, seeded: SeededStore) -> None:
+    point_at(app_environment, seeded.settings)
+
+    said = _said(_run(_market_detail, market="x` [log in](http://evil.example)"))
+
+    assert r"x\` \[log in\]\(http\:" in said
+
+
+def test_a_markets_outcomes_result_and_address_are_text(
+    app_environment: pytest.MonkeyPatch, seeded: SeededStore
+) -> None:
+    point_at(app_environment, seeded.settings)
+    market = dashboard_data.market(seeded.store, "KALSHI:FED-HOLD").copy()
+    market["outcomes"] = ["[Yes](http://e.example)", "$No$"]
+    market["result"], market["url"] = "*yes*", "https://kalshi.com/a) [b](http://e.example"
+    app_environment.setattr(dashboard_data, "market", lambda *_: market)
+
+    app = _run(_market_detail, market="KALSHI:FED-HOLD")
+
+    assert [metric.label for metric in app.metric][:2] == [
+        formats.escape("[Yes](http://e.example)"),
+        formats.escape("$No$"),
+    ]
+    assert r"result \*yes\*" in _said(app)
+    assert "(https://kalshi.com/a%29%20%5Bb%5D%28http://e.example)" in _said(app)
 
 
 def test_alerts_lists_open_episodes_on_top(app_environment: pytest.MonkeyPatch, seeded: SeededStore) -> None:

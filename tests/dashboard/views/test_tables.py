@@ -329,3 +329,9 @@ def test_a_cut_text_is_never_longer_than_what_was_left_of_it_and_loses_nothing_w
     assert len(tables.fit(text, 300)) < len(text)
     assert tables.fit(text, 10_000) == text
     assert tables.fit("", 300) == ""
+
+
+def test_what_a_person_has_written_is_no_formula_in_the_saved_file() -> None:
+    table = tables.episodes(pd.DataFrame([EPISODE | {"is_acked": True, "acked_by": "=1+1", "note": "x"}]), NOW)
+
+    assert cast("Any", table).data["Seen by"].iloc[0] == "\u2060=1+1: x"
