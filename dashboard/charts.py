@@ -182,15 +182,16 @@ def category_bars(frame: pd.DataFrame) -> go.Figure:
         f"{up} up, {down} down of {markets} markets<br>net {formats.points(net_pp)}"
         for up, down, markets, net_pp in frame[columns].itertuples(index=False, name=None)
     ]
-    sizes = (frame["mean_abs_pp"], frame["markets"])
+    signs = ["▲ " if colour == UP else "▼ " if colour == DOWN else "" for colour in colours]
+    sizes = (signs, frame["mean_abs_pp"], frame["markets"])
     figure = go.Figure(
         go.Bar(
             x=frame["mean_abs_pp"],
             y=[formats.category(name) for name in frame["category"]],
             orientation="h",
             marker={"color": colours, "cornerradius": 3},
-            # A mean of two markets says little.
-            text=[f"{size:.1f} pp ({count})" for size, count in zip(*sizes, strict=True)],
+            # A mean of two markets says little. The sign is for who does not see the colour.
+            text=[f"{sign}{size:.1f} pp ({count})" for sign, size, count in zip(*sizes, strict=True)],
             textposition="outside",
             cliponaxis=False,
             customdata=hover,
@@ -198,7 +199,7 @@ def category_bars(frame: pd.DataFrame) -> go.Figure:
         )
     )
     most = float(frame["mean_abs_pp"].max()) if len(frame) else 1.0
-    figure.update_xaxes(range=[0, max(most * 1.32, 0.5)], showticklabels=False, showgrid=False, fixedrange=True)
+    figure.update_xaxes(range=[0, max(most * 1.38, 0.5)], showticklabels=False, showgrid=False, fixedrange=True)
     figure.update_yaxes(showgrid=False, fixedrange=True)
     return _styled(figure, height=max(180, 34 * len(frame) + 30), hover="closest")
 

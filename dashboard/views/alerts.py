@@ -81,6 +81,7 @@ def _list(context: Context, filters: AlertFilters, drawn: str | None) -> None:
         st.dataframe(
             tables.episodes(frame, datetime.now(tz=UTC)),
             key=_table_key(),
+            alt="Alerts, open ones on top",
             hide_index=True,
             height="content",
             column_config=tables.episode_columns(),

@@ -68,7 +68,7 @@ def _now(context: Context, window: str, threshold_pp: float, volume_usd: float) 
             return
         left, right = st.columns(2, gap="medium")
         with left:
-            st.markdown(f"**Mean size of the move over {window}** :gray[(markets); green: up on balance, red: down]")
+            st.markdown(f"**Mean size of the move over {window}** :gray[(markets); ▲ up on balance, ▼ down]")
             st.plotly_chart(charts.category_bars(here), key="category_bars", config=charts.CONFIG)
         with right:
             st.markdown("**All windows** :gray[mean size of the move, pp]")
@@ -80,6 +80,7 @@ def _now(context: Context, window: str, threshold_pp: float, volume_usd: float) 
             hide_index=True,
             height="content",
             key="category_table",
+            alt=f"Categories over {window}",
             column_config=tables.category_columns(window, threshold_pp),
         )
 

@@ -235,6 +235,7 @@ def _same_event(context: Context, market: Any) -> None:
             height="content",
             placeholder=formats.DASH,
             key=key,
+            alt="This market and the same event on the other venue",
             on_select=partial(_other_clicked, key, pair["market_id"]),
             selection_mode="single-cell",
         )
@@ -282,6 +283,7 @@ def _siblings(context: Context, market: Any) -> None:
         height="content",
         placeholder=formats.DASH,
         key=key,
+        alt="Markets of the same event",
         column_config={"Market": st.column_config.TextColumn(width=tables.SIBLING_TITLE_PX)},
         on_select=lambda: _sibling_clicked(key),
         selection_mode="single-cell",
@@ -313,6 +315,7 @@ def _ticks(context: Context, token_id: str, newest: datetime) -> None:
         height=320,
         placeholder=formats.DASH,
         key="ticks",
+        alt="Last ticks, newest first",
         column_config=tables.tick_columns(),
     )
 

@@ -162,6 +162,7 @@ def _table(context: Context, window: str, frame: pd.DataFrame, now: datetime | N
     st.dataframe(
         tables.board(frame, lines, now),
         key=_TABLE,
+        alt=f"Top movers over {window}",
         hide_index=True,
         height="content",
         column_config=tables.board_columns(window, span_s, context.rules.score),

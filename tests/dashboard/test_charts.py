@@ -202,6 +202,7 @@ def test_a_category_is_coloured_by_its_net_and_grey_when_it_went_nowhere() -> No
 
     assert list(bars.y) == ["Crypto", "World", "Sports"]
     assert list(bars.marker.color) == [charts.DOWN, charts.FLAT, charts.UP]
+    assert list(bars.text) == ["▼ 1.0 pp (9)", "2.0 pp (9)", "▲ 3.0 pp (9)"]
 
 
 def test_the_heat_map_has_the_windows_in_their_own_order_and_no_number_where_there_is_none() -> None:
@@ -242,7 +243,7 @@ def test_a_mean_says_of_how_many_markets() -> None:
 
     (bars,) = charts.category_bars(frame).data
 
-    assert list(bars.text) == ["2.0 pp (12)"]
+    assert list(bars.text) == ["▲ 2.0 pp (12)"]
 
 
 def test_the_busiest_categories_are_drawn_and_the_others_wait_in_the_legend() -> None:

@@ -12,7 +12,7 @@ import streamlit as st
 from hypothesis import given
 from hypothesis import strategies as hyp
 
-from dashboard import charts, formats
+from dashboard import formats
 from dashboard.columns import COLUMNS
 from dashboard.views import tables
 from schemas.words import CloseReason, EpisodeState, ScoreName
@@ -154,7 +154,7 @@ def test_only_moves_are_coloured_up_and_down_and_never_a_zero() -> None:
     moves = (3.0, -3.0, 0.0, NAN, -0.04)
     _, looks = shown(board(*({"move_pp": move} for move in moves)))
 
-    assert [look["Move"].removeprefix("color:") for look in looks] == [charts.UP, charts.DOWN, "", "", ""]
+    assert [look["Move"].removeprefix("color:") for look in looks] == [*tables.INKS["light"][:2], "", "", ""]
     assert {style for look in looks for name, style in look.items() if name != "Move"} == {""}
 
 
@@ -335,3 +335,17 @@ def test_what_a_person_has_written_is_no_formula_in_the_saved_file() -> None:
     table = tables.episodes(pd.DataFrame([EPISODE | {"is_acked": True, "acked_by": "=1+1", "note": "x"}]), NOW)
 
     assert cast("Any", table).data["Seen by"].iloc[0] == "\u2060=1+1: x"
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize(("theme", "ground"), [("light", "#ffffff"), ("dark", "#191816")])
+def test_coloured_letters_are_readable_on_both_themes(theme: str, ground: str) -> None:
+    for ink in tables.INKS[theme]:
+        lighter, darker = sorted((_luminance(ink), _luminance(ground)), reverse=True)
+
+        assert (lighter + 0.05) / (darker + 0.05) >= 4.5
