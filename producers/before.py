@@ -23,6 +23,7 @@ from schemas.events import FeedStatus, Market
 log = get_logger(__name__)
 
 READ_WITHIN_S = 60.0
+"""So long without a message, and the past is taken for unreadable."""
 _HANDS_FULL, _BEGUN = "full", "begun"
 
 

@@ -36,7 +36,6 @@ FIRST_AFTER_S = 2 * 3_600
 
 EVERY_S = 86_400
 
-_READ_WITHIN_S = 1_800.0
 _MANY = 500
 _PAUSE_S = 0.05
 
@@ -72,7 +71,7 @@ def settled_before(shard: Shard, kafka: KafkaSettings, store: SchemaStore, befor
     found: dict[str, Settled] = {}
     venue = ("venue", shard.venue.encode())
     codec = Codec(topics.MARKETS, store, Market)
-    for message in read_to_end(kafka, topics.MARKETS.name, _READ_WITHIN_S):
+    for message in read_to_end(kafka, topics.MARKETS.name):
         if venue not in (message.headers() or ()):
             continue
         found.pop((message.key() or b"").decode(errors="replace"), None)

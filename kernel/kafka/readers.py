@@ -59,10 +59,10 @@ def read_messages(reader: Consumer, stop: Callable[[], bool], *, batch: int = 50
 
 
 def read_to_end(kafka: KafkaSettings, topic: str, timeout_s: float = 30.0) -> Iterator[Message]:
-    """Yields every message that a topic has now, those of a partition in their order.
+    """Yields every message that a topic has now, those of a partition in their order, however long that takes.
 
     Raises:
-        KafkaAwayError: the end was not reached in time.
+        KafkaAwayError: nothing came for `timeout_s`, and the end is not reached.
     """
     reader = consumer(kafka, f"read-to-end-{topic}", from_start=True)
     try:
@@ -72,10 +72,11 @@ def read_to_end(kafka: KafkaSettings, topic: str, timeout_s: float = 30.0) -> It
         deadline_s = time.monotonic() + timeout_s
         while open_ends:
             if time.monotonic() > deadline_s:
-                raise KafkaAwayError(f"{topic}: end not reached within {timeout_s:.0f} s")
-            for message in reader.consume(1000, timeout=0.2):
-                if message.error() is None:
-                    yield message
+                raise KafkaAwayError(f"{topic}: nothing for {timeout_s:.0f} s, and its end is not reached")
+            messages = [message for message in reader.consume(1000, timeout=0.2) if message.error() is None]
+            yield from messages
+            if messages:
+                deadline_s = time.monotonic() + timeout_s
             for position in reader.position([TopicPartition(topic, p) for p in open_ends]):
                 if position.offset >= open_ends[position.partition][1]:
                     del open_ends[position.partition]

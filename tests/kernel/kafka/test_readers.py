@@ -1,0 +1,65 @@
+"""Reading a topic to its end, however long it is, and giving up when nothing comes any more."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from kernel.errors import KafkaAwayError
+from kernel.kafka import readers
+from kernel.settings import KafkaSettings
+
+WITHIN_S, A_TURN_S = 30.0, 20.0
+
+
+class SlowConsumer:
+    """A topic of one partition; each message takes so long that two of them take longer than is waited for one."""
+
+    def __init__(self, offsets: int, coming: int) -> None:
+        self.offsets, self.coming = offsets, coming
+        self.now_s, self.offset, self.is_closed = 0.0, 0, False
+
+    def list_topics(self, topic: str, timeout: float) -> Any:
+        return SimpleNamespace(topics={topic: SimpleNamespace(partitions={0: None})})
+
+    def get_watermark_offsets(self, _: TopicPartition, timeout: float) -> tuple[int, int]:
+        return 0, self.offsets
+
+    def assign(self, _: list[TopicPartition]) -> None:
+        pass
+
+    def consume(self, _: int, timeout: float) -> list[Any]:
+        self.now_s += A_TURN_S
+        if self.offset == self.coming:
+            return []
+        self.offset += 1
+        return [SimpleNamespace(error=lambda: None)]
+
+    def position(self, _: list[TopicPartition]) -> list[Any]:
+        return [SimpleNamespace(partition=0, offset=self.offset)]
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def read(monkeypatch: pytest.MonkeyPatch, slow: SlowConsumer) -> list[Any]:
+    monkeypatch.setattr(readers, "consumer", lambda *_, **__: slow)
+    monkeypatch.setattr(readers, "time", SimpleNamespace(monotonic=lambda: slow.now_s))
+    return list(readers.read_to_end(KafkaSettings(), "markets", WITHIN_S))
+
+
+def test_a_long_topic_is_read_to_its_end_as_long_as_something_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(read(monkeypatch, SlowConsumer(offsets=9, coming=9))) == 9
+
+
+def test_when_nothing_comes_for_so_long_it_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = SlowConsumer(offsets=9, coming=5)
+
+    with pytest.raises(KafkaAwayError, match="markets: nothing for 30 s"):
+        read(monkeypatch, slow)
+
+    assert slow.is_closed
+    assert slow.now_s <= 5 * A_TURN_S + 3 * WITHIN_S
