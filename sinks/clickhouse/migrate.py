@@ -49,7 +49,7 @@ ORDER BY number
 _RETENTION_DAYS = re.compile(r"\bTTL toDateTime\(ts_stored\) \+ toIntervalDay\((\d+)\)")
 
 ALERTS_DAYS = 365
-"""Days that alerts and their grades are kept; no setting changes them."""
+"""Days that alerts, their grades and what other markets said are kept; no setting changes them."""
 
 _AFTER_END_DAYS = 7
 """Days for what is told of a market after its end: bars, the last word of an episode, a grade, a late result."""
@@ -156,6 +156,7 @@ def retention_days(settings: ClickHouseSettings) -> dict[str, int]:
         "movers_cache": settings.movers_cache_retention_days,
         "alerts": ALERTS_DAYS,
         "alert_grades": ALERTS_DAYS,
+        "alert_corroboration": ALERTS_DAYS,
     }
     return days | dict.fromkeys(_OF_MARKETS, max(days.values()) + _AFTER_END_DAYS)
 

@@ -199,7 +199,7 @@ def test_markets_are_kept_as_long_as_the_longest_kept_table_that_speaks_of_them(
     for table in ("markets", "market_tokens"):
         assert "toIntervalDay(807) WHERE status IN ('closed', 'settled')" in definitions[table]
     fixed = {name: days for name, days in retention_days(database).items() if name.startswith("alert")}
-    assert fixed.keys() == {"alerts", "alert_grades"}
+    assert fixed.keys() == {"alerts", "alert_grades", "alert_corroboration"}
     for table, days in fixed.items():
         assert f"TTL toDateTime(ts_stored) + toIntervalDay({days})" in definitions[table]
 
