@@ -85,7 +85,7 @@ def _lay_out(work: Path) -> list[str]:
     files += [*steps, *frames, *rows]
     for topic in generate.HOT:
         path = generate.MODULE.format(subject_file=topic.subject_file).replace(".", "/") + ".py"
-        (work / path).write_text(generate.source(topic))
+        (work / path).write_text(generate.source(topic, to_compile=True))
         files.append(path)
     present = [name for name in files if (work / name).is_file()]
     for name in present:

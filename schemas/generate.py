@@ -42,9 +42,7 @@ if TYPE_CHECKING:
 
 
 def _long(out: BytesWriter, n: int) -> None:
-    if type(n) is not int:
-        raise ValueError("not a long")
-    if not -0x4000000000000000 <= n < 0x4000000000000000:
+{asked}    if not -0x4000000000000000 <= n <= 0x3FFFFFFFFFFFFFFF:  # compiled, a greater bound would be an object
         _longest(out, n)
         return
     m: i64 = n
@@ -78,9 +76,17 @@ def _string(out: BytesWriter, text: str) -> None:
     out.write(data)
 '''
 
+_ASKED = """    if type(n) is not int:
+        raise ValueError("not a long")
+"""
 
-def source(topic: Topic) -> str:
-    """The module's text: `encode(event) -> bytes` without the wire format's header, `decode(data, at) -> event`."""
+
+def source(topic: Topic, *, to_compile: bool = False) -> str:
+    """The module's text: `encode(event) -> bytes` without the wire format's header, `decode(data, at) -> event`.
+
+    Compiled, a number has become a machine word or a Python int before it could be asked what it is, and asking would
+    make an object of each.
+    """
     schema: dict[str, Any] = json.loads(schema_text(topic.subject_file))
     event = topic.event
     nested = [item for _, item in _arrays_of_records(schema, event)]
@@ -90,7 +96,7 @@ def source(topic: Topic) -> str:
     names = ", ".join(sorted({event.__name__, *(item.__name__ for item in nested)}))
     return "\n".join(
         [
-            _HEAD.format(file=topic.subject_file, events=names),
+            _HEAD.format(file=topic.subject_file, events=names, asked="" if to_compile else _ASKED),
             "",
             f"def encode(e: {event.__name__}) -> bytes:",
             "    out = BytesWriter()",
