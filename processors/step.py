@@ -155,8 +155,8 @@ def guarded(step: Step, key: bytes, value: bytes | None, known: Known, published
         raise
     except UndecodableError as error:
         raise BadMessageError("undecodable", str(error), value) from error
-    except Exception as error:
-        raise BadMessageError("failed", f"{type(error).__name__}: {error}", value) from error
+    except Exception as other:  # compiled, one name holds errors of one type
+        raise BadMessageError("failed", f"{type(other).__name__}: {other}", value) from other
     event = result.event
     if event.market_id.encode() != key:
         raise BadMessageError("wrong_key", f"key {key[:80]!r} carries {event.market_id}", value)

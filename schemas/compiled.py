@@ -16,8 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-SCHEMAS = ("events", "times", "units")
-"""Modules of schemas that are compiled, beside the codecs: each tick makes a dozen of these."""
+SCHEMAS = ("codec", "events", "times", "units")
+"""Modules of schemas that are compiled, beside the hot topics' codecs: each tick makes a dozen of these."""
 
 ANALYTICS = ("alerts", "bars", "episodes", "moves", "points", "reasons", "scoring", "volume", "windows")
 """Modules of processors/analytics that are compiled; one that is not there is left out.
