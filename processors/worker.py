@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from confluent_kafka import Message
@@ -52,8 +51,8 @@ class Worker:
             TooMuchBadInputError: the share of bad messages passed the limit.
             MoversError: the environment failed; the messages may well be fine.
         """
-        results: list[Result] = []
-        made = 0
+        batch = _Batch(len(messages))
+        counted = 0
         for message in messages:
             key, headers = message.key() or b"", message.headers() or []
             published_ms = message.timestamp()[1]
@@ -62,16 +61,16 @@ class Worker:
                 before = memory.recall(key, open_state, published_ms)
                 result = guarded(self._step, key, message.value(), before, published_ms * US_PER_MS)
             except BadMessageError as error:
-                self._limit.saw(len(results) - made, bad=0)
-                made = len(results)
+                self._limit.saw(batch.results - counted, bad=0)
+                counted = batch.results
                 self._refuse(message, error)
                 continue
             publish(key, result.outputs, headers, published_ms)
             memory.keep(key, result, headers, published_ms)
-            results.append(result)
-        self._limit.saw(len(results) - made, bad=0)
+            batch.saw(result)
+        self._limit.saw(batch.results - counted, bad=0)
         self._messages.inc(len(messages))
-        self._note(results)
+        self._note(batch)
         self._process.beat()
 
     def _refuse(self, message: Message, error: BadMessageError) -> None:
@@ -79,21 +78,15 @@ class Worker:
         self._dead_letters.put([Refused(message.topic(), message.partition(), message.offset(), venue, error)])
         self._limit.saw(1, bad=1)
 
-    def _note(self, results: Sequence[Result]) -> None:
+    def _note(self, batch: _Batch) -> None:
         """The books of a batch. Of its lags, some are enough: its messages were done with at one time."""
-        for topic, count in Counter(topic for result in results for topic, _ in result.outputs).items():
+        for topic, count in batch.published.items():
             self._published[topic].inc(count)
-        self._late.inc(sum(result.late for result in results))
+        self._late.inc(batch.late)
         now_us = self._clock.now_us()
-        for result in results[:: len(results) // _LAGS_OF_A_BATCH + 1]:
-            event = result.event
-            self._books(event.venue).observe((now_us - event.ts_received_us) / US_PER_S)
-        newest_us: dict[str, int] = {}
-        for result in results:
-            event = result.event
-            if event.ts_event_us > newest_us.get(event.venue, 0):
-                newest_us[event.venue] = event.ts_event_us
-        for venue, newest in newest_us.items():
+        for venue, received_us in batch.received:
+            self._books(venue).observe((now_us - received_us) / US_PER_S)
+        for venue, newest in batch.newest_us.items():
             books = self._books(venue)
             if newest > books.newest_us:
                 books.newest_us = newest
@@ -104,6 +97,41 @@ class Worker:
         if books is None:
             books = self._venues[venue] = _VenueBooks(self.stage.name, venue)
         return books
+
+
+class _Batch:
+    """What is to be told of a batch: counted as it goes, because results that are let go at once leave room, still in
+    the processor's caches, to the next one's.
+
+    Args:
+        messages: how many there are.
+    """
+
+    __slots__ = ("_every", "late", "newest_us", "published", "received", "results")
+
+    def __init__(self, messages: int) -> None:
+        self._every = messages // _LAGS_OF_A_BATCH + 1
+        self.results = 0
+        self.late = 0
+        self.published: dict[str, int] = {}
+        """Messages made, by topic."""
+        self.received: list[tuple[str, int]] = []
+        """Venue and time of receipt, of some."""
+        self.newest_us: dict[str, int] = {}
+        """By venue."""
+
+    def saw(self, result: Result) -> None:
+        """Counts what became of one message."""
+        event = result.event
+        for topic, _ in result.outputs:
+            self.published[topic] = self.published.get(topic, 0) + 1
+        if result.late:
+            self.late += 1
+        if event.ts_event_us > self.newest_us.get(event.venue, 0):
+            self.newest_us[event.venue] = event.ts_event_us
+        if self.results % self._every == 0:
+            self.received.append((event.venue, event.ts_received_us))
+        self.results += 1
 
 
 class _VenueBooks:
