@@ -14,9 +14,10 @@ and its old values still expire: so what changes seldom is written again each da
 from __future__ import annotations
 
 import heapq
-import struct
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
+
+from librt.strings import BytesWriter, read_i32_le, write_i32_le
 
 from processors.step import Known, OnTime, Output, Passed, Remembered, Result, Stage
 
@@ -34,8 +35,7 @@ bars of all quiet markets are due: 200,000 of them, in four partitions, are done
 
 OFTEN = "often"
 _DAY_MS = 86_400_000
-_DAY = struct.Struct("<I")
-_LENGTH = struct.Struct("<i")
+_NUMBER_BYTES: Final = 4
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -183,8 +183,8 @@ class Memory:
         parts: list[bytes | None] = [None] * len(self._stage.state_keys)
         day = 0
         if often is not None:
-            (day,) = _DAY.unpack_from(often)
-            for i, part in zip(self._often, _split(often, _DAY.size), strict=True):
+            day = read_i32_le(often, 0)
+            for i, part in zip(self._often, _split(often, _NUMBER_BYTES), strict=True):
                 parts[i] = part
             for i, name in zip(self._seldom, self._stage.seldom, strict=True):
                 parts[i] = state.get_bytes(name)
@@ -207,7 +207,7 @@ class Memory:
                     state.delete(name)
                 elif part is not None and (part != before or today != market.day):
                     state.set_bytes(name, part)
-            state.set_bytes(OFTEN, _DAY.pack(today) + _joined([parts[i] for i in self._often]))
+            state.set_bytes(OFTEN, _joined(today, [parts[i] for i in self._often]))
         market.seldom, market.size, market.day = seldom, size, today
 
     def _seldom_of(self, parts: Remembered) -> Remembered:
@@ -249,16 +249,24 @@ class Memory:
         self._await(key, market, passed.due_us, passed.venue)
 
 
-def _joined(parts: Sequence[bytes | None]) -> bytes:
-    """Parts one after the other, each behind its length; -1 for none."""
-    return b"".join(_LENGTH.pack(-1) if part is None else _LENGTH.pack(len(part)) + part for part in parts)
+def _joined(day: int, parts: Sequence[bytes | None]) -> bytes:
+    """The day, and parts one after the other, each behind its length; -1 for none."""
+    out = BytesWriter()
+    write_i32_le(out, day)
+    for part in parts:
+        if part is None:
+            write_i32_le(out, -1)
+        else:
+            write_i32_le(out, len(part))
+            out.write(part)
+    return out.getvalue()
 
 
 def _split(data: bytes, at: int) -> list[bytes | None]:
     parts: list[bytes | None] = []
     while at < len(data):
-        (length,) = _LENGTH.unpack_from(data, at)
-        at += _LENGTH.size
+        length = read_i32_le(data, at)
+        at += _NUMBER_BYTES
         parts.append(None if length < 0 else data[at : at + length])
         at += max(length, 0)
     return parts

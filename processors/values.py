@@ -6,6 +6,7 @@ Quix asks some ten functions for one value, which costs as much as a market's st
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 
 class Values:
@@ -79,6 +80,12 @@ class MarketValues:
         self._of.deletes.add(full)
 
 
+_ENDINGS: Final[dict[str, bytes]] = {}
+
+
 def ending(key: str) -> bytes:
     """What Quix puts behind a market to make the full key of one of its values."""
-    return f'|"{key}"'.encode()
+    known = _ENDINGS.get(key)
+    if known is None:
+        known = _ENDINGS[key] = f'|"{key}"'.encode()
+    return known

@@ -22,6 +22,8 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
+from librt.strings import BytesWriter, write_f64_le, write_i32_le, write_i64_le
+
 from processors.analytics.points import UNKNOWN_TRADES, Points, from_columns
 from processors.analytics.volume import NO_COUNTER, highest, reading, traded_usd
 from schemas.events import Tick
@@ -68,6 +70,12 @@ _COLUMNS_VERSION: Final = 2
 # version, status, counter kind, points in body and tail, promise_s, newest, gap end, counter, traded, trades, step,
 # changes
 _HEAD: Final = struct.Struct("<BBBxHHIqqddqdI")
+
+
+def _write_count(out: BytesWriter, count: int) -> None:
+    """In two bytes."""
+    out.append(count & 0xFF)
+    out.append(count >> 8)
 
 
 def log_odds(price_ppm: int) -> float:
@@ -320,22 +328,23 @@ class History:
     def pack(self) -> tuple[bytes, bytes | None]:
         """Head and body as bytes; no body while all points fit the head."""
         points = self.points
-        head = _HEAD.pack(
-            _VERSION,
-            self.status,
-            self.counter_kind,
-            points.in_body,
-            points.count - points.in_body,
-            self.promise_s,
-            self.newest_us,
-            self.gap_end_us,
-            self.counter,
-            self.traded_usd,
-            self.trades_now,
-            self.usual_step,
-            self.changes,
-        )
-        return head + points.tail, points.body or None
+        out = BytesWriter()
+        out.append(_VERSION)
+        out.append(self.status)
+        out.append(self.counter_kind)
+        out.append(0)
+        _write_count(out, points.in_body)
+        _write_count(out, points.count - points.in_body)
+        write_i32_le(out, self.promise_s)
+        write_i64_le(out, self.newest_us)
+        write_i64_le(out, self.gap_end_us)
+        write_f64_le(out, self.counter)
+        write_f64_le(out, self.traded_usd)
+        write_i64_le(out, self.trades_now)
+        write_f64_le(out, self.usual_step)
+        write_i32_le(out, self.changes)
+        out.write(points.tail)
+        return out.getvalue(), points.body or None
 
     @classmethod
     def unpack(cls, head: bytes, body: bytes | None) -> History:

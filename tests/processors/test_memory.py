@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import struct
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -74,6 +75,14 @@ def test_a_state_comes_back_part_by_part_after_a_restart() -> None:
 
     assert again.recall(KEY, store.open, DAY_MS) == (b"one", b"two", None)
     assert again.recall(b"KALSHI:B", store.open, DAY_MS) == (None, None, None)
+
+
+def test_what_is_stored_lies_as_every_version_has_written_it() -> None:
+    store, of = Store(), Memory(STAGE, nothing)
+    put(of, store, (b"one", b"two", None), ms=20_000 * DAY_MS)
+    of.write(store.open)
+
+    assert store.values == {(KEY, OFTEN): struct.pack("<Ii3si", 20_000, 3, b"one", -1), (KEY, "b"): b"two"}
 
 
 def test_what_seldom_changes_is_written_when_it_changed_and_once_a_day() -> None:
