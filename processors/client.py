@@ -34,3 +34,19 @@ class Client:
                 self._produce(topic, value, key, _ANY_PARTITION, self._delivered, None, published_ms, headers)
             except BufferError:
                 self._when_full(topic, value, key, headers, None, published_ms)
+
+
+class Failures:
+    """Hears of each message whether Kafka took it, and passes on those that it did not. Here, because this is compiled.
+
+    Args:
+        undelivered: takes the error and the message.
+    """
+
+    def __init__(self, undelivered: Callable[..., None]) -> None:
+        self._undelivered = undelivered
+
+    def report(self, error: object, message: object) -> None:
+        """Of a message; the error is None when it was taken."""
+        if error is not None:
+            self._undelivered(error, message)

@@ -38,7 +38,7 @@ from kernel.kafka.readers import Place
 from kernel.logs import get_logger
 from kernel.metrics import LOST
 from kernel.reader_watch import ReaderWatch
-from processors.client import Client
+from processors.client import Client, Failures
 from processors.memory import OFTEN, Memory, Open
 from processors.values import Values, ending
 from processors.worker import Worker
@@ -130,7 +130,8 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
         self._store = self._state_manager.get_store(self._stream, DEFAULT_STATE_STORE_NAME)
         self._memories: dict[int, tuple[object, Memory]] = {}
         self._assignments = 0
-        self._publish = Client(_client(self._producer).produce, self._undelivered, self._producer.produce).publish
+        report = Failures(self._producer._on_delivery).report
+        self._publish = Client(_client(self._producer).produce, report, self._producer.produce).publish
 
     def _setup_signal_handlers(self) -> None:
         """Signals stay the process's: a handler of this application would outlive it, and stop nothing any more."""
@@ -200,10 +201,6 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
         stored = store.get_or_create_column_family(_FAMILY).get
         changed = partial(setattr, cache, "_empty", False)
         return Values(cache._updated[_FAMILY], cache._deleted[_FAMILY], stored, changed).open
-
-    def _undelivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._producer._on_delivery(error, message)
 
     def _hand_over(self) -> None:
         """At the checkpoint: lets time pass, and gives all that changed to Quix's transactions."""
