@@ -66,6 +66,9 @@ CloseReason = Literal["market_ended", "price_lost", "rolled_off", "reversed", "f
 NoMove = Literal["not_covered", "in_gap", "no_price", "basis_changed", "no_price_now"]
 """Why a window has no move: nothing to compare with, or nothing alike."""
 
+PairNoMove = NoMove | Literal["no_mid", "not_at_one_time"]
+"""Why a pair of markets has no move: one has none, or its price now is a last trade, or theirs end too far apart."""
+
 Severity = Literal["low", "medium", "high"]
 """How much an alert matters, the least first."""
 
