@@ -1,7 +1,8 @@
 """How often alerts were right, as the store has graded them: by version of the rule and by severity.
 
 An episode counts as what became of it, also when that was after its first grades: confirmed, reverted, or undecided
-when it was closed before it could be judged.
+when it was closed before it could be judged. It counts under the severity of its first grade at each horizon: grades of
+earlier versions tell the highest severity by then, and one episode stood under two.
 """
 
 from __future__ import annotations
@@ -26,15 +27,18 @@ WITH became AS
     GROUP BY alert_id
 )
 SELECT
-    rule, rule_version, severity,
+    rule, rule_version, first_severity AS severity,
     if(judged = '', if(confirmed, 'confirmed', 'undecided'), judged) AS stage,
     horizon_s,
     countIf(isNotNull(kept)) AS cases, countIf(kept >= 0.5) AS held, countIf(kept < 0) AS turned
-FROM (SELECT * FROM alert_grades FINAL) AS grades
+FROM
+(
+    SELECT *, argMin(severity, horizon_s) OVER (PARTITION BY alert_id) AS first_severity FROM alert_grades FINAL
+) AS grades
 LEFT JOIN became USING (alert_id)
 WHERE if(newest_kind = '', kind, newest_kind) = 'move'
-GROUP BY rule, rule_version, severity, stage, horizon_s
-ORDER BY rule, rule_version, stage, indexOf(['high', 'medium', 'low'], severity), horizon_s
+GROUP BY rule, rule_version, first_severity, stage, horizon_s
+ORDER BY rule, rule_version, stage, indexOf(['high', 'medium', 'low'], first_severity), horizon_s
 """
 
 

@@ -1,19 +1,17 @@
 """Was it right to say so? Every alert graded by what the market did afterwards, into `alert_grades`.
 
-An episode is graded 1, 5, 15 and 60 minutes and 24 hours after it was first told, for the rule's version of that moment
-and the highest severity told so far. The grade is the share of its move
-that stood then: (price then − price it counts from) / (price told − price it counts from). 1 is all of it, 0 none, and
-below 0 it had turned round. The price is the last mid at or before that moment, not older than the alert and not older
-than 15 minutes; where there is none the share stays null, and the market's result, when there is one, is told beside.
+An episode is graded 1, 5, 15 and 60 minutes and 24 hours after it was first told, for the rule's version and the
+severity of that first telling: so it counts once, the same at each horizon, and a severity that rose because the move
+went on is not praised for it. The grade is the share of its move that stood then: (price then − price it counts from) /
+(price told − price it counts from). 1 is all of it, 0 none, and below 0 it had turned round. The price is the last mid
+at or before that moment, not older than the alert and not older than 15 minutes; where there is none the share stays
+null, and the market's result, when there is one, is told beside.
 `processors.analytics.grades` is the same rule over a tape; a test holds both equal.
 """
 
 from __future__ import annotations
 
-from typing import get_args
-
 from schemas.units import US_PER_S
-from schemas.words import Severity
 from sinks.clickhouse.store import Store
 
 HORIZONS_S = (60, 300, 900, 3600, 86_400)
@@ -39,7 +37,7 @@ WITH
             argMin(rule_version, ts) AS first_version,
             argMax(kind, ts) AS newest_kind,
             argMin(tuple(ts, price_then, price_now), ts) AS first,
-            argMax(severity, indexOf(%(severities)s, severity)) AS worst,
+            argMin(severity, ts) AS first_severity,
             countIf(state = 'confirmed') > 0 AS was_confirmed
         FROM alerts FINAL
         WHERE ts > now_ts - INTERVAL 26 HOUR
@@ -61,9 +59,8 @@ WITH
         WHERE ts > now_ts - INTERVAL 26 HOUR AND price_basis = 'mid' AND token_id IN (SELECT token_id FROM due)
     )
 SELECT
-    due.alert_id, due.after_s, due.due_ts, due.market_id, due.venue, due.rule, due.first_version, due.worst,
-    due.newest_kind,
-    due.was_confirmed,
+    due.alert_id, due.after_s, due.due_ts, due.market_id, due.venue, due.rule, due.first_version,
+    due.first_severity, due.newest_kind, due.was_confirmed,
     if(mids.ts >= due.first.1 AND mids.ts >= due.due_ts - toIntervalSecond(%(max_age)s), mids.price, NULL) AS price,
     toFloat64(price - due.first.2) / toFloat64(due.first.3 - due.first.2) AS kept,
     markets.result
@@ -90,9 +87,6 @@ class Grading:
         now_us = newest_move_us - WAIT_US
         if now_us < self._graded_us + _EVERY_US:
             return False
-        severities = list(get_args(Severity))
-        self._store.command(
-            _GRADE, {"now": now_us, "horizons": list(HORIZONS_S), "max_age": MAX_AGE_S, "severities": severities}
-        )
+        self._store.command(_GRADE, {"now": now_us, "horizons": list(HORIZONS_S), "max_age": MAX_AGE_S})
         self._graded_us = now_us
         return True

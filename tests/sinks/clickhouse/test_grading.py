@@ -105,7 +105,7 @@ def test_the_grade_keeps_what_a_track_record_asks_for(store: Store) -> None:
     ((rule, version, severity, kind, was_confirmed, kept),) = store.rows(
         "SELECT rule, rule_version, severity, kind, confirmed, kept FROM alert_grades"
     )
-    assert (rule, version, severity, kind) == ("default", first.rule_version, "high", first.kind)
+    assert (rule, version, severity, kind) == ("default", first.rule_version, first.severity, first.kind)
     assert was_confirmed
     assert kept is None
 
@@ -146,19 +146,32 @@ def test_an_episode_whose_rule_changed_is_graded_once_from_when_it_was_first_tol
     assert rows == [(60, "4-old", True, pytest.approx(0.5))]
 
 
-def test_a_grade_counts_for_the_highest_severity_that_was_told(store: Store) -> None:
-    """As a backtest counts it: what became small again had woken somebody all the same."""
+def test_a_grade_counts_for_the_severity_that_was_told_first_at_each_horizon(store: Store) -> None:
+    """Of the highest by then one episode stood under two severities, and *high* were those whose move had gone on."""
     severities: list[Severity] = ["medium", "high", "low"]
     told = [
         replace(an_episode(1, "A", NOON_US, random.Random(1))[0], severity=severity, event_id=event_id(severity),
                 ts_event_us=NOON_US + place)
         for place, severity in enumerate(severities)
     ]  # fmt: skip
-    store.insert(to.ALERTS, [to.alert_row(alert) for alert in told], "alerts")
-
+    store.insert(to.ALERTS, [to.alert_row(told[0])], "first")
     Grading(store).advance(NOON_US + 3 * 60 * US_PER_S)
+    store.insert(to.ALERTS, [to.alert_row(alert) for alert in told], "alerts")
+    Grading(store).advance(NOON_US + 7 * 60 * US_PER_S)
 
-    assert store.rows("SELECT severity FROM alert_grades") == [("high",)]
+    grades = store.rows("SELECT horizon_s, severity FROM alert_grades ORDER BY horizon_s")
+    assert grades == [(60, "medium"), (300, "medium")]
+
+
+def test_a_track_record_counts_an_episode_under_one_severity_whatever_earlier_versions_graded(store: Store) -> None:
+    grades = to.Table("alert_grades", ("alert_id", "horizon_s", "due", "rule", "severity", "kind", "confirmed", "kept"))
+    told = [(60, "low"), (300, "high"), (900, "medium")]
+    graded = [("a" * 24, horizon_s, NOON_US, "default", severity, "move", True, 1.0) for horizon_s, severity in told]
+    store.insert(grades, graded, "grades")
+
+    rows = store.rows(f"SELECT severity, horizon_s, cases FROM ({track_record.QUERY})")
+
+    assert rows == [("low", 60, 1), ("low", 300, 1), ("low", 900, 1)]
 
 
 def test_a_track_record_counts_an_episode_as_what_became_of_it_after_its_first_grade(store: Store) -> None:
