@@ -15,6 +15,7 @@ import csv
 import gzip
 import heapq
 import math
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -224,7 +225,7 @@ def _row(row: dict[str, str]) -> _Row:
     size_usd = _size_usd(row.get("size_usd") or "")
     return _Row(
         instant_us(row["ts"]),
-        row["market"],
+        sys.intern(row["market"]),
         price,
         _ppm("bid", row.get("bid") or ""),
         _ppm("ask", row.get("ask") or ""),

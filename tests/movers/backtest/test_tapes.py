@@ -139,6 +139,15 @@ def test_a_row_costs_the_same_however_many_markets_share_its_instant(tmp_path: P
     assert time.process_time() - began_s < 10
 
 
+def test_a_market_of_many_rows_stands_in_memory_by_one_name(tmp_path: Path) -> None:
+    path = tmp_path / "tape.csv"
+    path.write_text("ts,market,price\n1,MARKET,0.5\n2,MARKET,0.5\n")
+
+    first, second = read(path).ticks
+
+    assert first.market_id is second.market_id
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot read tape .*none\.csv"):
         read(tmp_path / "none.csv")
