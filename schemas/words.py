@@ -60,7 +60,7 @@ shouted."""
 
 Direction = Literal["up", "down"]
 
-CloseReason = Literal["market_ended", "price_lost", "rolled_off", "reversed", "faded", "rule_removed"]
+CloseReason = Literal["market_ended", "price_lost", "rolled_off", "reversed", "faded", "rule_removed", "superseded"]
 """Why an episode is over."""
 
 NoMove = Literal["not_covered", "in_gap", "no_price", "basis_changed", "no_price_now"]

@@ -160,6 +160,7 @@ _WHY_CLOSED: dict[CloseReason, str] = {
     "reversed": "turned round",
     "faded": "faded",
     "rule_removed": "rule removed",
+    "superseded": "a move without a gap came",
 }
 
 

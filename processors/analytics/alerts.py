@@ -1,4 +1,4 @@
-"""When a move becomes an alert. The rule, version 4, in words:
+"""When a move becomes an alert. The rule, version 5, in words:
 
 An **episode** belongs to one rule, one market and one direction (up or down). There is at most one at a time; the
 windows that say the same are its fields.
@@ -15,14 +15,17 @@ points lie between two quotes.
 What was told is not told again: where the last message of the same rule and direction lies inside a window, only what
 the price has moved beyond the price told then counts. The shortest window that says so leads.
 
+While an episode of kind *across_gap* runs, a move over a window without a gap is news of its own: the old episode is
+closed as *superseded*, and a new one is detected at once, without a cool-down.
+
 An episode of a market near its end with a price near 0 or 1 is of kind *settlement*, one whose window holds a gap of
 the feed of kind *across_gap*: both are listed, not shouted.
 
 55 seconds later, with the first quote from then on, it is **confirmed** when at least half of the move still stands, in
-the median price of the last 40 seconds and in the price now, and the quote is two-sided and still tight (its spread at
-most twice the rule's maximum, or half the move: books are thin after news). Else it is **reverted**, and over. A market
-polled each minute or faster is so decided within 60 seconds of its detection. While the market has no price at all, as
-when a thin book empties after a step, nothing is judged: the first price that comes back decides.
+the median price of the last 40 seconds and in the price now. Else it is **reverted**, and over. A market polled each
+minute or faster is so decided within 60 seconds of its detection. Only a quote that is two-sided and still tight judges
+(its spread at most twice the rule's maximum, or half the move: books are thin after news). Where a thin book empties or
+gapes after a step, the first such quote that comes back decides.
 
 A confirmed episode is **escalated** when the move has grown to one and a half times what was last told and the quote
 can be believed. Each escalation sets the bar for the next.
@@ -91,10 +94,37 @@ def update(
     elif move.ts_event_us <= state.newest_us:  # redelivered
         return state, ()
     state, alerts = _by_time(state, move.market_id, move.ts_event_us, rules)
+    state, superseded = _supersede(state, move, rules, category)
     episodes, told = dict(state.episodes), dict(state.told)
     followed = _follow_open(state, move, rules, episodes, told)
     detected = _detect_new(state, move, rules, category, episodes, told)
-    return _kept(move, episodes, told), (*alerts, *followed, *detected)
+    return _kept(move, episodes, told), (*alerts, *superseded, *followed, *detected)
+
+
+def _supersede(
+    state: AlertState, move: Move, rules: Sequence[Rule], category: Category | UnknownCategory
+) -> tuple[AlertState, list[Alert]]:
+    """Ends episodes across a gap in whose place a move without one is detected next. What was told stays told."""
+    made = []
+    for rule in rules:
+        for direction in (UP, DOWN):
+            key = (rule.name, direction)
+            episode = state.episodes.get(key)
+            if episode is None or episode.kind != "across_gap" or not _may_detect(rule, direction, move, category):
+                continue
+            _, opened = _detect(rule, direction, move, state.told.get(key))
+            if opened is None or opened.across_gap:
+                continue
+            state = replace(state, episodes={k: e for k, e in state.episodes.items() if k != key})
+            alert = _alert("closed", key, episode, move, rule, "superseded by a move without a gap", "superseded")
+            if not _is_silent(episode, alert):
+                made.append(alert)
+    return state, made
+
+
+def _may_detect(rule: Rule, direction: int, move: Move, category: Category | UnknownCategory) -> bool:
+    """Whether a rule looks at such a move, and believes it."""
+    return rule.looks_along(direction) and is_believable(move, rule) and rule.looks_at(move, category)
 
 
 def _follow_open(
@@ -128,12 +158,10 @@ def _detect_new(
     """The episodes that begin with a move, noted in `episodes` and `told`; the alerts to publish."""
     made = []
     for rule in rules:
-        if not is_believable(move, rule) or not rule.looks_at(move, category):
-            continue
         for direction in (UP, DOWN):
             key = (rule.name, direction)
             # An episode that ended just now does not open again in the same breath, cool-down or not.
-            if key in state.episodes or not rule.looks_along(direction):
+            if key in state.episodes or not _may_detect(rule, direction, move, category):
                 continue
             alert, opened = _detect(rule, direction, move, told.get(key))
             if alert is None or opened is None:
@@ -175,7 +203,7 @@ def _by_time(state: AlertState, market_id: str, now_us: int, rules: Sequence[Rul
         ended = state.close_us is not None and at_us >= state.close_us
         why: CloseReason = "market_ended" if ended else "rolled_off"
         word: EpisodeState = "closed" if episode.confirmed else "reverted"
-        text = f"{why.replace('_', ' ')}; no quote came" if episode.confirmed else "no quote came to confirm it"
+        text = f"{why.replace('_', ' ')}; no quote came" if episode.confirmed else "no tight quote came to judge it by"
         alert = _bare(word, key, episode, market_id, state.venue, state.token_id, at_us, rule, text)
         if episode.confirmed:
             alert = replace(alert, close_reason=why)
@@ -309,23 +337,24 @@ def _follow(key: Key, episode: Episode, move: Move, rule: Rule | None) -> tuple[
     return episode, _alert("escalated", key, episode, move, rule, text)
 
 
-def _decide(key: Key, episode: Episode, move: Move, rule: Rule, size_pp: float | None) -> tuple[Episode | None, Alert]:
-    """Confirmed or reverted: whether half of what was detected stands, in the median and now, in a tight quote."""
+def _decide(
+    key: Key, episode: Episode, move: Move, rule: Rule, size_pp: float | None
+) -> tuple[Episode | None, Alert | None]:
+    """Confirmed or reverted: whether half of it stands, in the median and now. Only a tight quote judges."""
     held_pp = _size_pp(key[1], episode, move, move.standing_ppm)
-    needed_pp = episode.detected_pp * STANDING_SHARE
+    if size_pp is None or held_pp is None or move.spread_ppm is None:
+        return episode, None
+    spread_pp = move.spread_ppm / PPM_PER_PP
+    if spread_pp > max(rule.max_spread_pp * STILL_TIGHT_FACTOR, size_pp / 2):
+        return episode, None
     after_s = (move.ts_event_us - episode.opened_at_us) / US_PER_S
-    if size_pp is not None and held_pp is not None and move.spread_ppm is not None:
-        spread_pp = move.spread_ppm / PPM_PER_PP
-        tight = spread_pp <= max(rule.max_spread_pp * STILL_TIGHT_FACTOR, size_pp / 2)
-        if tight and size_pp >= needed_pp and held_pp >= needed_pp:
-            text = reasons.confirmed(episode, held_pp, size_pp, after_s, spread_pp)
-            kind: AlertKind = "settlement" if move.is_settling else episode.kind
-            episode = replace(episode, confirmed=True, told_pp=max(size_pp, episode.detected_pp), kind=kind)
-            return episode, _alert("confirmed", key, episode, move, rule, text)
-        text = reasons.reverted(episode, held_pp, size_pp, after_s, tight=tight)
-    else:
-        text = reasons.reverted(episode, None, None, after_s, tight=False)
-    return None, _alert("reverted", key, episode, move, rule, text)
+    if min(size_pp, held_pp) < episode.detected_pp * STANDING_SHARE:
+        text = reasons.reverted(episode, held_pp, size_pp, after_s)
+        return None, _alert("reverted", key, episode, move, rule, text)
+    text = reasons.confirmed(episode, held_pp, size_pp, after_s, spread_pp)
+    kind: AlertKind = "settlement" if move.is_settling else episode.kind
+    episode = replace(episode, confirmed=True, told_pp=max(size_pp, episode.detected_pp), kind=kind)
+    return episode, _alert("confirmed", key, episode, move, rule, text)
 
 
 def _size_pp(direction: int, episode: Episode, move: Move, price_ppm: int | None) -> float | None:

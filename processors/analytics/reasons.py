@@ -59,13 +59,12 @@ def confirmed(episode: Episode, held_pp: float, now_pp: float, after_s: float, s
     )
 
 
-def reverted(episode: Episode, held_pp: float | None, now_pp: float | None, after_s: float, *, tight: bool) -> str:
-    """What did not stand, or could not be seen."""
-    if held_pp is None or now_pp is None:
-        return f"after {after_s:.0f} s there is no mid to compare with: a side is empty or the quote too wide"
-    text = f"after {after_s:.0f} s the median of 40 s holds {held_pp:.1f} and the price {now_pp:.1f} of "
-    text += f"{episode.detected_pp:.1f} pp"
-    return text if tight else text + ", but the quote is too wide"
+def reverted(episode: Episode, held_pp: float, now_pp: float, after_s: float) -> str:
+    """What did not stand."""
+    return (
+        f"after {after_s:.0f} s the median of 40 s holds {held_pp:.1f} and the price {now_pp:.1f} of "
+        f"{episode.detected_pp:.1f} pp"
+    )
 
 
 def _labels(episode: Episode) -> str:

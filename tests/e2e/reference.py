@@ -121,6 +121,8 @@ class Running:
     told: float
     window_s: int
     windows: tuple[int, ...]
+    across_gap: bool
+    """Its leading window holds a gap, and its market is not near its end."""
     confirmed: bool = False
     confirmed_at: int = 0
 
@@ -151,6 +153,10 @@ def alerts(moves: list[dict[str, Any]], rule: Mapping[str, float]) -> Iterator[T
             price = last[sign].price if episode.confirmed else episode.base
             last[sign] = Last(at, price, at + _cool_us(rule, state))
             del running[sign]
+        for sign in [s for s, e in running.items() if e.across_gap and _believable(move, rule)]:
+            begun = _begun(move, sign, last.get(sign), rule)
+            if begun is not None and not begun.across_gap:
+                yield _line(move, sign, running.pop(sign), "closed", now, "superseded")
         ended = []
         for sign in list(running):
             episode = running[sign]
@@ -168,26 +174,36 @@ def alerts(moves: list[dict[str, Any]], rule: Mapping[str, float]) -> Iterator[T
             elif size is not None:
                 episode.confirmed_at = episode.confirmed_at or now
                 episode.confirmed, episode.told = True, max(size, episode.told)
+                episode.across_gap = episode.across_gap and not move["is_settling"]
         for sign in (1, -1):
             if sign in running or sign in ended or not _believable(move, rule):
                 continue
             if sign in last and now < last[sign].cool_until:
                 continue
-            saying = [w for w in move["windows"] if _says(w, sign, move, last.get(sign), rule)]
-            if not saying:
+            begun = _begun(move, sign, last.get(sign), rule)
+            if begun is None:
                 continue
-            base = _base(saying[0], sign, now, last.get(sign))
-            if not _unusual(base, move):
-                continue
-            size = sign * (move["price_ppm"] - base) / 10_000
-            windows = tuple(w["window_s"] for w in saying)
-            running[sign] = Running(now, base, size, size, windows[0], windows)
+            running[sign] = begun
             last[sign] = Last(now, move["price_ppm"], now)
             yield _line(move, sign, running[sign], "detected", now, None)
         longest = max((w["window_s"] for w in move["windows"]), default=0)
         last = {s: x for s, x in last.items() if s in running or x.at >= now - longest * 1e6 or x.cool_until > now}
         close_us = None if move["seconds_to_close"] is None else now + move["seconds_to_close"] * 1_000_000
         newest = now
+
+
+def _begun(move: dict[str, Any], sign: int, last: Last | None, rule: Mapping[str, float]) -> Running | None:
+    """The episode that a move would begin, its market open and quoted."""
+    saying = [w for w in move["windows"] if _says(w, sign, move, last, rule)]
+    if not saying or (last is not None and move["ts_event_us"] < last.cool_until):
+        return None
+    base = _base(saying[0], sign, move["ts_event_us"], last)
+    if not _unusual(base, move):
+        return None
+    size = sign * (move["price_ppm"] - base) / 10_000
+    windows = tuple(w["window_s"] for w in saying)
+    across_gap = saying[0]["computed_across_gap"] and not move["is_settling"]
+    return Running(move["ts_event_us"], base, size, size, windows[0], windows, across_gap)
 
 
 def _unusual(base: float, move: dict[str, Any]) -> bool:
@@ -255,10 +271,9 @@ def _change(
         if now < episode.opened + 55_000_000:
             return None
         held, spread = _size(episode.base, sign, move, move["standing_ppm"]), move["spread_ppm"]
-        if size is None or held is None or spread is None or min(size, held) < episode.size / 2:
-            return "reverted", None
-        tight = spread / 10_000 <= max(2 * rule["max_spread_pp"], size / 2)
-        return ("confirmed" if tight else "reverted"), None
+        if size is None or held is None or spread is None or spread / 10_000 > max(2 * rule["max_spread_pp"], size / 2):
+            return None
+        return ("confirmed" if min(size, held) >= episode.size / 2 else "reverted"), None
     if now >= episode.opened + episode.window_s * 1_000_000:
         return "closed", "rolled_off"
     if size is not None and size < rule["threshold_pp"] / 2:

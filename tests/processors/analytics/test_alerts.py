@@ -144,6 +144,38 @@ def test_a_move_across_a_gap_says_so_and_is_not_shouted() -> None:
     assert all("continuous" in a.factors_against for a in alerts)
 
 
+def across(move: Move) -> Move:
+    return with_window(move, computed_across_gap=True)
+
+
+def test_a_move_without_a_gap_ends_the_episode_across_one_and_is_told_in_its_place() -> None:
+    """It would be an escalation that nobody is shouted to of, for as long as the window across the gap lasts."""
+    moves = [*map(across, CONFIRMED), at(600, 70)]
+
+    _, alerts = play(moves)
+
+    assert [(a.kind, a.state, a.close_reason) for a in alerts] == [
+        ("across_gap", "detected", None),
+        ("across_gap", "confirmed", None),
+        ("across_gap", "closed", "superseded"),
+        ("move", "detected", None),
+    ]
+    assert alerts[-1].price_then_ppm == 520_000, "what was told is not told again"
+    assert len({a.alert_id for a in alerts}) == 2
+
+
+@pytest.mark.parametrize("later", [across(at(600, 70)), at(600, 61.9), at(600, 70, spread_ppm=50_001)])
+def test_an_episode_across_a_gap_goes_on_while_nothing_without_one_can_be_told(later: Move) -> None:
+    assert "superseded" not in {reason for _, _, reason in told([*map(across, CONFIRMED), later])}
+
+
+def test_an_undecided_episode_across_a_gap_gives_way_too_and_a_kept_one_without_a_word() -> None:
+    moves = [*map(across, JUMP), at(90, 70)]
+
+    assert [state for _, state, _ in told(moves)] == ["detected", "closed", "detected"]
+    assert told(moves, replace(RULE, confirmed_only=True)) == []
+
+
 def test_it_is_confirmed_within_a_minute_when_median_and_price_hold_half_in_a_tight_quote() -> None:
     assert told([*JUMP, at(114, 52), at(115, 46, standing_ppm=460_000)]) == [
         (60, "detected", None),
@@ -152,19 +184,32 @@ def test_it_is_confirmed_within_a_minute_when_median_and_price_hold_half_in_a_ti
 
 
 @pytest.mark.parametrize(
-    ("price_pp", "extra"),
-    [
-        (45.9, {"standing_ppm": 520_000}),
-        (52, {"standing_ppm": 459_000}),
-        (52, {"standing_ppm": None}),
-        (52, {"spread_ppm": 100_001}),
-        (52, {"spread_ppm": None}),
-        (52, {"price_basis": "last"}),
-        (31, {}),
-    ],
+    ("price_pp", "extra"), [(45.9, {"standing_ppm": 520_000}), (52, {"standing_ppm": 459_000}), (31, {})]
 )
-def test_it_is_reverted_when_it_does_not_stand_or_cannot_be_seen_to(price_pp: float, extra: dict[str, Any]) -> None:
+def test_it_is_reverted_when_it_does_not_stand(price_pp: float, extra: dict[str, Any]) -> None:
     assert told([*JUMP, at(120, price_pp, **extra)])[-1] == (120, "reverted", None)
+
+
+@pytest.mark.parametrize(
+    "extra", [{"standing_ppm": None}, {"spread_ppm": 100_001}, {"spread_ppm": None}, {"price_basis": "last"}]
+)
+@pytest.mark.parametrize(
+    ("seen_pp", "price_pp", "becomes"), [(52, 52, "confirmed"), (40, 52, "confirmed"), (52, 45, "reverted")]
+)
+def test_a_quote_that_is_not_tight_judges_nothing_and_the_first_tight_one_does(
+    extra: dict[str, Any], seen_pp: float, price_pp: float, becomes: str
+) -> None:
+    """On thirteen recorded days three of four moves that a wide quote had called reverted stood a minute later."""
+    moves = [*JUMP, at(120, seen_pp, **extra), at(180, price_pp)]
+
+    assert told(moves) == [(60, "detected", None), (180, becomes, None)]
+
+
+def test_one_whose_quote_stays_wide_is_reverted_by_time() -> None:
+    moves = [*JUMP, *(at(60 + 60 * minute, 52, spread_ppm=100_001) for minute in range(1, 20))]
+
+    assert told(moves) == [(60, "detected", None), (60 + 960, "reverted", None)]
+    assert play(moves)[1][-1].reason == "no tight quote came to judge it by"
 
 
 def test_half_the_move_is_tight_enough() -> None:

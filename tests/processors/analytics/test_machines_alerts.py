@@ -36,7 +36,10 @@ def naive_move(ticks: list[Tick], windows_s: tuple[int, ...] = WINDOWS) -> dict[
     close_us = tick.close_ts_us
     both = tick.bid_ppm is not None and tick.ask_ppm is not None
     usual, changes = usual_step(found)
+    to_close_s = None if close_us is None else (close_us - tick.ts_event_us) // US_PER_S
+    at_an_end = tick.price_ppm is not None and not 30_000 < tick.price_ppm < 970_000
     return {
+        "is_settling": tick.market_status != "open" or (to_close_s is not None and to_close_s <= 3600 and at_an_end),
         "usual_step": usual,
         "changes": changes,
         "market_id": tick.market_id,
@@ -46,7 +49,7 @@ def naive_move(ticks: list[Tick], windows_s: tuple[int, ...] = WINDOWS) -> dict[
         "market_status": tick.market_status,
         "volume_24h_usd": tick.volume_24h_usd,
         "spread_ppm": (tick.ask_ppm or 0) - (tick.bid_ppm or 0) if both else None,
-        "seconds_to_close": None if close_us is None else (close_us - tick.ts_event_us) // US_PER_S,
+        "seconds_to_close": to_close_s,
         "standing_ppm": None if tick.price_ppm is None else standing(found, tick.ts_event_us, tick.price_ppm),
         "windows": [asdict(expected(found, tick, window_s)) for window_s in windows_s],
     }
@@ -98,7 +101,7 @@ class Alerts(Course[Alert]):
         numbers = {"threshold_pp": 5, "cooldown_s": 60, "min_volume": 1000, "max_spread_pp": 2}
         played = list(self.moves)
         passed = [entry for entry in self.log if isinstance(entry, int)][-1:]
-        if passed and passed[0] > self.newest_us and played:
+        if passed and played and passed[0] > played[-1]["ts_event_us"]:
             # A move at that moment lets the reference see the time; what it says of the move itself is not asked.
             played.append({**played[-1], "ts_event_us": passed[0], "windows": []})
         lines = reference.alerts(played, numbers)
