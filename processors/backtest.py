@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import inf
-from typing import get_args
 
 from processors.analytics import alerts, moves
 from processors.analytics.episodes import AlertState
@@ -42,7 +41,10 @@ Categories = Mapping[str, Category | UnknownCategory]
 
 @dataclass(slots=True, kw_only=True)
 class Record:
-    """One episode as it was told. Instants are venue microseconds, None where it did not come to that."""
+    """One episode as it was told, its severity as told first.
+
+    Instants are venue microseconds, None where it did not come to that.
+    """
 
     alert_id: str
     market_id: str
@@ -57,12 +59,12 @@ class Record:
     onset_us: int | None
     told_us: int
     detected_us: int
+    severity: Severity
     confirmed_us: int | None = None
     reverted_us: int | None = None
     closed_us: int | None = None
     escalated_us: list[int] = field(default_factory=list)
     peak_pp: float = 0.0
-    severity: Severity = "low"
     across_gap: bool = False
     reasons: list[str] = field(default_factory=list)
     grades: dict[int, float | None] = field(default_factory=dict)
@@ -175,11 +177,11 @@ class Backtest:
                 onset_us=alert.onset_ts_us,
                 told_us=alert.ts_event_us,
                 detected_us=alert.opened_at_us,
+                severity=alert.severity,
             )
         record.kind = alert.kind
         record.across_gap = alert.computed_across_gap
         record.peak_pp = alert.peak_move_pp
-        record.severity = max(record.severity, alert.severity, key=get_args(Severity).index)
         record.reasons.append(f"{alert.state}: {alert.reason}")
         if alert.state == "confirmed":
             record.confirmed_us = alert.ts_event_us

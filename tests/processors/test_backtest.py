@@ -90,3 +90,20 @@ def test_an_episode_is_recorded_with_its_stages_and_grades() -> None:
     assert (record.windows_s, record.move_pp, record.kind) == ((300,), 10.0, "move")
     assert (record.grades[60], record.grades[900], 3600 in record.grades) == (1.0, 1.0, False)
     assert seconds(record.closed_us or 0) == 900
+
+
+def test_an_episode_stands_under_the_severity_that_was_told_first() -> None:
+    """As the store grades it: what became severe because it went on is not counted among the severe that went on."""
+    backtest = Backtest(WindowPlan((300, 900)), [Rule(min_volume_24h_usd=0)])
+    prices = [(600, 400_000), (680, 500_000), (2400, 560_000)]
+    tape = [
+        make_tick(s, next(ppm for until_s, ppm in prices if s < until_s), volume_24h_usd=200_000.0)
+        for s in range(0, 2400, 20)
+    ]
+
+    for tick in with_sweeps(tape, hole_us=10**12):
+        backtest.take(tick)
+    (record,) = backtest.finish()
+
+    assert record.escalated_us
+    assert (record.severity, record.peak_pp) == ("low", 16.0)

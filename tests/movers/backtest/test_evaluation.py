@@ -63,6 +63,7 @@ def episode(at_s: float = 0, **changes: Any) -> Record:
         onset_us=None,
         told_us=detected_us,
         detected_us=detected_us,
+        severity="low",
         confirmed_us=detected_us + 30 * US_PER_S,
     )
     return replace(record, **changes)

@@ -50,6 +50,7 @@ def episode(market: str = "M", **changes: Any) -> Record:
         "onset_us": None,
         "told_us": AT_US,
         "detected_us": AT_US,
+        "severity": "low",
         "reasons": ["detected: first", "closed: last"],
     }
     return Record(**{**values, **changes})
