@@ -2,8 +2,8 @@
 
 An alert is made from one market's ticks alone, so that it is the same however partitions are spread. What other markets
 did is asked of the store 1, 5 and 15 minutes after the alert opened, the last time a minute later for ticks on their
-way. What counts as going along is the rule in `along.py`; all prices are mids, and one in force is at most an hour
-old.
+way. It is asked of moves over an hour at most, neither of settlements nor across a gap. What counts as going along is
+the rule in `along.py`; all prices are mids, and one in force is at most an hour old.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ from sinks.clickhouse.store import Store
 WAIT_S: Final = 60
 """So long after its quarter of an hour an alert waits for ticks that are on their way."""
 
+LONGEST_S: Final = 3600
+"""Of moves over a longer window nothing is asked: it would be read for each of their event's markets."""
+
 _DUE_S: Final = (*LOOKS_S[:-1], AROUND_S + WAIT_S)
 _EVERY_US: Final = 60 * US_PER_S
 _NEVER_HEARD: Final = Series((), ())
@@ -42,11 +45,11 @@ SELECT
     toInt64(toDecimal64(told.first.3 - told.first.2, 6) * 1000000) AS size_ppm
 FROM
 (
-    SELECT alert_id, market_id, opened_at, argMin((window_s, price_then, price_now), ts) AS first
+    SELECT alert_id, market_id, opened_at, argMin((window_s, price_then, price_now, kind), ts) AS first
     FROM alerts FINAL
     WHERE ts > now_ts - INTERVAL 26 HOUR AND opened_at > now_ts - INTERVAL 25 HOUR
     GROUP BY alert_id, market_id, opened_at
-    HAVING countIf(state IN ('detected', 'confirmed')) > 0
+    HAVING countIf(state IN ('detected', 'confirmed')) > 0 AND first.4 = 'move' AND first.1 <= %(longest)s
 ) AS told
 LEFT JOIN
 (
@@ -146,7 +149,10 @@ class Corroboration:
         """
         if newest_move_us < self._looked_us + _EVERY_US:
             return False
-        told = [Told(*row) for row in self._store.rows(_TOLD, {"now": newest_move_us, "due": list(_DUE_S)})]
+        told = [
+            Told(*row)
+            for row in self._store.rows(_TOLD, {"now": newest_move_us, "due": list(_DUE_S), "longest": LONGEST_S})
+        ]
         if told:
             rows = self._rows(told, newest_move_us)
             self._store.insert(ALERT_CORROBORATION, rows, token=repr(rows))

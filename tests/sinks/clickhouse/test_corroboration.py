@@ -249,7 +249,11 @@ def test_it_looks_once_a_venue_minute(world: World) -> None:
     assert [job.advance(NOON_US + s * US_PER_S) for s in (0, 59, 60, 119, 121)] == [True, False, True, False, True]
 
 
-def test_an_alert_that_was_kept_from_its_reader_is_not_asked_about(world: World) -> None:
-    world.tell(state="closed")
+@pytest.mark.parametrize(
+    "changes", [{"state": "closed"}, {"kind": "across_gap"}, {"kind": "settlement"}, {"window_s": 86_400}]
+)
+def test_what_is_not_shouted_or_took_a_day_is_not_asked_about(world: World, changes: dict[str, object]) -> None:
+    """After an outage hundreds of such alerts come at once, and each would read a day of its event."""
+    world.tell(**changes)
 
     assert world.looked(OVER_S) is None
