@@ -34,6 +34,9 @@ WAIT_S: Final = 60
 LONGEST_S: Final = 3600
 """Of moves over a longer window nothing is asked: it would be read for each of their event's markets."""
 
+MOST_AT_ONCE: Final = 200
+"""Alerts of one look, the newest first; more, as after a night without a sink, wait for the next venue minute."""
+
 _DUE_S: Final = (*LOOKS_S[:-1], AROUND_S + WAIT_S)
 _EVERY_US: Final = 60 * US_PER_S
 _NEVER_HEARD: Final = Series((), ())
@@ -62,6 +65,8 @@ WHERE size_ppm != 0 AND arrayExists(
     s -> told.opened_at + toIntervalSecond(s) <= now_ts AND before.newest_look < told.opened_at + toIntervalSecond(s),
     %(due)s
 )
+ORDER BY told.opened_at DESC, told.alert_id
+LIMIT %(most)s
 """
 _EVENTS: Final = """
 SELECT market_id, event_key, mutually_exclusive, status = 'open'
@@ -149,13 +154,11 @@ class Corroboration:
         """
         if newest_move_us < self._looked_us + _EVERY_US:
             return False
-        told = [
-            Told(*row)
-            for row in self._store.rows(_TOLD, {"now": newest_move_us, "due": list(_DUE_S), "longest": LONGEST_S})
-        ]
+        bound = {"now": newest_move_us, "due": list(_DUE_S), "longest": LONGEST_S, "most": MOST_AT_ONCE}
+        told = [Told(*row) for row in self._store.rows(_TOLD, bound)]
         if told:
-            rows = self._rows(told, newest_move_us)
-            self._store.insert(ALERT_CORROBORATION, rows, token=repr(rows))
+            # Without a token: of equal rows the table keeps one anyhow.
+            self._store.insert(ALERT_CORROBORATION, self._rows(told, newest_move_us), token="")
         self._looked_us = newest_move_us
         return True
 

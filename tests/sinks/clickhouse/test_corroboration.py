@@ -10,6 +10,7 @@ import pytest
 from kernel.settings import ClickHouseSettings
 from schemas.events import Market
 from schemas.units import US_PER_S, event_id
+from sinks.clickhouse import corroboration
 from sinks.clickhouse import rows as to
 from sinks.clickhouse.corroboration import Corroboration
 from sinks.clickhouse.migrate import migrate
@@ -241,6 +242,23 @@ def test_what_is_final_is_not_asked_again(world: World) -> None:
 
     assert at_first == (False, None, None, True)
     assert world.looked(OVER_S + 120) == at_first
+
+
+def test_more_alerts_than_one_look_takes_wait_for_the_next_the_newest_first(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corroboration, "MOST_AT_ONCE", 1)
+    world, job = World(store), Corroboration(store)
+    for ago_s in (30, 0, 60):
+        at_us = NOON_US - ago_s * US_PER_S
+        world.tell(alert_id=f"{ago_s:024}", event_id=f"{ago_s:024}", opened_at_us=at_us, ts_event_us=at_us)
+
+    asked: list[list[str]] = []
+    for minute in range(1, 4):
+        job.advance(NOON_US + (OVER_S + 60 * minute) * US_PER_S)
+        asked.append([a for (a,) in store.rows("SELECT toString(alert_id) FROM alert_corroboration ORDER BY ALL")])
+
+    assert asked == [[f"{0:024}"], [f"{0:024}", f"{30:024}"], [f"{0:024}", f"{30:024}", f"{60:024}"]]
 
 
 def test_it_looks_once_a_venue_minute(world: World) -> None:
