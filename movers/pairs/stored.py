@@ -98,11 +98,12 @@ def alerts(settings: Settings, file: Path, hours: float) -> list[Row]:
     told = console.query(settings, _ALERTS, {"markets": sorted(other), "from_us": from_us})
     starts_us = [begin_us(alert["opened_us"], alert["window_s"]) for alert in told]
     quotes = quotes_of(settings, pairs, min(starts_us, default=now_us) - MAX_AGE_US)
+    series = {market: series_of(quotes[market]) for market in other}
     rows: list[Row] = []
     for alert, start_us in zip(told, starts_us, strict=True):
         step = Step(alert["opened_us"], alert["size_ppm"])
-        series, is_over = series_of(quotes[other[alert["market_id"]]]), now_us >= step.ts_us + AROUND_US
-        went, after_s = other_venue(series.since(start_us - MAX_AGE_US), step, start_us, is_over=is_over)
+        is_over = now_us >= step.ts_us + AROUND_US
+        went, after_s = other_venue(series[other[alert["market_id"]]], step, start_us, is_over=is_over)
         shown = {
             name: alert[name] for name in ("opened_at", "market_id", "direction", "peak_move_pp", "state", "title")
         }

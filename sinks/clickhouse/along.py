@@ -91,10 +91,11 @@ def half_us(series: Series, step: Step, start_us: int | None = None) -> int | No
 
 def other_venue(series: Series, step: Step, start_us: int, *, is_over: bool) -> tuple[bool | None, float | None]:
     """Whether the other venue went along with a step, and how many seconds later; None is not known (yet)."""
-    half = half_us(series, step, start_us)
+    known = series.since(start_us - MAX_AGE_US)
+    half = half_us(known, step, start_us)
     if half is not None:
         return True, (half - step.ts_us) / US_PER_S
-    return False if is_over and _was_quoted(series, step, start_us) else None, None
+    return False if is_over and _was_quoted(known, step, start_us) else None, None
 
 
 def _was_quoted(series: Series, step: Step, start_us: int) -> bool:

@@ -170,7 +170,7 @@ class Corroboration:
         for alert in told:
             siblings = _siblings(alert, events.get(alert.market_id), in_force, now_us)
             other = partners.get(alert.market_id, "")
-            known = series.get(other, _NEVER_HEARD).since(alert.start_us - MAX_AGE_US)
+            known = series.get(other, _NEVER_HEARD)
             agrees, after_s = other_venue(known, alert.step, alert.start_us, is_over=alert.is_over(now_us))
             rows.append((alert.alert_id, now_us, alert.is_over(now_us), siblings, other, agrees, after_s))
         return rows
