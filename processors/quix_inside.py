@@ -34,7 +34,7 @@ from quixstreams.sinks.base import BaseSink
 from quixstreams.state.manager import DEFAULT_STATE_STORE_NAME
 from quixstreams.state.recovery import ChangelogProducer
 
-from kernel.kafka.readers import Place
+from kernel.kafka.readers import Place, partition_ends
 from kernel.logs import get_logger
 from kernel.metrics import LOST
 from kernel.reader_watch import ReaderWatch
@@ -250,8 +250,7 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
             super()._on_assign(consumer, partitions)
 
     def _ends(self, of: TopicPartition) -> Ends:
-        ends: Ends = self._consumer.get_watermark_offsets(TopicPartition(of.topic, of.partition), timeout=_TIMEOUT_S)
-        return ends
+        return partition_ends(self._consumer, TopicPartition(of.topic, of.partition), _TIMEOUT_S)
 
     def _put_right(self, partitions: Sequence[TopicPartition], ends: Mapping[Place, Ends]) -> None:
         if not partitions:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from kernel.errors import KafkaAwayError
 from kernel.kafka.connection import client_config
@@ -18,6 +18,11 @@ log = get_logger(__name__)
 
 Place = tuple[str, int]
 """A topic and a partition of it."""
+
+_ELECTING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+"""What a broker answers for a moment when a topic has just been made, or a node went."""
+
+_ASKED_AGAIN_S = 0.1
 
 
 def consumer(
@@ -93,6 +98,23 @@ def watermarks(kafka: KafkaSettings, topic: str, timeout_s: float = 10.0) -> dic
         reader.close()
 
 
+def partition_ends(reader: Consumer, of: TopicPartition, timeout_s: float) -> tuple[int, int]:
+    """First and next offset of a partition; while its leader is being elected it is asked again.
+
+    Raises:
+        KafkaException: no leader within `timeout_s`, or an error that waiting does not mend.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        try:
+            low, high = reader.get_watermark_offsets(of, timeout=timeout_s)
+            return low, high
+        except KafkaException as error:
+            if error.args[0].code() not in _ELECTING or time.monotonic() > deadline_s:
+                raise
+        time.sleep(_ASKED_AGAIN_S)
+
+
 def _ends(reader: Consumer, topic: str, timeout_s: float) -> dict[int, tuple[int, int]]:
     partitions = reader.list_topics(topic, timeout=timeout_s).topics[topic].partitions
-    return {p: tuple(reader.get_watermark_offsets(TopicPartition(topic, p), timeout=timeout_s)) for p in partitions}
+    return {p: partition_ends(reader, TopicPartition(topic, p), timeout_s) for p in partitions}

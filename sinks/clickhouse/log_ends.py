@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from kernel.errors import KafkaAwayError
 from kernel.kafka.connection import client_config
-from kernel.kafka.readers import Place, consumer
+from kernel.kafka.readers import Place, consumer, partition_ends
 from kernel.settings import KafkaSettings
 from sinks.clickhouse.fence import REREAD_US, Ends, Fence
 
@@ -91,7 +91,7 @@ def ends(
         KafkaAwayError: the broker does not answer.
     """
     try:
-        bounds = {at: reader.get_watermark_offsets(TopicPartition(*at), timeout=_TIMEOUT_S) for at in places}
+        bounds = {at: partition_ends(reader, TopicPartition(*at), _TIMEOUT_S) for at in places}
         back = [
             TopicPartition(*at, max(0, fences[at].stored_at_us - REREAD_US) // 1000) for at in bounds if at in fences
         ]

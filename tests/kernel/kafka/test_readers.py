@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from kernel.errors import KafkaAwayError
 from kernel.kafka import readers
@@ -63,3 +63,44 @@ def test_when_nothing_comes_for_so_long_it_is_given_up(monkeypatch: pytest.Monke
 
     assert slow.is_closed
     assert slow.now_s <= 5 * A_TURN_S + 3 * WITHIN_S
+
+
+class Electing:
+    """A partition of a topic that has just been made: its leader answers at the third question, if it answers."""
+
+    def __init__(self, code: int, times: int) -> None:
+        self.code, self.times, self.asked = code, times, 0
+
+    def get_watermark_offsets(self, _: TopicPartition, timeout: float) -> tuple[int, int]:
+        self.asked += 1
+        if self.asked <= self.times:
+            raise KafkaException(KafkaError(self.code))
+        return 0, 7
+
+
+def ends(monkeypatch: pytest.MonkeyPatch, electing: Electing) -> tuple[int, int]:
+    now_s = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: now_s[0], sleep=lambda pause_s: now_s.append(now_s.pop() + pause_s))
+    monkeypatch.setattr(readers, "time", clock)
+    return readers.partition_ends(electing, TopicPartition("markets", 0), WITHIN_S)
+
+
+@pytest.mark.parametrize("code", [KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE])
+def test_the_ends_of_a_partition_whose_leader_is_being_elected_are_waited_for(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    assert ends(monkeypatch, Electing(code, times=2)) == (0, 7)
+
+
+@pytest.mark.parametrize(
+    ("code", "most"), [(KafkaError.NOT_LEADER_FOR_PARTITION, 10_000), (KafkaError.TOPIC_AUTHORIZATION_FAILED, 1)]
+)
+def test_a_leader_that_never_comes_and_any_other_refusal_are_told(
+    monkeypatch: pytest.MonkeyPatch, code: int, most: int
+) -> None:
+    electing = Electing(code, times=10**9)
+
+    with pytest.raises(KafkaException):
+        ends(monkeypatch, electing)
+
+    assert 1 <= electing.asked <= most
