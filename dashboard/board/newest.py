@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
@@ -26,7 +27,8 @@ class Numbers:
     """Names, numbered from 0 in the order in which they come."""
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
+        self._numbers: defaultdict[str, int] = defaultdict()
+        self._numbers.default_factory = self._numbers.__len__  # a new name gets the next number
         self.names: list[str] = []
 
     def __len__(self) -> int:
@@ -35,8 +37,9 @@ class Numbers:
     def of(self, names: Iterable[str]) -> Array:
         """The number of each name; new names get one."""
         numbers = self._numbers
-        found = np.fromiter((numbers.setdefault(name, len(numbers)) for name in names), np.int64)
-        self.names.extend(islice(numbers, len(self.names), None))
+        found = np.fromiter(map(numbers.__getitem__, names), np.int64)
+        if len(numbers) > len(self.names):
+            self.names.extend(islice(numbers, len(self.names), None))
         return found
 
     def known(self, names: Iterable[str]) -> Array:
