@@ -14,7 +14,7 @@ Columns = Mapping[str, Array]
 _OF_A_MOVE = {
     "price_now": "f8", "price_then": "f8", "move_pp": "f8", "score": "f8", "volume_24h_usd": "f8",
     "window_volume_usd": "f8", "spread_pp": "f8", "seconds_to_close": "f8", "is_settling": "?", "across_gap": "?",
-    "on_board": "?", "fresh_s": "u4", "coverage_s": "u4",
+    "shown_until_us": "i8", "coverage_s": "u4",
 }  # fmt: skip
 
 

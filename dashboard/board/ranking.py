@@ -1,7 +1,7 @@
 """Answers from the moves in memory: the same, row for row, as `board.sql`, `coverage.sql` and `categories.sql` give.
 
-What is on the board is told by the store (`on_board`, `fresh_s`), and how old a row may be counts from the newest
-minute of the windows that are asked for, as in the view `board_rows`.
+What is on the board, and until when, is told by the store (`on_board`, `fresh_s`); it counts to the newest minute of the
+windows that are asked for, as in the view `board_rows`.
 """
 
 from __future__ import annotations
@@ -149,8 +149,7 @@ def _newest_minute_us(moves: Moves, windows: Collection[str]) -> int:
 
 def _on_board(moves: Moves, rows: NewestRows, newest_us: int) -> Array:
     """Which tokens' rows are on the board as of a minute. A token without a row is not."""
-    fresh_us = _of(moves, rows, "fresh_s") * np.int64(US_PER_S)
-    return _of(moves, rows, "on_board") & (_versions(moves, rows) >= newest_us - fresh_us)
+    return _of(moves, rows, "shown_until_us") >= newest_us
 
 
 def _traded(moves: Moves, rows: NewestRows, min_volume_usd: float) -> Array:

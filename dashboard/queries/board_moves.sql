@@ -17,8 +17,7 @@ SELECT
     ifNull(toFloat64(seconds_to_close), nan) AS seconds_to_close,
     is_settling,
     computed_across_gap AS across_gap,
-    on_board,
-    fresh_s,
+    if(on_board, ts_us + fresh_s * 1000000, 0) AS shown_until_us,
     coverage_s
 FROM movers_latest
 WHERE has({parts:Array(String)}, _part)
