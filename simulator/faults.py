@@ -128,7 +128,8 @@ class Faults:
             case "hang":
                 await _silence(receive, values["delay_s"])
             case "drip":
-                await self._app(scope, receive, _Whole(send, _dripped(values["delay_s"], int(values["bytes"]))))
+                dripped = _dripped(receive, values["delay_s"], int(values["bytes"]))
+                await self._app(scope, receive, _Whole(send, dripped))
             case "truncated":
                 await self._edit(scope, receive, send, lambda body: body[: len(body) // 2])
             case "cursor" | "empty" | "shift":
@@ -203,14 +204,14 @@ def _broken(fault: Fault, path: str) -> ASGIApp:
 
 async def _silence(receive: Receive, delay_s: float) -> None:
     """Nothing, until the client goes or the time is over; then uvicorn ends the connection, for want of an answer."""
+    gone = asyncio.create_task(_gone(receive))
+    await asyncio.wait((gone,), timeout=delay_s)
+    gone.cancel()
 
-    async def gone() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
 
-    waiting = asyncio.create_task(gone())
-    await asyncio.wait((waiting,), timeout=delay_s)
-    waiting.cancel()
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _headed(send: Send, header: tuple[bytes, bytes]) -> Send:
@@ -240,13 +241,17 @@ def _edited(edit: Callable[[bytes], bytes]) -> Sender:
     return send_edited
 
 
-def _dripped(delay_s: float, size: int) -> Sender:
+def _dripped(receive: Receive, delay_s: float, size: int) -> Sender:
     async def send_dripped(send: Send, start: Message, body: bytes) -> None:
+        gone = asyncio.create_task(_gone(receive))
         await send(start)
         for place in range(0, len(body), size):
+            await asyncio.wait((gone,), timeout=delay_s)
+            if gone.done():
+                return
             more = place + size < len(body)
             await send({"type": "http.response.body", "body": body[place : place + size], "more_body": more})
-            await asyncio.sleep(delay_s)
+        gone.cancel()
 
     return send_dripped
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import MutableMapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from simulator.app import Simulator
 from simulator.tape import Market
 from tests.simulator.conftest import START_US, in_process
+from tests.stack.waiting import PATIENCE_S
 
 GAMMA, KALSHI = "/gamma/markets/keyset?limit=1", "/kalshi/trade-api/v2/markets?limit=1"
 
@@ -128,6 +131,26 @@ def test_a_body_drips_and_a_request_hangs() -> None:
     size, took_s = in_process(work)
 
     assert took_s >= size * 0.02
+
+
+def test_a_body_drips_no_longer_than_its_client_listens() -> None:
+    async def work(client: httpx.AsyncClient, simulator: Simulator) -> list[bytes]:
+        await order(client, "drip", delay_s=600, bytes=1)
+        asked = iter(("http.request", "http.disconnect"))
+        sent: list[bytes] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": next(asked)}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.body":
+                sent.append(message["body"])
+
+        scope = {"type": "http", "method": "GET", "path": "/clob/time", "query_string": b"", "headers": []}
+        await asyncio.wait_for(simulator.app(scope, receive, send), PATIENCE_S)
+        return sent
+
+    assert in_process(work) == []
 
 
 @pytest.mark.parametrize(
