@@ -97,6 +97,7 @@ def _serve(chosen: Options) -> None:
             server_header=False,
             access_log=False,
             log_config=None,
+            timeout_keep_alive=75,  # as venues have it: clients that let a connection go after 5 s never meet the end
             ws="websockets-sansio",
             ws_ping_interval=10.0,  # Kalshi pings every 10 s
             timeout_graceful_shutdown=2,
