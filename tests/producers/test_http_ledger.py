@@ -11,7 +11,6 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +22,7 @@ import pytest
 from kernel.metrics import RETRIES
 from producers import limits
 from producers.before import Before
-from producers.client import VenueHttp
+from producers.client import ANSWER_WITHIN_S, VenueHttp
 from producers.feed_state import GAP_PROMISES
 from producers.intake import LEFT_OUT
 from producers.jobs import Jobs
@@ -42,6 +41,8 @@ SPEED: Final = 10
 MARKETS: Final = 60
 PAGE: Final = 20
 BEHIND_S: Final = 6 * 3_600
+BRIEFLY_S: Final = 1.0
+"""So long is an answer waited for while a fault holds answers back; else as long as always, on a busy machine too."""
 SLACK_US: Final = 3 * US_PER_S
 """Of the venue's time: the collector looks each 0.1 s of ours for gaps, and Dates are cut to seconds."""
 
@@ -77,6 +78,11 @@ class Ordered:
     def blinds(self) -> bool:
         """Whether nothing useful is answered."""
         return bool(self.reasons)
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether answers do not come, or not to their end."""
+        return "TimeoutError" in self.reasons
 
 
 FAULTS: Final = {
@@ -143,7 +149,18 @@ class Life:
     """Our time and the venue's at one moment."""
     struck_us: int = 0
     cured_us: int = 0
+    """When the fault began to be taken away: one of several hosts may answer well before the last does."""
+    clients: list[VenueHttp] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+
+    def client(self, *asks: Any, **how: Any) -> VenueHttp:
+        """One of the collector's clients, which are known here so that their patience can change in a run."""
+        self.clients.append(VenueHttp(*asks, **how))
+        return self.clients[-1]
+
+    def wait_for_answers(self, within_s: float) -> None:
+        for client in self.clients:
+            client._answer_within_s = within_s
 
     def venue_us(self, ours_us: int) -> int:
         return self.clock[1] + (ours_us - self.clock[0]) * SPEED
@@ -251,6 +268,8 @@ async def strike(life: Life) -> None:
     async with collecting(venue, out, Shard(venue.name), Before(), beside=life.move()) as jobs:
         enough = moved(60)
         await until(lambda: enough() and _promises(jobs) and not life.in_gap(), f"{venue.name} is swept")
+        if fault.holds_back:
+            life.wait_for_answers(BRIEFLY_S)
         life.struck_us = real_now_us()
         for prefix in fault.prefixes[venue.name]:
             await venue.fault(fault.mode, path_prefix=prefix, **fault.values)
@@ -265,9 +284,10 @@ async def strike(life: Life) -> None:
         else:
             pages, enough = _pages(out), moved(100)
             await until(lambda: enough() and _pages(out) >= pages + 5 * MARKETS // PAGE, f"{venue.name} is swept on")
+        life.wait_for_answers(ANSWER_WITHIN_S)
+        life.cured_us = real_now_us()
         for prefix in fault.prefixes[venue.name]:
             await venue.fault("off", path_prefix=prefix)
-        life.cured_us = real_now_us()
         await until(lambda: not life.in_gap(), f"the gap of {venue.name} is closed")
         await until(moved(60), "it goes on")
         life.moving = False
@@ -327,7 +347,7 @@ def live(fault: str, running: Running, folder: Path) -> Lives:
         patch.setattr(limits, "_FIRST_BACKOFF_S", 0.05)  # pauses as short as all else here
         for venue in VENUES:
             patch.setattr(f"producers.{venue}.feed.MARKETS_PAGE", PAGE)  # so that few markets fill some pages
-            patch.setattr(f"producers.{venue}.venue.VenueHttp", partial(VenueHttp, answer_within_s=1.0))
+            patch.setattr(f"producers.{venue}.venue.VenueHttp", lives[venue].client)
         before = _retries()
         asyncio.run(both())
     return Lives(lives, _retries() - before)
