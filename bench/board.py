@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -41,6 +41,7 @@ from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.store import Store
 from tests.stack.processes import ServiceProcess
 
+R = TypeVar("R")
 BATCH_S, ROWS_OF_A_TICK = 0.5, 5
 CHART_OF_A_DAY = (86_400, 300)
 """Its length and the width of its bars in seconds, as the page asks for them."""
@@ -132,12 +133,13 @@ def main(argv: list[str]) -> int:
             reader = Board(settings)
             followed = Followed(reader)
             strip = Kept("feed", lambda: reader.rows("feed", COLUMNS["feed"]))
-            asked = page_questions(followed, strip) | questions(store, Board(settings))
+            trends = Kept("categories", lambda: categories(followed))
+            asked = page_questions(followed, trends, strip) | questions(store, Board(settings))
             result["idle_ms"] = {name: took(name, ask, given.asked) for name, ask in asked.items()}
             with loaded(settings, given.markets, given.rate) as told:
                 result["loaded_ms"] = {name: took(name, ask, given.asked) for name, ask in asked.items()}
-                followed.close()
-                strip.close()
+                for ahead in (followed, trends, strip):
+                    ahead.close()
                 result["memory"] |= looks(Board(settings), given.asked)
             result["rows_a_second"] = told["rows"] / told["s"]
         finally:
@@ -179,14 +181,10 @@ def questions(store: Store, board: Board) -> dict[str, Callable[[], object]]:
     return asked
 
 
-def page_questions(followed: Followed, strip: Kept[pd.DataFrame]) -> dict[str, Callable[[], object]]:
-    """The same of what the page server keeps in memory, by name."""
-
-    def ask(of: Callable[[Moves], object]) -> object:
-        while (answer := followed.answer(of)) is None:
-            time.sleep(0.1)  # it is being filled, which the first, uncounted question waits for
-        return answer
-
+def page_questions(
+    followed: Followed, trends: Kept[pd.DataFrame], strip: Kept[pd.DataFrame]
+) -> dict[str, Callable[[], object]]:
+    """The same of what the page server keeps in memory, by name. Categories as they are kept ready, and made anew."""
     asked: dict[str, Callable[[], object]] = {}
     for name, changed in _FILTERS.items():
         window = str({**_BOARD, **changed}["window"])
@@ -195,12 +193,25 @@ def page_questions(followed: Followed, strip: Kept[pd.DataFrame]) -> dict[str, C
             **{**wanted, "venues": tuple(wanted["venues"]), "categories": tuple(wanted["categories"])}
         )
         asked[f"page_{name}"] = lambda window=window, filters=filters: ask(  # type: ignore[misc]
-            lambda moves: ranking.board(moves, window, filters)
+            followed, lambda moves: ranking.board(moves, window, filters)
         )
-    asked["page_categories"] = lambda: ask(lambda moves: ranking.categories(moves, _WINDOWS, 5.0, 10_000.0))
+    asked["page_categories_new"] = lambda: categories(followed)
+    asked["page_categories"] = trends.answer
     asked["page_feed"] = strip.answer
-    asked["page_coverage"] = lambda: ask(lambda moves: ranking.coverage(moves, "15m"))
+    asked["page_coverage"] = lambda: ask(followed, lambda moves: ranking.coverage(moves, "15m"))
     return asked
+
+
+def categories(followed: Followed) -> pd.DataFrame:
+    """The categories as their page asks for them."""
+    return ask(followed, lambda moves: ranking.categories(moves, _WINDOWS, 5.0, 10_000.0))
+
+
+def ask(followed: Followed, of: Callable[[Moves], R]) -> R:
+    """What `of` makes of the moves in memory; waits while it is filled, as the first, uncounted question does."""
+    while (answer := followed.answer(of)) is None:
+        time.sleep(0.1)
+    return answer
 
 
 def filled_memory(board: Board) -> dict[str, float]:

@@ -2,8 +2,8 @@
 
 Answers are shared by all sessions for a moment (`st.cache_data`), so that twenty viewers cost as much as one. The
 board, its coverage and the categories are answered from memory (`dashboard.board`); by the store, in the same words,
-until that is filled and whenever it is not as of now. The feed's state is asked for ahead. Prices are probabilities
-0..1, moves percentage points, money US dollars, times UTC. Each raises `StoreUnavailableError` when the
+until that is filled and whenever it is not as of now. Categories and the feed's state are asked for ahead. Prices are
+probabilities 0..1, moves percentage points, money US dollars, times UTC. Each raises `StoreUnavailableError` when the
 store cannot answer.
 """
 
@@ -137,14 +137,28 @@ def filter_choices(store: Store) -> pd.DataFrame:
     return _ask(store, "filters")
 
 
-@_shared(4)
+@st.cache_resource(
+    max_entries=8, show_spinner=False, hash_funcs={Store: lambda s: s.address}, on_release=lambda kept: kept.close()
+)
+def _kept_categories(
+    store: Store, windows: tuple[str, ...], threshold_pp: float, min_volume_usd: float
+) -> Kept[pd.DataFrame]:
+    followed = _followed(store)
+
+    def ask() -> pd.DataFrame:
+        known = followed.answer(lambda moves: ranking.categories(moves, windows, threshold_pp, min_volume_usd))
+        if known is not None:
+            return known
+        parameters = {"threshold_pp": threshold_pp, "min_volume_usd": min_volume_usd, "windows": list(windows)}
+        return _ask(store, "categories", **parameters)
+
+    return Kept("categories", ask)
+
+
+@_shared(1)
 def categories(store: Store, windows: tuple[str, ...], threshold_pp: float, min_volume_usd: float) -> pd.DataFrame:
     """Each category in each of the windows."""
-    known = _followed(store).answer(lambda moves: ranking.categories(moves, windows, threshold_pp, min_volume_usd))
-    if known is not None:
-        return known
-    parameters = {"threshold_pp": threshold_pp, "min_volume_usd": min_volume_usd, "windows": list(windows)}
-    return _ask(store, "categories", **parameters)
+    return _kept_categories(store, windows, threshold_pp, min_volume_usd).answer()
 
 
 @_shared(10)
