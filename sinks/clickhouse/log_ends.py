@@ -8,8 +8,16 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from kernel.errors import KafkaAwayError
 from kernel.kafka.connection import client_config
@@ -27,6 +35,37 @@ class TopicFacts:
 
     topic_id: str
     partitions: int
+
+
+class Instant:
+    """Where the partitions of a topic stood at an instant: asked once, read when it has come."""
+
+    def __init__(self, admin: AdminClient, topic: str, partitions: int, at_ms: int) -> None:
+        places = [TopicPartition(topic, number) for number in range(partitions)]
+        self._asked = [
+            admin.list_offsets(
+                dict.fromkeys(places, spec),
+                isolation_level=IsolationLevel.READ_COMMITTED,
+                request_timeout=_TIMEOUT_S,
+            )
+            for spec in (OffsetSpec.earliest(), OffsetSpec.for_timestamp(at_ms), OffsetSpec.latest())
+        ]
+
+    def is_answered(self) -> bool:
+        """Whether `offsets` would not wait."""
+        return all(future.done() for asked in self._asked for future in asked.values())
+
+    def offsets(self) -> dict[Place, tuple[int, int]] | None:
+        """Of each place the first offset that Kafka holds, and the one that was next then; None: it did not say."""
+        try:
+            lows, thens, highs = (
+                {(at.topic, at.partition): future.result().offset for at, future in asked.items()}
+                for asked in self._asked
+            )
+        except KafkaException:
+            return None
+        # Where nothing has come since, no message is as new, and Kafka says -1.
+        return {at: (low, thens[at] if thens[at] >= 0 else highs[at]) for at, low in lows.items()}
 
 
 class Topics:
@@ -67,6 +106,10 @@ class Topics:
         if time.monotonic() - self._asked_s > LOOK_AGAIN_S:
             self._ask()
         return known
+
+    def instant(self, name: str, partitions: int, at_ms: int) -> Instant:
+        """Asks where a topic stood at an instant of its messages' own stamps, milliseconds."""
+        return Instant(self._admin, name, partitions, at_ms)
 
     def close(self) -> None:
         """Lets its client go, for the reason of `Publisher.close`. It is asked no more."""

@@ -20,7 +20,7 @@ from kernel.logs import get_logger
 from kernel.process import Process, Stopped
 from kernel.reader_watch import ReaderWatch
 from kernel.settings import KafkaSettings
-from sinks.clickhouse.log_ends import TopicFacts, Topics
+from sinks.clickhouse.log_ends import Instant, TopicFacts, Topics
 from sinks.clickhouse.pending import Pending
 from sinks.clickhouse.takeover import Takeover
 
@@ -155,6 +155,14 @@ class Membership:
             self._consumer.commit(offsets=done, asynchronous=not self._process.stopping.is_set())
         except KafkaException as error:
             log.warning("commit_failed", detail=str(error))
+
+    def instant(self, name: str, at_ms: int) -> Instant:
+        """Asks where a topic, all of it and not our share alone, stood at an instant of its messages' stamps."""
+        return self._topics.instant(name, self._known[name].partitions, at_ms)
+
+    def topic_id(self, name: str) -> str:
+        """Which of the topics that ever had this name it is of now."""
+        return self._known[name].topic_id
 
     def take_positions(self, claimed: Callable[[Pending], None]) -> None:
         """Finds from where what we were given is read, and reads on from there, after `claimed` was told our claim.

@@ -25,6 +25,7 @@ from kernel.settings import Settings
 from schemas.events import Tick
 from schemas.topics import ALERTS, BARS, FEED_STATUS, MARKETS, MOVES, TICKS
 from schemas.units import US_PER_S
+from sinks.clickhouse.arrivals import Arrivals
 from sinks.clickhouse.batch import Batch, Reader
 from sinks.clickhouse.corroboration import Corroboration
 from sinks.clickhouse.grading import Grading
@@ -79,6 +80,7 @@ class Sink:
         process.add_facts(self._room.facts)
         takeover = Takeover(self._store, self._reader, self._dead_letters, self._kafka)
         self._membership = Membership(self._kafka, process, [t.name for t in TOPICS], takeover)
+        self._arrivals = Arrivals(self._store, self._membership)
         self._pending = Pending("", 0)
         self._waiting = False
 
@@ -110,6 +112,7 @@ class Sink:
         batch = self._until_done(lambda: self._reader.read(self._membership.expected(messages)))
         if batch.offsets:
             self._store_batch(batch)
+        self._judge(batch)
 
     def _begin_anew(self, claim: Pending) -> None:
         """Other partitions are ours from now on: what a batch is told by is what the store has of them.
@@ -135,7 +138,8 @@ class Sink:
         self._until_done(self._membership.confirm)
         insert_batch(self._store, batch, self._pending, self._until_done)
         self._measure_lag(tick for tick, is_fresh in zip(batch.ticks, fresh, strict=True) if is_fresh)
-        self._turn_minute(batch)
+        if newest_us := _newest_us(batch):
+            self._until_done(lambda: self._ranking.advance(newest_us))
         self._until_done(lambda: self._store.store_fences(batch.offsets, self._membership.epochs, batch.leader_epochs))
         for topic, count in batch.counts.items():
             MESSAGES.labels("store", topic).inc(count)
@@ -159,12 +163,13 @@ class Sink:
             LAG.labels("store", venue).observe_all([(now_us - tick.ts_received_us) / US_PER_S for tick in its_ticks])
             NEWEST_EVENT.labels("store", venue).set(max(tick.ts_event_us for tick in its_ticks) / US_PER_S)
 
-    def _turn_minute(self, batch: Batch) -> None:
-        if batch.moves:
-            newest_us = max(move.ts_event_us for move in batch.moves.values())
-            self._until_done(lambda: self._ranking.advance(newest_us))
-            self._until_done(lambda: self._grading.advance(newest_us))
-            self._until_done(lambda: self._corroboration.advance(newest_us))
+    def _judge(self, batch: Batch) -> None:
+        """What is told of a moment's alerts once all ticks up to it are stored."""
+        newest_us = _newest_us(batch)
+        arrived_us = self._until_done(lambda: self._arrivals.advance(newest_us, batch.moved_ms))
+        if arrived_us is not None:
+            self._until_done(lambda: self._grading.advance(arrived_us))
+            self._until_done(lambda: self._corroboration.advance(arrived_us))
 
     def _until_done(self, step: Callable[[], T]) -> T:
         """Repeats a step while what it needs is away. Kafka is polled meanwhile, paused: memory stays bounded."""
@@ -190,3 +195,8 @@ class Sink:
         self._registry.close()
         self._store.close()
         log.info("sink_stopped")
+
+
+def _newest_us(batch: Batch) -> int:
+    """Venue time of the newest of a batch's moves; 0 without any."""
+    return max((move.ts_event_us for move in batch.moves.values()), default=0)

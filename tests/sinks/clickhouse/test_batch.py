@@ -41,6 +41,7 @@ class Sent:
     partition_: int = 0
     epoch: int | None = 4
     about: list[tuple[str, bytes]] | None = field(default_factory=lambda: [("venue", b"kalshi")])
+    stamp_ms: int = 1_000
 
     def topic(self) -> str:
         return self.of.name
@@ -50,6 +51,9 @@ class Sent:
 
     def offset(self) -> int:
         return self.at
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, self.stamp_ms
 
     def leader_epoch(self) -> int | None:
         return self.epoch
@@ -67,6 +71,14 @@ def sent(topic: Topic, offset: int, event: Event) -> Sent:
 
 def read(*messages: Sent) -> Batch:
     return Reader(AllSchemas(), TOPICS).read(list(messages))
+
+
+def test_a_batch_knows_when_the_last_of_its_moves_was_published() -> None:
+    ticks, moves = sent(TICKS, 5, a_tick()), [sent(MOVES, at, a_move(ts_us=NOON_US + at)) for at in (1, 2)]
+    stamped = [replace(message, stamp_ms=ms) for message, ms in zip((*moves, ticks), (300, 200, 900), strict=True)]
+
+    assert read(*stamped).moved_ms == 300
+    assert read(ticks).moved_ms == 0
 
 
 def test_each_kind_of_event_is_kept_apart() -> None:

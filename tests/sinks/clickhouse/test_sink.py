@@ -26,6 +26,7 @@ from kernel.settings import Settings
 from schemas.codec import Codec
 from schemas.events import DeadLetter, Tick
 from schemas.topics import ALERTS, BARS, DEAD_LETTERS, FEED_STATUS, MARKETS, MOVES, TICKS
+from schemas.units import US_PER_S
 from sinks.clickhouse import membership
 from sinks.clickhouse.membership import GROUP, Membership
 from sinks.clickhouse.sink import Sink
@@ -59,6 +60,19 @@ def test_every_topic_reaches_its_tables(stand: Stand) -> None:
     assert 'movers_rows_total{table="snapshots"} 1.0' in text
     assert 'movers_lag_seconds_count{stage="store",venue="polymarket"} 1.0' in text
     assert json.loads(_get(stand, "/health"))["ok"] is True
+
+
+def test_a_sink_that_catches_up_grades_an_alert_by_ticks_that_it_reads_after_the_moves(stand: Stand) -> None:
+    """Of a backlog the few moves are read before the many ticks; graded then, the market had no price for ever."""
+    before = [a_tick("T1", NOON_US - i * US_PER_S) for i in range(40_000, 0, -1)]
+    stand.publish(ALERTS, an_alert(price_then_ppm=450_000, price_ppm=600_000))
+    stand.publish(TICKS, *before, a_tick("T1", NOON_US + 30 * US_PER_S, price_ppm=525_000))
+    stand.publish(MOVES, a_move("T2", NOON_US + 180 * US_PER_S))
+
+    stand.start_sink()
+
+    wait_until(lambda: stand.count(table="alert_grades") == 1, "graded")
+    assert stand.store.rows("SELECT horizon_s, kept FROM alert_grades") == [(60, pytest.approx(0.5))]
 
 
 def test_sigterm_ends_it_with_everything_stored_and_committed(stand: Stand) -> None:
