@@ -17,6 +17,7 @@ from movers.pairs.together import Quote
 from movers.pairs.verdicts import Key, Said, Verdict, key_of
 from schemas.units import PPM, US_PER_S
 from sinks.clickhouse.along import AROUND_US, MAX_AGE_US, Series, Step, begin_us, other_venue
+from sinks.clickhouse.told import first_told
 
 Row = Mapping[str, Any]
 
@@ -35,21 +36,16 @@ FROM snapshots
 WHERE market_id IN {markets:Array(String)} AND ts >= fromUnixTimestamp64Micro({from_us:Int64}) AND source != 'backfill'
 ORDER BY market, ts
 """
-_ALERTS = """
-SELECT market_id, title, toString(state) AS state, toString(direction) AS direction, peak_move_pp, opened_at,
-    toUnixTimestamp64Micro(opened_at) AS opened_us, told.first.1 AS window_s,
-    toInt64(toDecimal64(told.first.3 - told.first.2, 6) * 1000000) AS size_ppm
+_ALERTS = f"""
+SELECT episode.market_id AS market_id, title, toString(state) AS state, toString(direction) AS direction, peak_move_pp,
+    episode.opened_at AS opened_at, toUnixTimestamp64Micro(opened_at) AS opened_us, told.window_s AS window_s,
+    toInt64(toDecimal64(told.price_now - told.price_then, 6) * 1000000) AS size_ppm
 FROM alert_episodes AS episode
-INNER JOIN
-(
-    SELECT alert_id, argMin((window_s, price_then, price_now), ts) AS first
-    FROM alerts FINAL
-    WHERE market_id IN {markets:Array(String)}
-    GROUP BY alert_id
-) AS told ON told.alert_id = episode.alert_id
-WHERE market_id IN {markets:Array(String)} AND opened_at >= fromUnixTimestamp64Micro({from_us:Int64}) AND size_ppm != 0
+INNER JOIN ({first_told("alerts.market_id IN {markets:Array(String)}")}) AS told ON told.alert_id = episode.alert_id
+WHERE episode.market_id IN {{markets:Array(String)}}
+  AND episode.opened_at >= fromUnixTimestamp64Micro({{from_us:Int64}}) AND size_ppm != 0
 ORDER BY opened_at DESC
-"""
+"""  # noqa: S608  our words; what is asked for comes as parameters
 
 
 def suggested(settings: Settings, file: Path, least: float) -> list[Row]:
