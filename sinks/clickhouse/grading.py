@@ -43,7 +43,8 @@ WITH
     (
         SELECT token_id, ts, price
         FROM snapshots
-        WHERE ts > now_ts - INTERVAL 26 HOUR AND price_basis = 'mid' AND token_id IN (SELECT token_id FROM due)
+        WHERE ts > now_ts - INTERVAL 26 HOUR AND price_basis = 'mid' AND source != 'backfill'
+          AND token_id IN (SELECT token_id FROM due)
     )
 SELECT
     due.alert_id, due.after_s, due.due_ts, due.market_id, due.venue, due.rule, due.rule_version,

@@ -45,12 +45,13 @@ def an_episode(number: int, token_id: str, at_us: int, rng: random.Random) -> li
 
 
 def some_ticks(token_id: str, rng: random.Random) -> list[Tick]:
-    """Two days of mids with silences, among last trades that grade nothing."""
+    """Two days of mids with silences, among last trades and venues' own figures, which grade nothing."""
     ticks, at_us = [], NOON_US - 30 * HOUR_US
     while at_us < NOON_US:
         at_us += rng.choice([20, 60, 300, 1500]) * US_PER_S
-        basis = rng.choice(["mid", "mid", "mid", "last"])
-        ticks.append(a_tick(token_id, at_us, price_ppm=rng.randrange(1, 1000) * 1000, price_basis=basis))
+        basis, source = rng.choice(["mid", "mid", "mid", "last"]), rng.choice(["sweep", "sweep", "stream", "backfill"])
+        price_ppm = rng.randrange(1, 1000) * 1000
+        ticks.append(a_tick(token_id, at_us, price_ppm=price_ppm, price_basis=basis, source=source))
     return ticks
 
 
@@ -72,7 +73,8 @@ def test_grades_in_the_store_are_those_of_the_pure_rule(store: Store) -> None:
 
     expected = {}
     for first, _ in episodes:
-        mids = [(t.ts_event_us, t.price_ppm or 0) for t in ticks[first.token_id] if t.price_basis == "mid"]
+        seen = [t for t in ticks[first.token_id] if t.price_basis == "mid" and t.source != "backfill"]
+        mids = [(t.ts_event_us, t.price_ppm or 0) for t in seen]
         known = Mids([at for at, _ in mids], [price for _, price in mids])
         for horizon_s in HORIZONS_S:
             if first.ts_event_us + horizon_s * US_PER_S <= NOON_US - grading.WAIT_US:
