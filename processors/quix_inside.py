@@ -34,7 +34,7 @@ from quixstreams.sinks.base import BaseSink
 from quixstreams.state.manager import DEFAULT_STATE_STORE_NAME
 from quixstreams.state.recovery import ChangelogProducer
 
-from kernel.kafka.readers import Place, partition_ends
+from kernel.kafka.readers import Place, offsets_since, partition_ends
 from kernel.logs import get_logger
 from kernel.metrics import LOST
 from kernel.reader_watch import ReaderWatch
@@ -263,7 +263,7 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
             recent = high
             if self.was_cut or tp.offset > high:
                 asked = TopicPartition(tp.topic, tp.partition, since_ms)
-                found = reader.offsets_for_times([asked], timeout=_TIMEOUT_S)[0].offset
+                found = offsets_since(reader, [asked], _TIMEOUT_S)[0].offset
                 recent = found if found >= 0 else high
             to = read_on(tp.offset, low, high, recent, was_cut=self.was_cut)
             self._positions[tp.topic, tp.partition] = to.offset

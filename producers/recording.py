@@ -19,7 +19,7 @@ import orjson
 from confluent_kafka import TopicPartition
 
 from kernel.errors import UserError
-from kernel.kafka.readers import consumer, partition_ends
+from kernel.kafka.readers import consumer, offsets_since, partition_ends
 from kernel.settings import KafkaSettings
 from schemas import topics
 from schemas.codec import Codec, SchemaStore
@@ -48,7 +48,7 @@ def read_range(
     try:
         known = asking.list_topics(topic.name, timeout=_POLL_S).topics[topic.name].partitions
         starts = [TopicPartition(topic.name, p, since_us // US_PER_MS) for p in known]
-        first = {p.partition: p.offset for p in asking.offsets_for_times(starts, timeout=_POLL_S)}
+        first = {p.partition: p.offset for p in offsets_since(asking, starts, _POLL_S)}
         ends = {p: partition_ends(asking, TopicPartition(topic.name, p), _POLL_S)[1] for p in known}
     finally:
         asking.close()

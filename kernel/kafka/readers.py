@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -18,6 +18,8 @@ log = get_logger(__name__)
 
 Place = tuple[str, int]
 """A topic and a partition of it."""
+
+Answer = TypeVar("Answer")
 
 _ELECTING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 """What a broker answers for a moment when a topic has just been made, or a node went."""
@@ -104,11 +106,24 @@ def partition_ends(reader: Consumer, of: TopicPartition, timeout_s: float) -> tu
     Raises:
         KafkaException: no leader within `timeout_s`, or an error that waiting does not mend.
     """
+    low, high = _once_elected(lambda: reader.get_watermark_offsets(of, timeout=timeout_s), timeout_s)
+    return low, high
+
+
+def offsets_since(reader: Consumer, moments: Sequence[TopicPartition], timeout_s: float) -> list[TopicPartition]:
+    """The first offset of each partition published at its moment (milliseconds, given in place of its offset) or later;
+    below 0 where there is none. Asked again as `partition_ends` does, which tells what is raised."""
+    found: list[TopicPartition] = _once_elected(
+        lambda: reader.offsets_for_times(list(moments), timeout=timeout_s), timeout_s
+    )
+    return found
+
+
+def _once_elected(ask: Callable[[], Answer], timeout_s: float) -> Answer:
     deadline_s = time.monotonic() + timeout_s
     while True:
         try:
-            low, high = reader.get_watermark_offsets(of, timeout=timeout_s)
-            return low, high
+            return ask()
         except KafkaException as error:
             if error.args[0].code() not in _ELECTING or time.monotonic() > deadline_s:
                 raise

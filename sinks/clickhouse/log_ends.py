@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from kernel.errors import KafkaAwayError
 from kernel.kafka.connection import client_config
-from kernel.kafka.readers import Place, consumer, partition_ends
+from kernel.kafka.readers import Place, consumer, offsets_since, partition_ends
 from kernel.settings import KafkaSettings
 from sinks.clickhouse.fence import REREAD_US, Ends, Fence
 
@@ -138,7 +138,7 @@ def ends(
         back = [
             TopicPartition(*at, max(0, fences[at].stored_at_us - REREAD_US) // 1000) for at in bounds if at in fences
         ]
-        found = reader.offsets_for_times(back, timeout=_TIMEOUT_S) if back else []
+        found = offsets_since(reader, back, _TIMEOUT_S) if back else []
         again = {(p.topic, p.partition): p.offset for p in found}
     except KafkaException as error:
         raise KafkaAwayError(f"Kafka does not tell the ends of our partitions: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -72,35 +73,56 @@ class Electing:
         self.code, self.times, self.asked = code, times, 0
 
     def get_watermark_offsets(self, _: TopicPartition, timeout: float) -> tuple[int, int]:
+        self._answer()
+        return 0, 7
+
+    def offsets_for_times(self, moments: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        self._answer()
+        return [TopicPartition(moment.topic, moment.partition, 4) for moment in moments]
+
+    def _answer(self) -> None:
         self.asked += 1
         if self.asked <= self.times:
             raise KafkaException(KafkaError(self.code))
-        return 0, 7
 
 
-def ends(monkeypatch: pytest.MonkeyPatch, electing: Electing) -> tuple[int, int]:
-    now_s = [0.0]
-    clock = SimpleNamespace(monotonic=lambda: now_s[0], sleep=lambda pause_s: now_s.append(now_s.pop() + pause_s))
-    monkeypatch.setattr(readers, "time", clock)
+def ends(electing: Electing) -> tuple[int, int]:
     return readers.partition_ends(electing, TopicPartition("markets", 0), WITHIN_S)
 
 
+def since(electing: Electing) -> int:
+    [found] = readers.offsets_since(electing, [TopicPartition("markets", 0, 1_700_000_000_000)], WITHIN_S)
+    return int(found.offset)
+
+
+Ask = Callable[[Electing], object]
+
+
+@pytest.fixture
+def _time_passes_with_each_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: now_s[0], sleep=lambda pause_s: now_s.append(now_s.pop() + pause_s))
+    monkeypatch.setattr(readers, "time", clock)
+
+
+@pytest.mark.usefixtures("_time_passes_with_each_pause")
 @pytest.mark.parametrize("code", [KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE])
-def test_the_ends_of_a_partition_whose_leader_is_being_elected_are_waited_for(
-    monkeypatch: pytest.MonkeyPatch, code: int
+@pytest.mark.parametrize(("ask", "told"), [(ends, (0, 7)), (since, 4)])
+def test_what_a_partition_holds_is_waited_for_while_its_leader_is_being_elected(
+    ask: Ask, told: object, code: int
 ) -> None:
-    assert ends(monkeypatch, Electing(code, times=2)) == (0, 7)
+    assert ask(Electing(code, times=2)) == told
 
 
+@pytest.mark.usefixtures("_time_passes_with_each_pause")
 @pytest.mark.parametrize(
     ("code", "most"), [(KafkaError.NOT_LEADER_FOR_PARTITION, 10_000), (KafkaError.TOPIC_AUTHORIZATION_FAILED, 1)]
 )
-def test_a_leader_that_never_comes_and_any_other_refusal_are_told(
-    monkeypatch: pytest.MonkeyPatch, code: int, most: int
-) -> None:
+@pytest.mark.parametrize("ask", [ends, since])
+def test_a_leader_that_never_comes_and_any_other_refusal_are_told(ask: Ask, code: int, most: int) -> None:
     electing = Electing(code, times=10**9)
 
     with pytest.raises(KafkaException):
-        ends(monkeypatch, electing)
+        ask(electing)
 
     assert 1 <= electing.asked <= most
