@@ -55,7 +55,7 @@ def stack(kafka_stack: KafkaProcess, registry: ServiceProcess) -> Iterator[Stack
     for event_id, market_id in zip(ids, MARKETS, strict=True):
         alert = replace(example, event_id=event_id, market_id=market_id)
         publisher.publish(ALERTS.name, market_id.encode(), codec.encode(alert), [("venue", alert.venue.encode())])
-    assert publisher.flush(30) == 0
+    assert publisher.flush(60) == 0
     yield Stack(kafka_stack.bootstrap, registry.url, ids)
     client.close()
 

@@ -197,7 +197,7 @@ def run(prepared: Cluster) -> Run:
         wait_until(lambda: stored() >= shown, "all that the venues showed is stored", 240)
         published = {tick.event_id: tick for tick in events(TICKS, Tick)}
         priced = sum(tick.price_ppm is not None for tick in published.values())
-        wait_until(lambda: len({move.event_id for move in events(MOVES, Move)}) >= priced, "every move is told", 120)
+        wait_until(lambda: len({move.event_id for move in events(MOVES, Move)}) >= priced, "every move is told", 240)
         told: set[str] = set()
         in_store: set[str] = set()
 
@@ -206,7 +206,7 @@ def run(prepared: Cluster) -> Run:
             told.update(alert.event_id for alert in events(ALERTS, Alert))
             return bool(told) and in_store == told
 
-        wait_until(all_alerts_stored, "every alert is stored", 120)
+        wait_until(all_alerts_stored, "every alert is stored", 240)
         feed = AlertFeed(locked.kafka)
         until_end.callback(feed.close)
         wait_until(lambda: feed.state == "live", "the dashboard follows the alerts")

@@ -24,7 +24,7 @@ def test_changelogs_of_earlier_versions_are_shown_and_deleted_and_the_one_in_use
     former = "changelog__movers-bars-0000000a--ticks--default"
     admin = AdminClient({"bootstrap.servers": node.bootstrap})
     for future in admin.create_topics([NewTopic(name, 1, 1) for name in (in_use, former)]).values():
-        future.result(10)
+        future.result(60)
     said: list[str] = []
 
     show(kafka, delete=False, write=said.append)

@@ -66,7 +66,7 @@ class Lives:
                 process = subprocess.Popen(
                     [sys.executable, "-m", "movers", *command], env=environment, cwd=folder, stderr=log, stdout=log
                 )
-            running.callback(process.wait, 60)
+            running.callback(process.wait, 90)
             running.callback(process.terminate)
 
     def health(self, name: str) -> httpx.Response:

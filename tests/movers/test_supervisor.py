@@ -17,12 +17,12 @@ from structlog.testing import capture_logs
 
 from movers import supervisor as supervising
 from movers.supervisor import ChildSpec, StartFailedError, Supervisor
-from tests.stack.waiting import until, wait_until
+from tests.stack.waiting import PATIENCE_S, until, wait_until
 
 TOUCH_AND_WAIT = "import pathlib,sys,time; pathlib.Path(sys.argv[1]).write_text(str(__import__('os').getpid())); "
 
 
-def spec(name: str, pid_file: Path, *, body: str = "time.sleep(600)", ready_timeout_s: float = 20) -> ChildSpec:
+def spec(name: str, pid_file: Path, *, body: str = "time.sleep(600)", ready_timeout_s: float = PATIENCE_S) -> ChildSpec:
     return ChildSpec(
         name=name,
         argv=[sys.executable, "-c", TOUCH_AND_WAIT + body, str(pid_file)],

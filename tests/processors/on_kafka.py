@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaException
 
+from kernel.errors import KafkaAwayError
 from kernel.kafka.publisher import Publisher
 from kernel.kafka.readers import read_to_end
 from kernel.schema_registry import SchemaRegistry
@@ -68,7 +69,7 @@ class Stack:
         for event in events:
             headers = [("venue", event.venue.encode()), ("category", b"climate")]
             publisher.publish(to or topic, event.market_id.encode(), codec.encode(event), headers)
-        assert publisher.flush(30) == 0
+        assert publisher.flush(60) == 0
 
     def publisher(self) -> Publisher:
         """A publisher that tolerates no loss."""
@@ -88,7 +89,7 @@ class Stack:
                 assert process.poll() is None, f"{name} ended: {self.log(name)}"
             try:
                 events[:] = self.read(topic)
-            except KafkaException:  # a new topic whose leader is being elected
+            except (KafkaException, KafkaAwayError):  # a broker that is coming back, or busy: not known now
                 return False
             return enough(events)
 

@@ -138,7 +138,7 @@ def test_ticks_become_moves_bars_and_alerts_although_a_processor_is_killed(stack
     stack.publish(TICKS.name, ticks[half:])
     bad = stack.publisher()
     bad.publish(TICKS.name, b"KALSHI:M1", b"not a tick", [("venue", b"kalshi")])
-    assert bad.flush(30) == 0
+    assert bad.flush(60) == 0
     hour_us = 3_600 * US_PER_S
     after = [
         replace(t, ts_event_us=t.ts_event_us + hour_us, ts_received_us=t.ts_received_us + hour_us, price_ppm=None)
@@ -252,7 +252,7 @@ def test_too_much_bad_input_stops_the_processor_loudly(stack: Stack) -> None:
     publisher = stack.publisher()
     for i in range(1200):
         publisher.publish(TICKS.name, b"KALSHI:M1", b"nonsense %d" % i)
-    assert publisher.flush(30) == 0
+    assert publisher.flush(60) == 0
 
     wait_until(lambda: process.poll() is not None, "the processor gave up", 90)
 

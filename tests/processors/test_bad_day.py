@@ -103,13 +103,13 @@ class Isolated:
 
     def committed(self) -> int:
         """Ticks that its group has committed."""
-        names = [group.group_id for group in self.admin.list_consumer_groups().result(10).valid]
+        names = [group.group_id for group in self.admin.list_consumer_groups().result(60).valid]
         group = next((name for name in names if f"movers-{self.name}-" in name), None)
         if group is None:
             return 0
         places = [TopicPartition(self.topic, partition) for partition in range(PARTITIONS)]
         asked = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])
-        return sum(max(0, place.offset) for place in asked[group].result(10).topic_partitions)
+        return sum(max(0, place.offset) for place in asked[group].result(60).topic_partitions)
 
     def metric(self, series: str) -> float:
         url = f"http://127.0.0.1:{self.stack.ports[self.name]}/metrics"
@@ -142,7 +142,7 @@ def test_added_partitions_are_read_within_seconds_and_their_state_is_kept(
     app.publish(first)
     app.wait_for_moves_of(first)
 
-    app.admin.create_partitions([NewPartitions(app.topic, 6)])[app.topic].result(30)
+    app.admin.create_partitions([NewPartitions(app.topic, 6)])[app.topic].result(60)
     more = app.ticks(600, 3, markets=40)
     app.publish(more)
 
@@ -167,7 +167,7 @@ def test_partitions_added_while_the_processor_is_away_do_not_stop_it(
     app.wait_for_moves_of(first)
     app.end()
 
-    app.admin.create_partitions([NewPartitions(app.topic, 5)])[app.topic].result(30)
+    app.admin.create_partitions([NewPartitions(app.topic, 5)])[app.topic].result(60)
     app.publish(more := app.ticks(600, 2, markets=30))
     app.start()
 
@@ -181,8 +181,8 @@ def test_a_topic_made_anew_is_read_from_its_beginning(stack: Stack, isolated: Ca
     app.publish(first := app.ticks(0, 5))
     app.wait_for_moves_of(first)
 
-    app.admin.delete_topics([app.topic])[app.topic].result(30)
-    wait_until(lambda: app.topic not in app.admin.list_topics(timeout=10).topics, "the topic is gone")
+    app.admin.delete_topics([app.topic])[app.topic].result(60)
+    wait_until(lambda: app.topic not in app.admin.list_topics(timeout=60).topics, "the topic is gone")
     app.make_topic()
     # More than the old one ever had, so that the old position is a place in the new one.
     app.publish(later := app.ticks(7200, 15))
@@ -205,7 +205,7 @@ def test_messages_that_kafka_deleted_unread_are_told_as_lost_and_the_rest_is_rea
     lows = {p: high for p, (_, high) in watermarks(kafka_at(stack.bootstrap), app.topic).items()}
     asked = [TopicPartition(app.topic, p, low) for p, low in lows.items()]
     for future in app.admin.delete_records(asked).values():
-        future.result(30)
+        future.result(60)
 
     app.start()
     app.publish(later := app.ticks(7200, 3))
@@ -312,12 +312,12 @@ def test_state_of_a_market_that_fell_silent_leaves_the_store_and_its_changelog(
         published_ms = round((time.time() - days_ago * 86_400) * 1000)
         for tick in ticks:
             producer.produce(app.topic, codec.encode(tick), tick.market_id.encode(), timestamp=published_ms)
-        assert producer.flush(30) == 0
+        assert producer.flush(60) == 0
 
     def remembered() -> set[str]:
         """Markets whose state the changelog keeps. It is written at a checkpoint, moves are there before it."""
         changelogs = [
-            t for t in app.admin.list_topics(timeout=10).topics if t.startswith(f"changelog__movers-{app.name}-")
+            t for t in app.admin.list_topics(timeout=60).topics if t.startswith(f"changelog__movers-{app.name}-")
         ]
         try:
             latest = {m.key(): m.value() for t in changelogs for m in read_to_end(kafka_at(stack.bootstrap), t)}

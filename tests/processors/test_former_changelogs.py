@@ -34,7 +34,7 @@ def kafka(kafka_stack: KafkaProcess) -> Iterator[KafkaSettings]:
     admin = AdminClient({"bootstrap.servers": kafka_stack.bootstrap})
     topics = [NewTopic(name, 1, 1) for name in (IN_USE, BEFORE, FOLLOWED, *OTHERS)]
     for future in admin.create_topics(topics).values():
-        future.result(10)
+        future.result(60)
     reader = Consumer({"bootstrap.servers": kafka_stack.bootstrap, "group.id": "movers-gone-0000000c"})
     reader.subscribe([FOLLOWED])
     wait_until(lambda: reader.poll(0.2) is None and reader.assignment(), "a member")
@@ -42,12 +42,12 @@ def kafka(kafka_stack: KafkaProcess) -> Iterator[KafkaSettings]:
     reader.close()
     left = [name for name in names(settings) if "gone" in name or "theirs" in name]
     for future in admin.delete_topics(left).values():
-        future.result(10)
+        future.result(60)
 
 
 def names(kafka: KafkaSettings) -> set[str]:
     admin = AdminClient({"bootstrap.servers": kafka.kafka_bootstrap_servers})
-    return {name for name in admin.list_topics(timeout=10).topics if name.startswith("changelog__")}
+    return {name for name in admin.list_topics(timeout=60).topics if name.startswith("changelog__")}
 
 
 def test_only_the_changelog_of_a_log_that_is_no_more_is_removed(kafka: KafkaSettings) -> None:

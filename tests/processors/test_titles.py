@@ -53,14 +53,14 @@ def test_titles_come_although_the_registry_was_away_and_a_restart_reads_on(
 
     def publish(market_id: str, value: bytes | None) -> None:
         publisher.publish(MARKETS.name, market_id.encode(), value)
-        assert publisher.flush(30) == 0
+        assert publisher.flush(60) == 0
 
     for i in range(20):
         publish(f"KALSHI:M{i}", codec.encode(market_facts(f"KALSHI:M{i}")))
     path = tmp_path / "state" / "titles.sqlite"
 
     titles = Titles(kafka_at(kafka_stack.bootstrap), HiccupingRegistry(real, away=2), path)
-    titles.start(timeout_s=30)
+    titles.start(timeout_s=90)
     facts = market_facts("KALSHI:M3")
     assert titles.lookup("KALSHI:M3") == Title(facts.title, "climate", facts.url, facts.event_key, facts.event_title)
     assert titles.health() == {"titles": 20, "titles_trouble": ""}
@@ -69,7 +69,7 @@ def test_titles_come_although_the_registry_was_away_and_a_restart_reads_on(
     publish("KALSHI:M20", codec.encode(market_facts("KALSHI:M20")))
 
     again = Titles(kafka_at(kafka_stack.bootstrap), HiccupingRegistry(real, away=0), path)
-    again.start(timeout_s=30)
+    again.start(timeout_s=90)
     wait_until(lambda: again.lookup("KALSHI:M20") != UNKNOWN, "the new title")
     assert again.lookup("KALSHI:M3") == UNKNOWN
     assert again.lookup("KALSHI:M4") != UNKNOWN

@@ -141,7 +141,7 @@ def test_only_what_was_told_as_settled_long_ago_by_this_shard_leaves_the_topic(s
     tell(market("late", status="settled"), lately_ms)
     tell(market("politics", status="settled", category="politics"), long_ago_ms)
     tell(market("theirs", status="settled"), long_ago_ms, b"polymarket")
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
 
     found = settled_before(shard, kafka, store, now_ms - DAYS * DAY_MS)
     assert found == [OLD]

@@ -22,7 +22,7 @@ from schemas import topics
 from schemas.events import DeadLetter, FeedStatus, RawMessage
 from tests.producers.conftest import Stack, prepared
 from tests.stack.processes import KafkaProcess, ServiceProcess, kafka_at
-from tests.stack.waiting import wait_until
+from tests.stack.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -63,7 +63,7 @@ def publish(box: Outbox, numbers: range, shard: str) -> None:
         box.status(status(number, shard))
 
 
-def turn_until(box: Outbox, condition: Any, what: str, timeout_s: float = 40.0) -> None:
+def turn_until(box: Outbox, condition: Any, what: str, timeout_s: float = PATIENCE_S) -> None:
     """Turns the outbox's loop until something holds."""
 
     async def turn() -> None:

@@ -59,7 +59,7 @@ class Looking(PolymarketFeed):
 
 
 def post(venue: Running, what: str, body: bytes) -> None:
-    httpx.post(f"{venue.address}/simulator/{what}", content=body, trust_env=False, timeout=30).raise_for_status()
+    httpx.post(f"{venue.address}/simulator/{what}", content=body, trust_env=False, timeout=60).raise_for_status()
 
 
 @pytest.mark.parametrize(("share", "cure"), [(1.0, "reconnect"), (0.05, "subscribe")])

@@ -91,7 +91,7 @@ class Streaming:
     def account(self) -> list[dict[str, Any]]:
         """What the venue says that it told."""
         found: list[dict[str, Any]] = httpx.get(
-            f"{self.run.simulator}/simulator/ledger?limit=200000", trust_env=False
+            f"{self.run.simulator}/simulator/ledger?limit=200000", trust_env=False, timeout=60
         ).json()
         return found
 

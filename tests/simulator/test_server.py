@@ -83,7 +83,7 @@ def test_sigterm_ends_it_cleanly(start: Start) -> None:
     ],
 )
 def test_a_users_mistake_is_one_line_and_exit_code_2(arguments: list[str], said: str, repo_dir: Path) -> None:
-    ended = subprocess.run(command(*arguments), cwd=repo_dir, capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(command(*arguments), cwd=repo_dir, capture_output=True, text=True, timeout=90)
 
     assert ended.returncode == 2
     assert ended.stderr.startswith("error: ")

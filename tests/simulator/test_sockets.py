@@ -54,7 +54,7 @@ def tokens(venue: Running) -> list[str]:
 
 
 def receive(socket: ClientConnection) -> Any:
-    return json.loads(socket.recv(timeout=10))
+    return json.loads(socket.recv(timeout=60))
 
 
 def subscribe(ids: list[str], **more: Any) -> str:
@@ -95,7 +95,7 @@ def test_replaying_the_channel_gives_the_rest_book_at_every_moment(venue: Runnin
         for _ in range(4):
             step(venue)
             socket.send("PING")
-            while (text := socket.recv(timeout=10)) != "PONG":
+            while (text := socket.recv(timeout=60)) != "PONG":
                 take(json.loads(text))
             for token in ids:
                 rest = venue.get(f"/clob/book?token_id={token}")
@@ -146,19 +146,19 @@ def test_later_subscriptions_widen_and_narrow_what_is_sent(venue: Running) -> No
         assert {entry["asset_id"] for entry in receive(socket)["price_changes"]} == {yes, no}
         socket.send(json.dumps({"operation": "unsubscribe", "assets_ids": [no]}))
         socket.send("PING")
-        while socket.recv(timeout=10) != "PONG":
+        while socket.recv(timeout=60) != "PONG":
             pass
         step(venue)
         step(venue)
         socket.send("PING")
-        assert socket.recv(timeout=10) == "PONG"
+        assert socket.recv(timeout=60) == "PONG"
 
 
 def test_a_ping_before_any_subscription_ends_the_connection(venue: Running) -> None:
     with polymarket(venue) as socket:
         socket.send("PING")
         with pytest.raises(ConnectionClosed) as caught:
-            socket.recv(timeout=10)
+            socket.recv(timeout=60)
     assert caught.value.rcvd is not None
     assert caught.value.rcvd.code == 1008
 

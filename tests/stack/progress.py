@@ -32,7 +32,7 @@ def computed_ticks(bootstrap: str) -> list[int]:
     """
     ends = watermarks(kafka_at(bootstrap), TICKS.name)
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 4})
-    groups = [group.group_id for group in admin.list_consumer_groups().result(30).valid]
+    groups = [group.group_id for group in admin.list_consumer_groups().result(60).valid]
     return [
         max((_committed(bootstrap, group, ends) for group in groups if group.startswith(f"movers-{name}")), default=-1)
         for name in PROCESSORS

@@ -100,7 +100,7 @@ class Stand:
         for start in range(0, len(pairs), flush_every):
             for key, value in pairs[start : start + flush_every]:
                 publisher.publish(topic.name, key.encode(), value)
-            assert publisher.flush(30) == 0
+            assert publisher.flush(60) == 0
         assert failed == []
         self.published[topic.name] += len(pairs)
 
@@ -184,9 +184,9 @@ def recreate_topics(bootstrap: str) -> None:
     """Deletes all our topics and makes them anew: offsets start at 0 and every topic has a new id."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     names = [topic.name for topic in CATALOGUE]
-    present = [name for name in names if name in admin.list_topics(timeout=10).topics]
+    present = [name for name in names if name in admin.list_topics(timeout=60).topics]
     if present:
-        for future in admin.delete_topics(present, operation_timeout=30).values():
-            future.result(30)
-        wait_until(lambda: not set(names) & set(admin.list_topics(timeout=10).topics), "topics deleted")
+        for future in admin.delete_topics(present, operation_timeout=60).values():
+            future.result(60)
+        wait_until(lambda: not set(names) & set(admin.list_topics(timeout=60).topics), "topics deleted")
     create_topics(kafka_at(bootstrap, PARTITIONS))

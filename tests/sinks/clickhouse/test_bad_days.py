@@ -143,7 +143,7 @@ def test_messages_that_kafka_dropped_before_they_were_stored_are_told(stand: Sta
     (partition,) = [p for p, (_, high) in watermarks(kafka_at(stand.broker.bootstrap), TICKS.name).items() if high]
     admin = AdminClient({"bootstrap.servers": stand.broker.bootstrap})
     for future in admin.delete_records([TopicPartition(TICKS.name, partition, 20)]).values():
-        future.result(30)
+        future.result(60)
     place = (TICKS.name, partition)
     topic_id = Topics(kafka_at(stand.broker.bootstrap), [TICKS.name]).look()[TICKS.name].topic_id
     stand.store.store_fences({place: 9}, {place: topic_id}, {})
@@ -152,7 +152,7 @@ def test_messages_that_kafka_dropped_before_they_were_stored_are_told(stand: Sta
 
     stand.wait_until_taken(TICKS)
     assert '"first": 10, "last": 19, "event": "messages_lost"' in stand.log_text()
-    with urllib.request.urlopen(f"http://127.0.0.1:{stand.metrics_port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{stand.metrics_port}/metrics", timeout=60) as answer:
         assert 'movers_lost_messages_total{stage="store",topic="ticks"} 10.0' in answer.read().decode()
     (letter,) = [letter for letter in _letters(stand) if letter.reason != "undecodable"]
     assert (letter.reason, letter.channel, letter.partition, letter.offset) == (
@@ -163,9 +163,9 @@ def test_messages_that_kafka_dropped_before_they_were_stored_are_told(stand: Sta
 def _add_partitions(stand: Stand, count: int) -> None:
     admin = AdminClient({"bootstrap.servers": stand.broker.bootstrap})
     for future in admin.create_partitions([NewPartitions(TICKS.name, count)]).values():
-        future.result(30)
+        future.result(60)
     wait_until(
-        lambda: len(admin.list_topics(TICKS.name, timeout=10).topics[TICKS.name].partitions) == count,
+        lambda: len(admin.list_topics(TICKS.name, timeout=60).topics[TICKS.name].partitions) == count,
         "partitions are there",
     )
 

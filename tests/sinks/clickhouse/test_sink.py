@@ -403,14 +403,14 @@ def _committed(stand: Stand, topic: str) -> int:
     admin = AdminClient({"bootstrap.servers": stand.broker.bootstrap})
     places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
     request = ConsumerGroupTopicPartitions(GROUP, places)
-    answer = admin.list_consumer_group_offsets([request])[GROUP].result(10)
+    answer = admin.list_consumer_group_offsets([request])[GROUP].result(60)
     assert set(watermarks(kafka_at(stand.broker.bootstrap), topic)) == set(range(PARTITIONS))
     return sum(max(0, place.offset) for place in answer.topic_partitions)
 
 
 def _get(stand: Stand, path: str) -> str:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{stand.metrics_port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{stand.metrics_port}{path}", timeout=60) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
         with error:

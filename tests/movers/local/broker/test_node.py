@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from kernel.errors import UserError
 from movers.local.broker.node import LocalKafka
 from tests.stack.processes import JAR_CACHE, KafkaProcess
-from tests.stack.waiting import wait_until
+from tests.stack.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.stack
 def create_topic(bootstrap: str, partitions: int = 1) -> str:
     topic = f"t-{uuid.uuid4().hex}"
     admin = AdminClient({"bootstrap.servers": bootstrap})  # must outlive the call
-    admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(20)
+    admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(60)
     return topic
 
 
@@ -34,7 +34,7 @@ def read_to_end(bootstrap: str, topic: str, **settings: object) -> list[bytes]:
     )
     consumer.assign([TopicPartition(topic, 0, 0)])
     values: list[bytes] = []
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + PATIENCE_S
     try:
         while time.monotonic() < deadline_s:
             message: Message | None = consumer.poll(0.2)
@@ -59,7 +59,7 @@ def test_messages_come_out_as_they_went_in(kafka_stack: KafkaProcess) -> None:
     for value in sent:
         producer.produce(topic, value)
 
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     assert read_to_end(kafka_stack.bootstrap, topic) == sent
 
 
@@ -68,22 +68,22 @@ def test_a_message_of_15_mib_passes(kafka_stack: KafkaProcess) -> None:
     producer = Producer({"bootstrap.servers": kafka_stack.bootstrap, "message.max.bytes": 16 << 20})
     producer.produce(topic, b"x" * (15 << 20))
 
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     assert [len(value) for value in read_to_end(kafka_stack.bootstrap, topic)] == [15 << 20]
 
 
 def test_readers_see_committed_transactions_only(kafka_stack: KafkaProcess) -> None:
     topic = create_topic(kafka_stack.bootstrap)
     producer = Producer({"bootstrap.servers": kafka_stack.bootstrap, "transactional.id": topic})
-    producer.init_transactions(20)
+    producer.init_transactions(60)
     for value, commit in ((b"1", True), (b"2", False), (b"3", True)):
         producer.begin_transaction()
         producer.produce(topic, value)
-        producer.flush(20)
+        producer.flush(60)
         if commit:
-            producer.commit_transaction(20)
+            producer.commit_transaction(60)
         else:
-            producer.abort_transaction(20)
+            producer.abort_transaction(60)
 
     committed = read_to_end(kafka_stack.bootstrap, topic, **{"isolation.level": "read_committed"})
     assert committed == [b"1", b"3"]
@@ -93,10 +93,10 @@ def test_unknown_topics_are_not_made_by_the_way(kafka_stack: KafkaProcess) -> No
     producer = Producer({"bootstrap.servers": kafka_stack.bootstrap, "message.timeout.ms": 2000})
     failures: list[int] = []
     producer.produce("never-made", b"x", on_delivery=lambda error, _message: failures.append(error.code()))
-    producer.flush(10)
+    producer.flush(60)
 
     assert failures == [KafkaError._UNKNOWN_TOPIC] or failures == [KafkaError._MSG_TIMED_OUT]
-    assert "never-made" not in AdminClient({"bootstrap.servers": kafka_stack.bootstrap}).list_topics(timeout=10).topics
+    assert "never-made" not in AdminClient({"bootstrap.servers": kafka_stack.bootstrap}).list_topics(timeout=60).topics
 
 
 def test_the_node_listens_on_the_loopback_address_only(kafka_stack: KafkaProcess) -> None:
@@ -171,7 +171,7 @@ def test_another_kafka_on_the_chosen_port_is_one_clear_line(kafka_stack: KafkaPr
     late.prepare(lambda _message: None)
 
     with pytest.raises(UserError, match="another Kafka answers at"):
-        late.wait_ready(20)
+        late.wait_ready(60)
     late.release()
 
 
@@ -180,4 +180,4 @@ def test_kafka_errors_are_exceptions_of_the_client(kafka_stack: KafkaProcess) ->
     admin = AdminClient({"bootstrap.servers": kafka_stack.bootstrap})
 
     with pytest.raises(KafkaException):
-        admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(10)
+        admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(60)

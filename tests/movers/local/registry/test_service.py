@@ -124,7 +124,7 @@ def test_a_killed_registry_keeps_what_it_answered(tmp_path: Path) -> None:
     folder = tmp_path / "a folder"
     first = ServiceProcess.start(MODULE, folder)
     known = httpx.post(f"{first.url}/subjects/s/versions", json={"schema": schema()}, timeout=60).json()["id"]
-    httpx.put(f"{first.url}/config", json={"compatibility": "FULL"}).raise_for_status()
+    httpx.put(f"{first.url}/config", json={"compatibility": "FULL"}, timeout=60).raise_for_status()
     first.kill()
 
     second = ServiceProcess.start(MODULE, folder)
@@ -138,7 +138,7 @@ def test_a_killed_registry_keeps_what_it_answered(tmp_path: Path) -> None:
 def test_a_registry_that_cannot_start_says_why_in_one_line(registry: ServiceProcess, tmp_path: Path) -> None:
     def run(port: int, folder: Path) -> str:
         command = [sys.executable, "-m", MODULE, "--port", str(port), "--data", str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd=REPO)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False, cwd=REPO)
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
         return done.stderr

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture
 def http(warehouse: ServiceProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=warehouse.url, timeout=20) as client:
+    with httpx.Client(base_url=warehouse.url, timeout=60) as client:
         yield client
 
 
