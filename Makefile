@@ -12,9 +12,10 @@ demo: $(READY)
 up: $(READY)
 	@$(BIN)/python -m movers up $(ARGS)
 
-# Side by side, a file's tests in one process: most of the time they wait.
+# Side by side, a file's tests in one process: most of the time they wait. In the order of tests/conftest.py, not by how
+# many tests a file has: that mixes the folders, and each change of folder ends its servers and starts others.
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-cluster: $(READY)
 	MOVERS_CLUSTER=1 $(BIN)/python -m pytest tests/cluster -s $(ARGS)

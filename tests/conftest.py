@@ -20,6 +20,23 @@ settings.load_profile("seeded")
 
 REPO = Path(__file__).resolve().parent.parent
 
+LONGEST_FIRST = (
+    "e2e/test_recording",
+    "producers/test_http_ledger",
+    "chaos",
+    "producers",
+    "e2e",
+    "processors",
+    "movers",
+    "sinks",
+    "examples",
+    "ops",
+    "browser",
+    "dashboard",
+)
+"""How paths begin of what takes minutes, so that one that computes runs beside one that waits. All else takes seconds,
+and fills what is left at the end of a run."""
+
 
 @pytest.fixture(scope="session")
 def repo_dir() -> Path:
@@ -32,6 +49,17 @@ def pytest_report_header() -> str:
     if HAS_RECORDED:
         return f"payloads: those made up here, and the recorded ones in {RECORDED.parent}"
     return "payloads: those made up here; no ../shared beside the checkout, so none that were recorded"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Side by side, no long file begins when all the others are done; what shares a folder's servers stays together."""
+    if hasattr(config, "workerinput"):  # one of pytest-xdist's workers
+        items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    path = item.nodeid.removeprefix("tests/")
+    return next((turn for turn, begin in enumerate(LONGEST_FIRST) if path.startswith(begin)), len(LONGEST_FIRST))
 
 
 @pytest.fixture(autouse=True)
