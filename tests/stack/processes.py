@@ -28,6 +28,7 @@ from movers.local.broker.node import LocalKafka, LockedDoor
 from tests.stack.class_archive import ClassArchive
 from tests.stack.environment import child_environment as child_environment
 from tests.stack.ports import free_port
+from tests.stack.waiting import PATIENCE_S
 from tests.stack.waiting import wait_until as wait_until
 
 REPO = Path(__file__).resolve().parents[2]
@@ -314,7 +315,7 @@ class KafkaProcess:
 
     def _start(self) -> Child:
         child = Child(self.kafka.argv(), self._log)
-        self.kafka.wait_ready(90)
+        self.kafka.wait_ready(2 * PATIENCE_S)
         self.kafka.classes.make()
         return child
 
