@@ -11,6 +11,7 @@ import pytest
 import typer
 import yaml
 
+from dashboard.board.follow import MOST_ROWS
 from kernel.settings import COMPOSE_NAMES
 from movers.cli import app
 from movers.settings import groups
@@ -55,6 +56,13 @@ def test_every_service_has_limits_rotation_a_user_and_time_to_stop(services: dic
         assert int(service["user"].split(":")[0]) > 0, name
         assert int(service["stop_grace_period"].removesuffix("s")) >= 30, name
         assert service["security_opt"] == ["no-new-privileges:true"], name
+
+
+def test_the_dashboard_has_room_for_the_largest_board_it_keeps(services: dict[str, Service]) -> None:
+    limit = services["dashboard"]["deploy"]["resources"]["limits"]["memory"]
+
+    # 206 to 223 MB for 800,000 newest moves (docs/decisions/0015), beside some 220 MB of the process itself.
+    assert int(limit.removesuffix("M")) > 220 + MOST_ROWS * 223 / 800_000
 
 
 def test_our_services_have_no_capability_and_a_root_that_cannot_be_written(services: dict[str, Service]) -> None:
