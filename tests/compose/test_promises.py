@@ -21,6 +21,22 @@ from schemas.words import CATEGORIES
 
 Service = dict[str, Any]
 ONE_SHOT = {"init"}
+GIVEN_BY_THE_FILE = {
+    *("KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "CLICKHOUSE_HOST", "CLICKHOUSE_PORT", "CLICKHOUSE_USER"),
+    *("CLICKHOUSE_READ_USER", "METRICS_HOST", "METRICS_PORT", "DASHBOARD_HOST"),
+}
+"""Settings whose values the file itself says: where its own services are."""
+OF_OTHER_CLUSTERS = {
+    *("KAFKA_SECURITY_PROTOCOL", "KAFKA_SASL_MECHANISM", "KAFKA_USERNAME", "KAFKA_PASSWORD", "KAFKA_CA_FILE"),
+    *("KAFKA_CERTIFICATE_FILE", "KAFKA_KEY_FILE", "KAFKA_KEY_PASSWORD", "KAFKA_REPLICATION"),
+    *("SCHEMA_REGISTRY_USERNAME", "SCHEMA_REGISTRY_PASSWORD", "SCHEMA_REGISTRY_CA_FILE"),
+    *("CLICKHOUSE_SECURE", "CLICKHOUSE_CA_FILE", "CLICKHOUSE_MIGRATE_USER", "CLICKHOUSE_MIGRATE_PASSWORD"),
+    "CLICKHOUSE_DATABASE",
+}
+"""Settings of a Kafka and a store that are not this file's own."""
+OF_ONE_MACHINE = {"JAVA_HOME", "DISK_LOW_MIB", "DISK_STOP_MIB", "MOVERS_HOME", "STATE_DIR", "SPILL_DIR"}
+"""Settings of the stack without containers, or said by the image."""
+KALSHI_PARTS = ("politics", "sports", "crypto", "rest")
 OVERLAYS = ("ops/compose/demo.env", "ops/compose/sharded.env")
 
 
@@ -191,6 +207,43 @@ def test_every_setting_of_a_service_is_one_of_ours(services: dict[str, Service])
         assert service["environment"].keys() - settings == set(), name
 
 
+def test_every_setting_that_can_count_here_reaches_a_service(text: str) -> None:
+    settings = {name for group in groups() for name in group.names()}
+
+    without = settings - set(re.findall(r"\$\{(\w+)", text))
+
+    assert without == GIVEN_BY_THE_FILE | OF_OTHER_CLUSTERS | OF_ONE_MACHINE
+
+
+@pytest.mark.parametrize(
+    ("setting", "readers"),
+    [
+        ("ALERT_RULES", {"process-analytics", "dashboard"}),
+        ("KALSHI_PRIVATE_KEY_FILE", {"produce-kalshi", *(f"produce-kalshi-{part}" for part in KALSHI_PARTS)}),
+    ],
+)
+def test_a_file_of_the_operator_is_read_where_its_setting_says(
+    services: dict[str, Service], setting: str, readers: set[str]
+) -> None:
+    mounted = {
+        name: [volume for volume in service.get("volumes", []) if setting in str(volume)]
+        for name, service in _ours(services).items()
+    }
+
+    assert {name for name, volumes in mounted.items() if volumes} == readers
+    for name in readers:
+        assert services[name]["environment"][setting] == f"${{{setting}:+/etc/movers/${{{setting}:-}}}}"
+        assert mounted[name] == [
+            {
+                "type": "bind",
+                "source": f"${{{setting}:-/dev/null}}",
+                "target": f"/etc/movers/${{{setting}:-no_{setting}}}",
+                "read_only": True,
+                "bind": {"create_host_path": False},
+            }
+        ]
+
+
 def test_every_command_is_one_of_ours(services: dict[str, Service]) -> None:
     command = typer.main.get_command(app)
     assert isinstance(command, typer.core.TyperGroup)
@@ -211,7 +264,8 @@ def test_nothing_starts_before_the_topics_schemas_and_tables_are_there(services:
 
 def test_no_two_services_share_a_hostname_or_a_volume(services: dict[str, Service]) -> None:
     hostnames = [service["hostname"] for service in services.values() if "hostname" in service]
-    volumes = [volume for service in services.values() for volume in service.get("volumes", []) if volume[0] != "."]
+    mounts = [volume for service in services.values() for volume in service.get("volumes", [])]
+    volumes = [mount for mount in mounts if isinstance(mount, str) and mount[0] != "."]
 
     assert len(set(hostnames)) == len(hostnames)
     assert len(set(volumes)) == len(volumes)
