@@ -149,11 +149,13 @@ class Store:
             self._leave_alone(began_s)
             raise StoreUnavailableError("The store does not answer yet; trying again.") from error
         except UserError as error:
+            if getattr(error.__cause__, "code", None) == _UNKNOWN_DATABASE:
+                raise StoreUnavailableError(_NO_TABLES) from error
             raise StoreUnavailableError(f"The store refuses us: {error}") from error
         except (ClickHouseError, OSError) as error:
             if isinstance(error, DatabaseError) and not _is_away(error):
                 log.warning("store_query_failed", code=error.code, detail=str(error)[:400])
-                raise StoreUnavailableError(_explain(error)) from error
+                raise StoreUnavailableError(_explain(error, client)) from error
             log.warning("store_away", detail=str(error)[:200])
             self._leave_alone(began_s)
             raise StoreUnavailableError("The store does not answer; trying again.") from error
@@ -207,7 +209,11 @@ def _series(values: NDArray[Any], dtype: str) -> pd.Series | pd.DatetimeIndex:
     return pd.Series(values, dtype=dtype, copy=False)
 
 
-_UNKNOWN_TABLE, _UNKNOWN_DATABASE = 60, 81
+_UNKNOWN_DATABASE = 81
+_NAMES_UNKNOWN = (16, 46, 47, 60)
+"""Of a column, a view with parameters, a name inside a query, a table."""
+_NO_TABLES = "The store has no tables yet; they come with the first start of the pipeline."
+_TABLES = "SELECT count() FROM system.tables WHERE database = currentDatabase()"
 
 
 def _is_away(error: DatabaseError) -> bool:
@@ -215,7 +221,17 @@ def _is_away(error: DatabaseError) -> bool:
     return isinstance(error, OperationalError) and error.code is None
 
 
-def _explain(error: DatabaseError) -> str:
-    if error.code in (_UNKNOWN_TABLE, _UNKNOWN_DATABASE):
-        return "The store has no tables yet; they come with the first start of the pipeline."
+def _explain(error: DatabaseError, client: Client) -> str:
+    if error.code == _UNKNOWN_DATABASE or (error.code in _NAMES_UNKNOWN and not _has_tables(client)):
+        return _NO_TABLES
+    if error.code in _NAMES_UNKNOWN:
+        # Our questions name what the newest migration made. Which those are is the sinks' to know.
+        return "The store's tables are of another version than this dashboard: run `movers migrate` to bring them up."
     return "The store could not answer this question; trying again."
+
+
+def _has_tables(client: Client) -> bool:
+    try:
+        return bool(client.query(_TABLES).result_rows[0][0])
+    except (ClickHouseError, OSError):
+        return False

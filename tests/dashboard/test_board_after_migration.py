@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
 from dashboard.columns import COLUMNS
 from dashboard.store import Store as Reader
+from dashboard.store import StoreUnavailableError
 from kernel.clickhouse import connect
 from kernel.settings import ClickHouseSettings, RuleSettings
 from schemas.events import Move
@@ -180,6 +182,24 @@ def test_a_store_of_level_nine_shows_the_same_board_after_its_migration(database
     peaks = told["peak_move_pp"].round(6)
     assert list(zip(told["alert_id"], told["state"], told["market_id"], peaks, strict=True)) == episodes
     assert len(episodes) == 12
+
+
+@pytest.mark.parametrize("query", ["board_moves", "market_moves", "same_event"])
+def test_a_store_of_level_nine_is_said_to_be_of_another_version_until_its_migration(
+    database: ClickHouseSettings, query: str
+) -> None:
+    asked: dict[str, dict[str, Any]] = {
+        "board_moves": {"parts": []},
+        "market_moves": {"token_id": "T1"},
+        "same_event": {"market_id": "M-T1"},
+    }
+    reader = Reader(database)
+
+    with pytest.raises(StoreUnavailableError, match=r"another version than this dashboard: run `movers migrate`"):
+        reader.rows(query, COLUMNS[query], **asked[query])
+
+    migrate(database)
+    assert reader.rows(query, COLUMNS[query], **asked[query]).empty
 
 
 def test_a_migrated_store_takes_todays_rows_beside_those_of_then(database: ClickHouseSettings) -> None:

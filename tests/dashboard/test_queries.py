@@ -264,6 +264,13 @@ def test_store_without_tables_says_so(warehouse: Any) -> None:
         Store(settings).rows("coverage", COLUMNS["coverage"], window="1h")
 
 
+def test_store_without_its_database_says_the_same(warehouse: Any) -> None:
+    settings = ClickHouseSettings(clickhouse_port=warehouse.port, clickhouse_database="never_made")
+
+    with pytest.raises(StoreUnavailableError, match="no tables yet"):
+        Store(settings).rows("coverage", COLUMNS["coverage"], window="1h")
+
+
 def test_store_away_says_so() -> None:
     with pytest.raises(StoreUnavailableError, match="does not answer"):
         Store(ClickHouseSettings(clickhouse_port=free_port())).rows("coverage", COLUMNS["coverage"], window="1h")

@@ -32,6 +32,11 @@ class Answer:
     column_types: Sequence[ClickHouseType]
     result_columns: Sequence[Sequence[Any]]
 
+    @property
+    def result_rows(self) -> Sequence[Sequence[Any]]:
+        """The same by rows."""
+        return list(zip(*self.result_columns, strict=True))
+
 
 NOTHING = Answer([], [], [])
 
@@ -41,11 +46,14 @@ class Client:
     """Answers one thing, or fails with one, and remembers what it was asked."""
 
     answer: Answer | Exception
+    tables: int = 0
     asked: list[dict[str, Any]] = field(default_factory=list)
     closed: bool = False
 
-    def query(self, text: str, parameters: dict[str, Any], **_: Any) -> Answer:
-        self.asked.append(parameters)
+    def query(self, text: str, parameters: dict[str, Any] | None = None, **_: Any) -> Answer:
+        if "system.tables" in text:
+            return Answer(["count()"], [get_from_name("UInt64")], [[self.tables]])
+        self.asked.append(parameters or {})
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -108,6 +116,7 @@ def test_instants_travel_as_utc_text_wherever_they_were_made(opened: list[Client
     ("error", "said"),
     [
         (DatabaseError("Code: 60. UNKNOWN_TABLE", code=60), "no tables yet"),
+        (DatabaseError("Code: 46. UNKNOWN_FUNCTION", code=46), "no tables yet"),
         (DatabaseError("Code: 81. UNKNOWN_DATABASE", code=81), "no tables yet"),
         (DatabaseError("Code: 241. MEMORY_LIMIT", code=241), "could not answer this question"),
         (OperationalError("Max retries exceeded"), "does not answer"),
@@ -132,6 +141,16 @@ def test_a_failure_is_one_calm_line_and_its_client_is_not_used_again(
 
     assert "\n" not in str(caught.value)
     assert (len(broken.asked), len(fresh.asked)) == (1, 1)
+
+
+@pytest.mark.parametrize("code", [16, 46, 47, 60])
+def test_a_store_that_lacks_a_name_of_ours_beside_its_tables_is_said_to_be_of_another_version(
+    opened: list[Client], code: int
+) -> None:
+    opened += [Client(DatabaseError("Code", code=code), tables=20)]
+
+    with pytest.raises(StoreUnavailableError, match=r"of another version than this dashboard: run `movers migrate`"):
+        store().rows("cache_span", SPAN)
 
 
 def test_a_store_that_takes_the_question_and_never_answers_is_told_of_and_others_need_not_wait() -> None:
