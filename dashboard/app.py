@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import first_page, live, oidc
 from dashboard.context import Context, arrive, chosen_market, context
-from dashboard.views import alerts, category_trends, market_detail, pop_ups, top_movers
+from dashboard.views import alerts, category_trends, controls, market_detail, pop_ups, top_movers
 from kernel.errors import UserError
 
 # Streamlit leaves a hand's breadth of air around; a board wants it for rows.
@@ -82,6 +82,7 @@ def main() -> None:
     # The strip stands first, and yet has to know what is wanted.
     with st.container(horizontal=True, vertical_alignment="center"):
         left = st.container()
+        controls.times()
         wanted = pop_ups.wanted(shared)
         with left:
             live.strip(shared, wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import formats
+from dashboard.zone import UTC_ZONE, Zone
 from schemas.words import Direction
 
 UP, DOWN, FLAT, ACCENT = "#16a34a", "#e5484d", "#8b949e", "#3b82f6"
@@ -37,6 +38,24 @@ class MarketSeries:
     gaps: pd.DataFrame
     step_s: int
     until: datetime | None = None
+    shown_by: Zone = UTC_ZONE
+
+
+def _on_the_wall(series: MarketSeries) -> MarketSeries:
+    """The same with the times that a clock of the zone shows: Plotly draws times as they are written."""
+    zone = series.shown_by
+
+    def walls(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
+        return frame.assign(**{name: zone.walls(frame[name]) for name in columns})
+
+    return replace(
+        series,
+        bars=walls(series.bars, "ts"),
+        band=walls(series.band, "ts"),
+        alerts=walls(series.alerts, "opened_at"),
+        gaps=walls(series.gaps, "started_at", "ended_at"),
+        until=None if series.until is None else zone.wall(series.until),
+    )
 
 
 def break_gaps(frame: pd.DataFrame, step_s: int, gaps: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -68,12 +87,12 @@ def _at_ends(series: MarketSeries, frame: pd.DataFrame) -> pd.DataFrame:
 
 def price(series: MarketSeries, *, candles: bool) -> go.Figure:
     """Price of one market in per cent: line with the bid-ask band, or candles; alerts marked, feed gaps shaded."""
-    figure = go.Figure()
+    series, figure = _on_the_wall(series), go.Figure()
     _add_band(figure, _at_ends(series, series.band))
     if candles:
         _add_candles(figure, series.bars, series.step_s)
     else:
-        _add_line(figure, _at_ends(series, series.bars))
+        _add_line(figure, _at_ends(series, series.bars), series.shown_by)
     _add_alerts(figure, series)
     newest = series.until or series.bars["ts"].max()
     for _, gap in series.gaps.iterrows():
@@ -112,9 +131,10 @@ def _add_band(figure: go.Figure, band: pd.DataFrame) -> None:
         )
 
 
-def _add_line(figure: go.Figure, bars: pd.DataFrame) -> None:
+def _add_line(figure: go.Figure, bars: pd.DataFrame, shown_by: Zone) -> None:
     """The closing prices; one between two holes as a dot, since a line needs two."""
-    shared = {"name": "Price", "hovertemplate": "%{x|%d %b %H:%M} UTC<br><b>%{y:.1f} %</b><extra></extra>"}
+    hover = f"%{{x|%d %b %H:%M}} {shown_by.name}<br><b>%{{y:.1f}} %</b><extra></extra>"
+    shared = {"name": "Price", "hovertemplate": hover}
     line = {"color": ACCENT, "width": 2}
     figure.add_scatter(x=bars["ts"], y=bars["close"] * 100, mode="lines", connectgaps=False, line=line, **shared)
     empty = bars["close"].isna()
@@ -129,8 +149,9 @@ def _add_line(figure: go.Figure, bars: pd.DataFrame) -> None:
 def _add_candles(figure: go.Figure, bars: pd.DataFrame, step_s: int) -> None:
     figure.add_candlestick(
         x=bars["ts"],
-        # Over its own step, not around its beginning.
+        # Over its own step, not around its beginning; a step begins at a full hour of UTC, not of every zone.
         xperiod=step_s * 1000,
+        xperiod0=None if bars.empty else bars["ts"].iloc[0],
         xperiodalignment="middle",
         open=bars["open"] * 100,
         high=bars["high"] * 100,
@@ -169,7 +190,8 @@ def _add_alerts(figure: go.Figure, series: MarketSeries) -> None:
             name=f"Alert {direction}",
             text=at["peak_move_pp"].map(formats.points),
             customdata=at["windows"],
-            hovertemplate="Alert: %{text} at its peak, in %{customdata}<br>%{x|%d %b %H:%M} UTC<extra></extra>",
+            hovertemplate="Alert: %{text} at its peak, in %{customdata}<br>"
+            f"%{{x|%d %b %H:%M}} {series.shown_by.name}<extra></extra>",
         )
 
 
@@ -244,9 +266,9 @@ def category_heat(
     return _styled(figure, height=max(180, 34 * len(table) + 50), hover="closest")
 
 
-def category_lines(frame: pd.DataFrame, shown: int = 5) -> go.Figure:
+def category_lines(frame: pd.DataFrame, shown: int = 5, shown_by: Zone = UTC_ZONE) -> go.Figure:
     """Movement of categories over time; the `shown` busiest are drawn, the others wait in the legend."""
-    figure = go.Figure()
+    frame, figure = frame.assign(ts=shown_by.walls(frame["ts"])), go.Figure()
     busiest = frame.groupby("category")["mean_abs_pp"].mean().sort_values(ascending=False).index
     for number, name in enumerate(busiest):
         part = frame[frame["category"] == name].sort_values("ts")
@@ -264,7 +286,9 @@ def category_lines(frame: pd.DataFrame, shown: int = 5) -> go.Figure:
         )
     figure.update_yaxes(ticksuffix=" pp", rangemode="tozero", fixedrange=True)
     long = frame["ts"].max() - frame["ts"].min() > pd.Timedelta(hours=36)
-    figure.update_xaxes(fixedrange=True, hoverformat="%d %b %H:%M UTC", tickformat="%d %b" if long else "%H:%M")
+    figure.update_xaxes(
+        fixedrange=True, hoverformat=f"%d %b %H:%M {shown_by.name}", tickformat="%d %b" if long else "%H:%M"
+    )
     return _styled(figure, height=360, hover="x unified")
 
 

@@ -1,10 +1,10 @@
-"""Numbers and times as people read them: 62.5 %, +7.3 pp, $1.2M, in 3 d. Unknown values read as a dash."""
+"""Numbers and lengths of time as people read them: 62.5 %, +7.3 pp, $1.2M, in 3 d. Unknown values read as a dash."""
 
 from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import SupportsFloat, cast
 
 import pandas as pd
@@ -101,21 +101,6 @@ def ago(moment: datetime | None, now: datetime) -> str:
     if moment is None or is_missing(moment):
         return DASH
     return f"{span((now - moment).total_seconds())} ago"
-
-
-def clock(moment: datetime | None, *, date: bool = False, seconds: bool = False) -> str:
-    """A moment in UTC: 18:42, or 23 Nov 18:42, or 18:42:30."""
-    if moment is None or is_missing(moment):
-        return DASH
-    return moment.astimezone(UTC).strftime(("%d %b " if date else "") + ("%H:%M:%S" if seconds else "%H:%M"))
-
-
-def day(moment: datetime | None) -> str:
-    """The day of a moment in UTC: 9 Feb 2027."""
-    if moment is None or is_missing(moment):
-        return DASH
-    utc = moment.astimezone(UTC)
-    return f"{utc.day} {utc:%b %Y}"
 
 
 def venue(name: str) -> str:

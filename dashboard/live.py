@@ -9,8 +9,9 @@ from urllib.parse import quote
 import pandas as pd
 import streamlit as st
 
-from dashboard import data, formats, toasts
+from dashboard import data, formats, toasts, zone
 from dashboard.context import Context, calm
+from dashboard.zone import UTC_ZONE, Zone
 from schemas.units import datetime_from_micros, window_label
 
 _SEEN, _SHOWN = "alerts_seen", "alerts_shown"
@@ -26,7 +27,7 @@ class VenueLine:
     text: str
 
 
-def venue_line(row: pd.Series, now: datetime, sweep_interval_s: float) -> VenueLine:
+def venue_line(row: pd.Series, now: datetime, sweep_interval_s: float, shown_by: Zone = UTC_ZONE) -> VenueLine:
     """What to say of one venue's feed. Age counts from when we received the newest tick."""
     if formats.is_missing(row["newest_received"]):
         return VenueLine("gray", "no data yet")
@@ -35,11 +36,11 @@ def venue_line(row: pd.Series, now: datetime, sweep_interval_s: float) -> VenueL
     age = f"{max(0.0, age_s):.0f} s old" if age_s < 60 else f"{formats.span(age_s)} old"
     silent = age_s > max(2 * sweep_interval_s + 30, 90)
     if row["in_gap"]:
-        since = formats.clock(row["gap_started"])
+        since = shown_by.at(row["gap_started"])
         if silent or row["state"] == "disconnected":
-            return VenueLine("red", f"feed gap since {since} UTC, newest data {age}")
+            return VenueLine("red", f"feed gap since {since}, newest data {age}")
         # A first look at the venue, a gap that is being made good, or one connection's: some markets are shown.
-        return VenueLine("orange", f"not every market shown since {since} UTC, newest data {age}")
+        return VenueLine("orange", f"not every market shown since {since}, newest data {age}")
     if row["state"] == "disconnected":
         return VenueLine("red", f"disconnected, newest data {age}")
     if silent:
@@ -47,9 +48,8 @@ def venue_line(row: pd.Series, now: datetime, sweep_interval_s: float) -> VenueL
     if row["state"] == "degraded":
         return VenueLine("orange", f"degraded ({row['detail']}), newest data {age}")
     if behind_s - age_s > _CATCHING_UP_S:
-        return VenueLine(
-            "orange", f"catching up, at {formats.clock(row['newest_ts'])} UTC ({formats.span(behind_s)} back)"
-        )
+        at = shown_by.at(row["newest_ts"])
+        return VenueLine("orange", f"catching up, at {at} ({formats.span(behind_s)} back)")
     stale = int(row["markets_stale"])
     extra = f", {stale} of {int(row['markets_tracked'])} markets stale" if stale else ""
     return VenueLine("orange" if stale else "green", f"data {age}{extra}")
@@ -68,12 +68,12 @@ def _status(context: Context) -> None:
     feed = data.feed(context.store)
     parts = []
     for _, row in feed.iterrows():
-        line = venue_line(row, now, context.sweep_interval_s)
-        parts.append(f":{line.colour}[●] **{formats.venue(row['venue'])}** {formats.escape(line.text)}")
+        line = venue_line(row, now, context.sweep_interval_s, zone.chosen())
+        parts.append(f":{line.colour}[●]&nbsp;**{formats.venue(row['venue'])}** {formats.escape(line.text)}")
     if not parts:
-        parts.append(":gray[●] Waiting for the first data")
+        parts.append(":gray[●]&nbsp;Waiting for the first data")
     if context.alerts.state == "away":
-        parts.append(":orange[●] **Alerts** pop-ups paused, Kafka does not answer")
+        parts.append(":orange[●]&nbsp;**Alerts** pop-ups paused, Kafka does not answer")
     st.markdown("&emsp;".join(parts))
 
 

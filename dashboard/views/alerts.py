@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
-from dashboard import data, formats
+from dashboard import data, formats, zone
 from dashboard.context import Context, calm, choose_market, follow_choice
 from dashboard.data import AlertFilters
 from dashboard.views import controls, tables
@@ -79,12 +79,12 @@ def _list(context: Context, filters: AlertFilters, drawn: str | None) -> None:
             f"{is_open} open, {len(frame) - is_open} closed. Click one to mark it as seen or to open its market."
         )
         st.dataframe(
-            tables.episodes(frame, datetime.now(tz=UTC)),
+            tables.episodes(frame, datetime.now(tz=UTC), zone.chosen()),
             key=_table_key(),
             alt="Alerts, open ones on top",
             hide_index=True,
             height="content",
-            column_config=tables.episode_columns(),
+            column_config=tables.episode_columns(zone.chosen()),
             on_select=_clicked,
             selection_mode="single-cell",
             placeholder=formats.DASH,
@@ -172,11 +172,12 @@ _FACTORS: dict[Factor, str] = {
 
 
 def _sentence(episode: pd.Series) -> str:
-    opened = formats.clock(episode["opened_at"], date=True)
-    text = f"{formats.points(episode['peak_move_pp'])} over {episode['window']} at its peak, detected {opened} UTC"
+    shown_by = zone.chosen()
+    opened = shown_by.at(episode["opened_at"], date=True)
+    text = f"{formats.points(episode['peak_move_pp'])} over {episode['window']} at its peak, detected {opened}"
     if episode["state"] in ENDED_STATES:
         why = f" ({tables.why_closed(episode['close_reason'])})" if episode["close_reason"] else ""
-        text += f", {episode['state']} {formats.clock(episode['ts'], date=True)} UTC{why}"
+        text += f", {episode['state']} {shown_by.at(episode['ts'], date=True)}{why}"
     if graded := tables.kept(episode):
         text += f", kept: {graded}"
     text += f". Seen by {formats.escape(episode['acked_by'])}." if episode["is_acked"] else "."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import charts, data
+from dashboard import charts, data, zone
 from dashboard.context import WAITING, Context, calm
 from dashboard.views import controls, tables
 
@@ -103,8 +103,10 @@ def _over_time(context: Context, window: str, span: str, volume_usd: float) -> N
         if frame["ts"].nunique() < 2:
             st.info(f"No {window} boards are kept yet to draw a line from.", icon=WAITING)
             return
+        shown_by = zone.chosen()
         st.caption(
             f"Mean size of the {window} moves that were ranked minute by minute. Markets that did not move are not "
-            "among them, so the lines stand above the figures of now. Times in UTC. Click a name to show or hide it."
+            f"among them, so the lines stand above the figures of now. Times in {shown_by.name}. Click a name to show "
+            "or hide it."
         )
-        st.plotly_chart(charts.category_lines(frame), key="category_lines", config=charts.CONFIG)
+        st.plotly_chart(charts.category_lines(frame, shown_by=shown_by), key="category_lines", config=charts.CONFIG)

@@ -6,7 +6,7 @@ from typing import get_args
 
 import streamlit as st
 
-from dashboard import data, formats
+from dashboard import data, formats, zone
 from dashboard.board.ranking import Coverage
 from dashboard.context import Context
 from dashboard.store import StoreUnavailableError
@@ -33,6 +33,14 @@ def window(context: Context, key: str, default: str | None = None) -> str:
         persist_state="session",
     )
     return chosen or names[0]
+
+
+def times() -> None:
+    """By whose clock: behind one small button, whose name is the zone of every time on the page."""
+    own = zone.own()
+    with st.popover(zone.chosen().name, icon=":material/schedule:", type="tertiary", key="times"):
+        st.toggle("Times in UTC", key=zone.KEY, bind="query-params", persist_state="session")
+        st.caption(f"Off: as your browser's clock shows them, {own.name}.")
 
 
 def venues(context: Context, key: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, data, formats
+from dashboard import charts, data, formats, zone
 from dashboard.context import WAITING, Context, calm, choose_market, chosen_market, follow_choice
 from dashboard.views import tables
 from schemas.words import NoMove
@@ -109,7 +109,7 @@ def _header(market: Any) -> None:
 def _end(close_ts: datetime | None, closes_s: float | None) -> str:
     if closes_s is None:
         return "end not known"
-    day = formats.day(close_ts)
+    day = zone.chosen().day(close_ts)
     return f"ends {formats.ends_in(closes_s)} ({day})" if closes_s > 0 else f"expected end is past ({day})"
 
 
@@ -155,7 +155,7 @@ def _numbers(context: Context, market: Any, moves: pd.DataFrame) -> None:
         )
         st.metric("Spread", formats.spread(newest["spread_pp"]), border=True, width=_METRIC_WIDTH, height="stretch")
     age = formats.ago(newest["ts"], datetime.now(tz=UTC))
-    notes = [f"Price of {formats.clock(newest['ts'], seconds=True)} UTC, {age}."]
+    notes = [f"Price of {zone.chosen().at(newest['ts'], seconds=True)}, {age}."]
     if bool(moves["is_settling"].any()):
         notes.append(":material/flag: The price runs to its end as the market ends: settling.")
     st.caption(" ".join(notes))
@@ -211,12 +211,15 @@ def _chart(context: Context, market: Any, token_id: str, newest: datetime, span:
         gaps=data.feed_gaps(context.store, market["venue"], until, span_s),
         step_s=step_s,
         until=until,
+        shown_by=zone.chosen(),
     )
     if series.bars.empty:
         st.info(f"No bar in the last {span} yet.", icon=WAITING)
         return
     st.plotly_chart(charts.price(series, candles=candles), key="detail_price", config=charts.CONFIG)
-    notes = [f"Times in UTC, one {'candle' if candles else 'point'} for each {formats.span(step_s)}."]
+    notes = [
+        f"Times in {series.shown_by.name}, one {'candle' if candles else 'point'} for each {formats.span(step_s)}."
+    ]
     if not series.gaps.empty:
         notes.append("Grey: a gap of the feed, in which not every market was seen.")
     st.caption(" ".join(notes))
@@ -258,7 +261,7 @@ def _pair_facts(pair: Any, this_venue: str) -> list[str]:
     note = f" ({formats.escape(pair['note'])})" if pair["note"] else ""
     alike = "" if formats.is_missing(pair["confidence"]) else f"; the titles are {pair['confidence']:.0%} alike"
     facts = [f"Confirmed by a person{note}{alike}."]
-    hours = f"{pair['looked_back_h']:g} hours before {formats.clock(pair['looked_at'], date=True)} UTC"
+    hours = f"{pair['looked_back_h']:g} hours before {zone.chosen().at(pair['looked_at'], date=True)}"
     steps, answered, after_s = pair["steps"], pair["answered"], pair["other_after_s"]
     if not steps:
         return [*facts, f"Who moves first is not known: neither took a step in the {hours}."]
@@ -304,13 +307,14 @@ def _sibling_clicked(key: str) -> None:
 
 
 def _ticks(context: Context, token_id: str, newest: datetime) -> None:
-    st.markdown("**Last ticks** :gray[newest first]")
+    shown_by = zone.chosen()
+    st.markdown(f"**Last ticks** :gray[newest first, times in {shown_by.name}]")
     frame = data.market_ticks(context.store, token_id, tables.end_of_minute(newest))
     if frame.empty:
         st.caption("None in the last day.")
         return
     st.dataframe(
-        tables.ticks(frame),
+        tables.ticks(frame, shown_by),
         hide_index=True,
         height=320,
         placeholder=formats.DASH,

@@ -12,6 +12,7 @@ import streamlit as st
 from pandas.io.formats.style import Styler
 
 from dashboard import charts, formats
+from dashboard.zone import UTC_ZONE, Zone
 from schemas.units import window_label
 from schemas.words import CloseReason, EpisodeState, ScoreName
 
@@ -178,7 +179,7 @@ def kept(episode: Any) -> str:
     return f"turned, after {after}" if episode.kept < 0 else f"{episode.kept * 100:.0f} % after {after}"
 
 
-def episodes(frame: pd.DataFrame, now: datetime) -> Styler:
+def episodes(frame: pd.DataFrame, now: datetime, shown_by: Zone = UTC_ZONE) -> Styler:
     """Alert episodes."""
     rows = pd.DataFrame(
         {
@@ -207,7 +208,7 @@ def episodes(frame: pd.DataFrame, now: datetime) -> Styler:
             "Notes": lambda notes: fit(notes, _EPISODE_NOTES_PX),
             "Price": formats.percent,
             "Move": formats.points,
-            "Opened": lambda moment: _moment(moment, now),
+            "Opened": lambda moment: shown_by.clock(moment, date=(now - moment) > timedelta(hours=20)),
             "Last change": lambda moment: formats.ago(moment, now),
         },
         signed=("Peak", "Move"),
@@ -216,7 +217,7 @@ def episodes(frame: pd.DataFrame, now: datetime) -> Styler:
     return styler.map(lambda state: f"color: {is_open}" if state.startswith("●") else "", subset=["State"])
 
 
-def episode_columns() -> Columns:
+def episode_columns(shown_by: Zone = UTC_ZONE) -> Columns:
     """How the columns of alerts look."""
     c = st.column_config
     return {
@@ -231,7 +232,7 @@ def episode_columns() -> Columns:
         "Severity": c.TextColumn(width=70),
         "Price": c.NumberColumn(width=64, help="Probability of Yes at the last change, not now"),
         "Move": c.NumberColumn(width=72, help="The move at the last change, not now"),
-        "Opened": c.Column("Opened (UTC)", width=100),
+        "Opened": c.Column(f"Opened ({shown_by.name})", width=128),
         "Last change": c.Column(width=96),
         "Why closed": c.TextColumn(width=98),
         "Notes": c.TextColumn(
@@ -241,10 +242,6 @@ def episode_columns() -> Columns:
         "Venue": c.TextColumn(width=88),
         "Category": c.TextColumn(width=106),
     }
-
-
-def _moment(moment: datetime, now: datetime) -> str:
-    return formats.clock(moment, date=(now - moment) > timedelta(hours=20))
 
 
 def _episode_notes(row: Any) -> str:
@@ -298,11 +295,11 @@ def same_event(pair: Any, this_venue: str, now: datetime) -> Styler:
     return _styled(rows, {"Bid": formats.percent, "Ask": formats.percent}, signed=())
 
 
-def ticks(frame: pd.DataFrame) -> Styler:
+def ticks(frame: pd.DataFrame, shown_by: Zone = UTC_ZONE) -> Styler:
     """The last ticks of a market."""
     rows = pd.DataFrame(
         {
-            "Time (UTC)": [moment.strftime("%H:%M:%S") for moment in frame["ts"]],
+            "Time": [shown_by.clock(moment, seconds=True) for moment in frame["ts"]],
             "Price": frame["price"],
             "Bid": frame["bid"],
             "Ask": frame["ask"],
@@ -322,7 +319,7 @@ def tick_columns() -> Columns:
     c = st.column_config
     prices: Columns = {name: c.NumberColumn(width=58) for name in ("Price", "Bid", "Ask", "Last")}
     return prices | {
-        "Time (UTC)": c.TextColumn(width=84),
+        "Time": c.TextColumn(width=66),
         "Basis": c.TextColumn(width=50, help="mid: between bid and ask; last: the last trade"),
         "Source": c.TextColumn(width=58),
         "Flags": c.TextColumn(width=92),

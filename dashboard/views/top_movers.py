@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import streamlit as st
 
-from dashboard import data, formats
+from dashboard import data, formats, zone
 from dashboard.board.ranking import BoardFilters, Coverage
 from dashboard.context import WAITING, Context, calm, choose_market, follow_choice
 from dashboard.store import StoreUnavailableError
@@ -15,6 +15,7 @@ from dashboard.views import controls, tables
 
 _SHOWN = "board_market_ids"
 _TABLE = "board"
+_MINUTE = "movers_as_of"
 _SO_FAR_S = 900
 """History that short is read price by price: the first minutes after the first start, or after a long absence."""
 
@@ -86,24 +87,37 @@ def _as_of(context: Context, window: str) -> datetime | None:
     back = st.toggle("Show an earlier minute", key="movers_back", bind="query-params", persist_state="session")
     if not back:
         st.caption("Off: the board is live.")
+        st.query_params.pop(_MINUTE, None)
         return None
     kept = _kept(context, window)
     if kept is None:
         st.caption(f"No {window} boards are kept yet.")
         return None
     first, last = kept
-    st.caption(f"Boards are kept from {formats.clock(first, date=True)} to {formats.clock(last, date=True)} UTC.")
+    shown_by = zone.chosen()
+    st.caption(f"Boards are kept from {shown_by.clock(first, date=True)} to {shown_by.at(last, date=True)}.")
+    asked, until = _in_the_address() or last - timedelta(minutes=15), last + timedelta(minutes=1)
     chosen = st.datetime_input(
-        "Minute (UTC)",
-        value=max(first, last - timedelta(minutes=15)).replace(tzinfo=None),
-        min_value=first.replace(tzinfo=None),
-        max_value=(last + timedelta(minutes=1)).replace(tzinfo=None),
+        f"Minute ({shown_by.name})",
+        value=shown_by.wall(min(max(first, asked), until)),
+        min_value=shown_by.wall(first),
+        max_value=shown_by.wall(until),
         step=timedelta(minutes=5),
         format="YYYY-MM-DD",
-        key="movers_as_of",
-        bind="query-params",
+        key=f"{_MINUTE}_{shown_by.ahead_min}",
+        required=True,
     )
-    return chosen.replace(tzinfo=UTC)
+    as_of = shown_by.moment(chosen)
+    st.query_params[_MINUTE] = f"{as_of:%Y-%m-%dT%H:%M}"
+    return as_of
+
+
+def _in_the_address() -> datetime | None:
+    """The minute that the address asks for. It is told there in UTC, so that readers of two zones share it."""
+    try:
+        return datetime.fromisoformat(st.query_params.get(_MINUTE, "")).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _kept(context: Context, window: str) -> tuple[datetime, datetime] | None:
@@ -131,10 +145,10 @@ def _live_board(context: Context, window: str, filters: BoardFilters) -> None:
 def _board_as_of(context: Context, window: str, filters: BoardFilters, as_of: datetime) -> None:
     frame = data.board_as_of(context.store, window, as_of, filters)
     if frame.empty:
-        st.info(f"No mover passed these filters at {formats.clock(as_of, date=True)} UTC.", icon=":material/history:")
+        st.info(f"No mover passed these filters at {zone.chosen().at(as_of, date=True)}.", icon=":material/history:")
         return
-    minute = formats.clock(frame["ts"].max(), date=True)
-    st.caption(f":material/history: The {window} board as it was at **{minute} UTC**. Turn off *Look back* for now.")
+    minute = zone.chosen().at(frame["ts"].max(), date=True)
+    st.caption(f":material/history: The {window} board as it was at **{minute}**. Turn off *Look back* for now.")
     _table(context, window, frame)
 
 

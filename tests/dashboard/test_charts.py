@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from dashboard import charts
+from dashboard.zone import Zone
 
 _T0 = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -152,7 +153,7 @@ def test_an_open_gap_is_shaded_up_to_the_newest_bar() -> None:
     figure = charts.price(replace(_series(_bars([0, 1, 2, 9])), gaps=_gap(3, None)), candles=False)
 
     (shade,) = figure.layout.shapes
-    assert [pd.Timestamp(end) - _T0 for end in (shade.x0, shade.x1)] == [timedelta(minutes=3), timedelta(minutes=9)]
+    assert [pd.Timestamp(end, tz="UTC") - _T0 for end in (shade.x0, shade.x1)] == [timedelta(minutes=3), timedelta(minutes=9)]
 
 
 @pytest.mark.parametrize("candles", [True, False])
@@ -258,3 +259,30 @@ def test_the_busiest_categories_are_drawn_and_the_others_wait_in_the_legend() ->
         ("World", True),
         ("Sports", "legendonly"),
     ]
+
+
+@pytest.mark.parametrize("candles", [False, True])
+def test_a_chart_is_drawn_by_the_readers_clock_and_says_whose(candles: bool) -> None:
+    """In India and Nepal an hour begins between two of UTC."""
+    alert = {"opened_at": [_T0 + timedelta(minutes=40)], "window": ["5m"], "direction": ["up"], "peak_move_pp": [7.0]}
+    series = replace(_series(_bars([0, 30, 60]), pd.DataFrame(alert)), step_s=1800, gaps=_gap(32, 40))
+
+    utc = charts.price(series, candles=candles)
+    nepal = charts.price(replace(series, shown_by=Zone(345)), candles=candles)
+
+    for before, after in zip(utc.data, nepal.data, strict=True):
+        assert list(pd.Series(after.x) - pd.Series(before.x)) == [timedelta(minutes=345)] * len(before.x)
+        assert "UTC<" not in (after.hovertemplate or "")
+        assert (before.hovertemplate is None) or ("UTC+5:45" in after.hovertemplate)
+    assert nepal.layout.shapes[0].x0 - utc.layout.shapes[0].x0 == timedelta(minutes=345)
+    assert not candles or _line(nepal).xperiod0 == _line(nepal).x[0]
+
+
+def test_lines_of_categories_are_drawn_by_the_readers_clock() -> None:
+    moments = pd.to_datetime([_T0, _T0 + timedelta(minutes=1)])
+    frame = pd.DataFrame({"ts": moments, "category": "crypto", "mean_abs_pp": [1.0, 2.0]})
+
+    figure = charts.category_lines(frame, shown_by=Zone(-300))
+
+    assert pd.Timestamp(figure.data[0].x[0]) == pd.Timestamp("2026-11-23 07:00")
+    assert figure.layout.xaxis.hoverformat.endswith(" UTC−5")

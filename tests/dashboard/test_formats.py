@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,12 +65,6 @@ def test_format(function: Callable[[Any], str], value: object, expected: str) ->
 def test_moments() -> None:
     assert formats.ago(_NOW - timedelta(seconds=250), _NOW) == "4 min ago"
     assert formats.ago(None, _NOW) == "–"
-    assert formats.clock(_NOW) == "18:42"
-    assert formats.clock(_NOW, date=True) == "23 Nov 18:42"
-    assert formats.clock(_NOW, seconds=True) == "18:42:00"
-    assert formats.day(_NOW) == "23 Nov 2026"
-    assert formats.day(None) == "–"
-    assert formats.clock(cast("datetime", pd.NaT)) == "–"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from dashboard.live import VenueLine, toast_text, venue_line
 from dashboard.toasts import Toast
+from dashboard.zone import Zone
 from tests.dashboard.test_toasts import BASE
 
 _NOW = datetime(2026, 11, 23, 18, 42, tzinfo=UTC)
@@ -64,6 +65,12 @@ def _row(received_s: float | None = 2.0, behind_s: float | None = None, **change
 )
 def test_venue_line(row: pd.Series, expected: VenueLine) -> None:
     assert venue_line(row, _NOW, sweep_interval_s=60) == expected
+
+
+def test_a_venue_line_tells_times_by_the_readers_clock() -> None:
+    row = _row(300, in_gap=True, gap_started=_NOW - timedelta(minutes=5))
+
+    assert venue_line(row, _NOW, 60, Zone(330)).text.startswith("feed gap since 00:07 UTC+5:30,")
 
 
 def test_a_pop_up_leads_to_its_market_and_no_title_or_id_breaks_out_of_the_link() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -122,6 +124,68 @@ def test_top_movers_looks_back_to_an_earlier_minute(app_environment: pytest.Monk
     assert not app.exception
     assert "board as it was at" in _said(app)
     assert len(app.dataframe[0].value) > 5
+
+
+def test_a_minute_looked_back_to_is_the_same_for_readers_of_every_zone(
+    app_environment: pytest.MonkeyPatch, seeded: SeededStore
+) -> None:
+    point_at(app_environment, seeded.settings)
+    here = AppTest.from_function(_top_movers, default_timeout=90)
+    here.query_params["movers_back"] = "true"
+    here.context = {"timezone_offset": -330}
+
+    here.run()
+
+    told = here.query_params["movers_as_of"]
+    shown = here.datetime_input[0].value
+    assert shown is not None
+    assert f"{shown - timedelta(minutes=330):%Y-%m-%dT%H:%M}" == told
+    assert here.datetime_input[0].label == "Minute (UTC+5:30)"
+    there = AppTest.from_function(_top_movers, default_timeout=90)
+    there.query_params["movers_back"], there.query_params["movers_as_of"] = "true", told
+    there.run()
+    assert f"{there.datetime_input[0].value:%Y-%m-%dT%H:%M}" == told
+    assert list(there.dataframe[0].value["Market"]) == list(here.dataframe[0].value["Market"])
+    there.toggle(key="movers_back").set_value(False).run()
+    assert "movers_as_of" not in there.query_params
+
+
+def _times() -> None:
+    from dashboard.context import context
+    from dashboard.views import alerts, controls
+
+    controls.times()
+    alerts.render(context())
+
+
+def _headers(app: AppTest) -> set[str]:
+    columns = json.loads(app.dataframe[0].proto.columns).values()
+    return {column["label"] for column in columns if "label" in column}
+
+
+def test_times_are_the_readers_own_until_utc_is_asked_for(
+    app_environment: pytest.MonkeyPatch, seeded: SeededStore
+) -> None:
+    point_at(app_environment, seeded.settings)
+    app = AppTest.from_function(_times, default_timeout=90)
+    app.context = {"timezone_offset": 480}
+
+    app.run()
+
+    assert "Opened (UTC−8)" in _headers(app)
+    app.toggle(key="times_utc").set_value(True).run()
+    assert "Opened (UTC)" in _headers(app)
+
+
+def test_an_address_can_ask_for_utc(app_environment: pytest.MonkeyPatch, seeded: SeededStore) -> None:
+    point_at(app_environment, seeded.settings)
+    app = AppTest.from_function(_times, default_timeout=90)
+    app.context, app.query_params["times_utc"] = {"timezone_offset": 480}, "true"
+
+    app.run()
+
+    assert app.get("popover")[0].proto.popover.label == "UTC"
+    assert "Opened (UTC)" in _headers(app)
 
 
 def test_uncovered_window_says_how_far_history_reaches(app_environment: pytest.MonkeyPatch, young: SeededStore) -> None:

@@ -251,7 +251,7 @@ def test_a_tick_shows_how_long_it_was_on_its_way() -> None:
 
     (text,), _ = shown(tables.ticks(pd.DataFrame([tick])))
 
-    assert (text["Time (UTC)"], text["Delay"], text["Flags"]) == ("18:42:30", "1.2 s", "wide, stale")
+    assert (text["Time"], text["Delay"], text["Flags"]) == ("18:42:30", "1.2 s", "wide, stale")
     assert (text["Bid"], text["Ask"], text["Last"]) == ("–", "51.0 %", "0.35 %")
 
 
