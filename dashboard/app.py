@@ -8,16 +8,18 @@ from importlib.resources import files
 import streamlit as st
 
 from dashboard import first_page, live, oidc
-from dashboard.context import Context, arrive, chosen_market, context
+from dashboard.context import Context, arrive, chosen_alert, chosen_market, context
 from dashboard.views import alerts, category_trends, controls, market_detail, pop_ups, top_movers
 from kernel.errors import UserError
 
-# Streamlit leaves a hand's breadth of air around; a board wants it for rows.
+# Streamlit leaves a hand's breadth of air around; a board wants it for rows. Its pop-ups hang from the top, over what a
+# reader clicks; at the bottom they lie over rows.
 _STYLE = """<style>
 .stMainBlockContainer {padding: 3.4rem clamp(1rem, 2.3vw, 3rem) 2rem}
 .stMainBlockContainer h2 {font-size: 1.6rem; padding-top: 0}
 .stMainBlockContainer h3 {font-size: 1.25rem}
 [data-testid="stMetricValue"] {font-size: 1.45rem}
+.stToastContainer {top: auto !important; bottom: 1rem}
 </style>"""
 
 
@@ -38,6 +40,7 @@ def _market_detail() -> None:
 
 
 def _alerts() -> None:
+    chosen_alert()  # the address follows it, also while a market is shown
     _rows_or_market(alerts.render, "Alerts")
 
 

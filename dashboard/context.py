@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -19,7 +20,9 @@ from schemas.units import window_label
 WAITING = ":material/hourglass_empty:"
 """The icon of a line that says: not yet."""
 
-_MARKET, _CHOSEN, _PAGE = "market", "market_open", "page"
+_MARKET, _ALERT, _PAGE = "market", "alert", "page"
+_CHOSEN = {_MARKET: "market_open", _ALERT: "alert_chosen"}
+"""What a reader can open, by its name in the address: where the session notes which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +76,38 @@ def calm() -> Iterator[None]:
 
 
 def arrive(page: str) -> None:
-    """Notes which page the reader is on; a new page starts with the market of its address, or none."""
+    """Notes which page the reader is on; a new page starts with the market and the alert of its address, or none."""
     if st.session_state.get(_PAGE) != page:
         st.session_state[_PAGE] = page
-        st.session_state[_CHOSEN] = st.query_params.get(_MARKET)
+        for name, noted in _CHOSEN.items():
+            st.session_state[noted] = st.query_params.get(name)
 
 
 def chosen_market() -> str | None:
-    """The market that the reader has opened, which a page shows in place of its rows; None when none.
+    """The market that the reader has opened, which a page shows in place of its rows; None when none."""
+    return _chosen(_MARKET)
+
+
+def chosen_alert() -> str | None:
+    """The alert that the reader has opened over the list of them; None when none."""
+    return _chosen(_ALERT)
+
+
+def _chosen(name: str) -> str | None:
+    """What is open by that name.
 
     The session holds the truth and the address mirrors it, to be shared. The other way round, a refresh that was sent
     before the address changed would bring the old one back (Streamlit 1.67).
     """
-    run = get_script_run_ctx()
+    run, noted = get_script_run_ctx(), _CHOSEN[name]
     by_history = bool(getattr(run, "is_history_navigation", False))
-    if by_history or _CHOSEN not in st.session_state:
-        st.session_state[_CHOSEN] = st.query_params.get(_MARKET)
-    chosen: str | None = st.session_state[_CHOSEN]
+    if by_history or noted not in st.session_state:
+        st.session_state[noted] = st.query_params.get(name)
+    chosen: str | None = st.session_state[noted]
     if chosen is None:
-        st.query_params.pop(_MARKET, None)
-    elif st.query_params.get(_MARKET) != chosen:
-        st.query_params[_MARKET] = chosen
+        st.query_params.pop(name, None)
+    elif st.query_params.get(name) != chosen:
+        st.query_params[name] = chosen
     return chosen
 
 
@@ -103,13 +117,24 @@ def choose_market(market_id: str | None) -> None:
     The reader stays on the page. `st.switch_page` is no way out of a fragment that refreshes itself: a refresh that
     is under way when the server changes pages draws into the new page, and the browser gives up (Streamlit 1.67).
     """
-    st.session_state[_CHOSEN] = market_id
+    st.session_state[_CHOSEN[_MARKET]] = market_id
 
 
-def follow_choice(drawn: str | None) -> None:
-    """Draws the whole page anew when the reader has chosen another market than the one drawn.
+def choose_alert(alert_id: str | None) -> None:
+    """Opens an alert over the list, or none. For callbacks of widgets."""
+    st.session_state[_CHOSEN[_ALERT]] = alert_id
+
+
+def follow_choice(market: str | None, alert: str | None = None) -> None:
+    """Draws the whole page anew when the reader has chosen another market or alert than those drawn.
 
     A fragment calls it before it draws anything. Should a click's own run be overtaken, the next refresh follows it.
     """
-    if st.session_state.get(_CHOSEN) != drawn:
+    drawn = {_MARKET: market, _ALERT: alert}
+    if any(st.session_state.get(noted) != drawn[name] for name, noted in _CHOSEN.items()):
         st.rerun()
+
+
+def alert_address(alert_id: str) -> str:
+    """Where an alert can be looked at, on this server."""
+    return f"/alerts?{_ALERT}={quote(alert_id, safe='')}"

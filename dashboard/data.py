@@ -39,6 +39,7 @@ class AlertFilters:
     kinds: tuple[str, ...] = ()
     hide_acked: bool = False
     limit: int = 100
+    alert_id: str = ""
 
 
 def _shared(ttl_s: float) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -239,6 +240,7 @@ def episodes(store: Store, filters: AlertFilters) -> pd.DataFrame:
         "kinds": list(filters.kinds),
         "hide_acked": filters.hide_acked,
         "limit": filters.limit,
+        "alert_id": filters.alert_id,
     }
     return _ask(store, "episodes", **parameters)
 

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data, formats, toasts, zone
-from dashboard.context import Context, calm
+from dashboard.context import Context, alert_address, calm
 from dashboard.zone import UTC_ZONE, Zone
 from schemas.units import datetime_from_micros, window_label
 
@@ -97,7 +97,7 @@ def _icon(toast: toasts.Toast) -> str:
 
 
 def toast_text(toast: toasts.Toast, hidden: int) -> str:
-    """What a pop-up says, in Markdown; its title opens the market in a tab of its own."""
+    """What a pop-up says, in Markdown; its move opens the alert, its title the market, each in a tab of its own."""
     alert = toast.alert
     price = formats.percent(None if alert.price_ppm is None else alert.price_ppm / 1e6)
     move = formats.points(toasts.size_pp(alert))
@@ -106,5 +106,6 @@ def toast_text(toast: toasts.Toast, hidden: int) -> str:
     windows = f" (and {toast.more_windows} longer)" if toast.more_windows else ""
     page = f"/market_detail?market={quote(alert.market_id, safe='')}"
     others = "" if not toast.more_markets else f", and {toast.more_markets} more of {formats.escape(alert.event_title)}"
-    text = f"**{move}** in {window_label(alert.window_s)}{windows} to {price}{grew}  \n[{title}]({page}){others}"
+    what = f"[**{move}** in {window_label(alert.window_s)}]({alert_address(alert.alert_id)}){windows} to {price}{grew}"
+    text = f"{what}  \n[{title}]({page}){others}"
     return f"{text}  \n:gray[and {hidden} more, see Alerts]" if hidden else text

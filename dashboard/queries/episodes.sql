@@ -65,5 +65,6 @@ WHERE (empty({venues:Array(String)}) OR has({venues:Array(String)}, episode.venu
     AND (empty({windows:Array(String)}) OR hasAny(episode.windows, {windows:Array(String)}) OR has({windows:Array(String)}, episode.window))
     AND (empty({kinds:Array(String)}) OR has({kinds:Array(String)}, episode.kind))
     AND NOT ({hide_acked:Bool} AND ack.acked_by != '')
+    AND (empty({alert_id:String}) OR toString(episode.alert_id) = {alert_id:String})
 ORDER BY episode.state IN ('closed', 'reverted'), episode.ts DESC, episode.alert_id
 LIMIT {limit:UInt32}

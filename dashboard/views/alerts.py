@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from urllib.parse import urljoin
 
 import pandas as pd
 import streamlit as st
 
 from dashboard import data, formats, zone
-from dashboard.context import Context, calm, choose_market, follow_choice
+from dashboard.context import Context, alert_address, calm, choose_alert, choose_market, chosen_alert, follow_choice
 from dashboard.data import AlertFilters
 from dashboard.views import controls, tables
 from kernel.settings import RuleSettings
 from schemas.words import ENDED_STATES, AlertKind, Factor
 
-_SHOWN, _CHOSEN, _DRAWING, _NAME = "alerts_listed", "alert_chosen", "alerts_drawing", "alerts_name"
+_SHOWN, _DRAWING, _NAME = "alerts_listed", "alerts_drawing", "alerts_name"
 _NAME_LENGTH, _NOTE_LENGTH = 60, 500
 _KINDS: dict[AlertKind, str] = {"move": "Moves", "settlement": "Settlements", "across_gap": "Across a gap"}
 
@@ -24,9 +25,10 @@ def render(context: Context) -> None:
     st.header("Alerts", anchor=False)
     with st.container(horizontal=True, vertical_alignment="center"):
         filters = _filters(context)
-    if _CHOSEN in st.session_state:
-        _panel(context, filters)
-    _list(context, filters, st.session_state.get(_CHOSEN))
+    chosen = chosen_alert()
+    if chosen is not None:
+        _panel(context, filters, chosen)
+    _list(context, filters, chosen)
 
 
 def _filters(context: Context) -> AlertFilters:
@@ -63,9 +65,7 @@ def _filters(context: Context) -> AlertFilters:
 
 @st.fragment(run_every=5)
 def _list(context: Context, filters: AlertFilters, drawn: str | None) -> None:
-    follow_choice(None)
-    if st.session_state.get(_CHOSEN) != drawn:
-        st.rerun()
+    follow_choice(None, drawn)
     with calm():
         frame = data.episodes(context.store, filters)
         if frame.empty:
@@ -111,25 +111,30 @@ def _clicked() -> None:
     row = tables.clicked_row(_table_key())
     shown = st.session_state.get(_SHOWN, [])
     if row is not None and row < len(shown):
-        st.session_state[_CHOSEN] = shown[row]
+        choose_alert(shown[row])
         st.session_state[_DRAWING] = st.session_state.get(_DRAWING, 0) + 1
 
 
 def _no_longer() -> None:
-    st.session_state.pop(_CHOSEN, None)
+    choose_alert(None)
 
 
 @st.dialog("Alert", width="medium", on_dismiss=_no_longer)
-def _panel(context: Context, filters: AlertFilters) -> None:
-    """The chosen episode and what can be done with it.
+def _panel(context: Context, filters: AlertFilters, alert_id: str) -> None:
+    """The chosen episode and what can be done with it; whether or not it passes the filters of the list.
 
     Over the list, so that it is seen from wherever the click was; outside the refresh, so that typing is undisturbed.
     """
     with calm():
-        frame = data.episodes(context.store, filters)
-        rows = frame[frame["alert_id"] == st.session_state.get(_CHOSEN)]
+        listed = data.episodes(context.store, filters)
+        rows = listed[listed["alert_id"] == alert_id]
         if rows.empty:
-            st.info("This alert is no longer within the filters.", icon=":material/notifications_off:")
+            rows = data.episodes(context.store, AlertFilters(alert_id=alert_id, limit=1))
+        if rows.empty:
+            st.info(
+                f"No alert {formats.escape(alert_id)} is known here: forgotten after a year, or too new to be stored.",
+                icon=":material/notifications_off:",
+            )
         else:
             _about(context, rows.iloc[0])
 
@@ -143,6 +148,8 @@ def _about(context: Context, episode: pd.Series) -> None:
         with st.container(horizontal=True):
             done = st.form_submit_button("Mark as seen", type="primary", icon=":material/check:")
             detail = st.form_submit_button("Open market", icon=":material/candlestick_chart:")
+    st.caption("The address of this alert")
+    st.code(urljoin(st.context.url or "", alert_address(episode["alert_id"])), language=None, wrap_lines=True)
     if detail:
         _no_longer()
         choose_market(episode["market_id"])

@@ -177,7 +177,15 @@ def test_a_store_of_level_nine_shows_the_same_board_after_its_migration(database
         )
         assert list(as_it_was["market_id"]) == list(live["market_id"])
     told = reader.rows(
-        "episodes", COLUMNS["episodes"], venues=[], categories=[], windows=[], kinds=[], hide_acked=False, limit=500
+        "episodes",
+        COLUMNS["episodes"],
+        venues=[],
+        categories=[],
+        windows=[],
+        kinds=[],
+        hide_acked=False,
+        limit=500,
+        alert_id="",
     )
     peaks = told["peak_move_pp"].round(6)
     assert list(zip(told["alert_id"], told["state"], told["market_id"], peaks, strict=True)) == episodes

@@ -153,7 +153,10 @@ def test_an_open_gap_is_shaded_up_to_the_newest_bar() -> None:
     figure = charts.price(replace(_series(_bars([0, 1, 2, 9])), gaps=_gap(3, None)), candles=False)
 
     (shade,) = figure.layout.shapes
-    assert [pd.Timestamp(end, tz="UTC") - _T0 for end in (shade.x0, shade.x1)] == [timedelta(minutes=3), timedelta(minutes=9)]
+    assert [pd.Timestamp(end, tz="UTC") - _T0 for end in (shade.x0, shade.x1)] == [
+        timedelta(minutes=3),
+        timedelta(minutes=9),
+    ]
 
 
 @pytest.mark.parametrize("candles", [True, False])

@@ -79,7 +79,7 @@ def test_a_pop_up_leads_to_its_market_and_no_title_or_id_breaks_out_of_the_link(
     text = toast_text(Toast(alert, more_windows=2), hidden=3)
 
     assert text.splitlines() == [
-        "**+12.0 pp** in 5m (and 2 longer) to 40.0 %  ",
+        f"[**+12.0 pp** in 5m](/alerts?alert={alert.alert_id}) (and 2 longer) to 40.0 %  ",
         r"[\[Fed\]\(x\) \$5](/market_detail?market=KALSHI%3AA%29%26b%3Dc)  ",
         ":gray[and 3 more, see Alerts]",
     ]

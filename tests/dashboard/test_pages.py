@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -14,6 +15,7 @@ from dashboard import data as dashboard_data
 from dashboard import formats
 from dashboard.context import context
 from dashboard.data import AlertFilters, episodes
+from dashboard.store import Store
 from dashboard.views import market_detail
 from kernel.settings import ClickHouseSettings
 from tests.dashboard.fixtures import SeededStore, point_at
@@ -357,6 +359,60 @@ def test_a_chosen_episode_says_what_became_of_it_and_what_speaks_for_it_in_words
     assert ("closed" in chosen["state"]) is ("(window over)" in said)
 
 
+def test_an_alerts_address_opens_it_whatever_the_filters_and_it_can_be_copied(
+    app_environment: pytest.MonkeyPatch, seeded: SeededStore
+) -> None:
+    point_at(app_environment, seeded.settings)
+    known = episodes(seeded.store, AlertFilters())
+    chosen = known[known["kind"] == "move"].iloc[0]
+    app = AppTest.from_function(_alerts, default_timeout=90)
+    app.query_params["alert"], app.query_params["alerts_kind"] = chosen["alert_id"], "Settlements"
+
+    app.run()
+
+    assert not app.exception
+    assert chosen["title"] in _said(app)
+    assert not app.dataframe
+    assert app.code[0].value == f"/alerts?alert={chosen['alert_id']}"
+
+
+@pytest.mark.parametrize("alert_id", ["0" * 24, "x` [log in](http://evil.example)", "é" * 60])
+def test_an_alert_that_is_not_known_is_one_line(
+    app_environment: pytest.MonkeyPatch, seeded: SeededStore, alert_id: str
+) -> None:
+    point_at(app_environment, seeded.settings)
+    app = AppTest.from_function(_alerts, default_timeout=90)
+    app.query_params["alert"] = alert_id
+
+    app.run()
+
+    assert not app.exception
+    (line,) = (element.value for element in app.info)
+    assert line.startswith(f"No alert {formats.escape(alert_id)} is known here")
+    assert len(app.dataframe) == 1
+
+
+def test_a_click_on_a_listed_alert_asks_the_store_nothing_more(
+    app_environment: pytest.MonkeyPatch, seeded: SeededStore
+) -> None:
+    point_at(app_environment, seeded.settings)
+    app = _run(_alerts)
+    listed = episodes(seeded.store, AlertFilters(kinds=("move",)))
+    asked: list[AlertFilters] = []
+
+    def answer(_: Store, filters: AlertFilters) -> pd.DataFrame:
+        asked.append(filters)
+        return listed
+
+    app_environment.setattr(dashboard_data, "episodes", answer)
+
+    app.session_state["alert_chosen"] = listed["alert_id"].iloc[0]
+    app.run()
+
+    assert app.code
+    assert {filters.alert_id for filters in asked} == {""}
+
+
 def test_without_alerts_the_page_says_what_opens_one(
     app_environment: pytest.MonkeyPatch, empty: ClickHouseSettings
 ) -> None:
@@ -384,7 +440,8 @@ def test_acknowledging_an_episode_stores_name_and_note(app_environment: pytest.M
     rows = episodes(young.store, AlertFilters()).set_index("alert_id")
     assert (rows.loc[alert_id, "acked_by"], rows.loc[alert_id, "note"]) == ("Ada", "poll came out")
     assert alert_id not in set(episodes(young.store, AlertFilters(hide_acked=True))["alert_id"])
-    assert "alert_chosen" not in app.session_state
+    assert app.session_state["alert_chosen"] is None
+    assert "alert" not in app.query_params
 
 
 @pytest.mark.parametrize("page", _PAGES)

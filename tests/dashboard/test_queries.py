@@ -62,6 +62,7 @@ def _parameters(now: datetime) -> dict[str, dict[str, Any]]:
             "windows": [],
             "kinds": [],
             "hide_acked": False,
+            "alert_id": "",
             "limit": 500,
         },
     }
