@@ -20,6 +20,7 @@ _STYLE = """<style>
 .stMainBlockContainer h3 {font-size: 1.25rem}
 [data-testid="stMetricValue"] {font-size: 1.45rem}
 .stToastContainer {top: auto !important; bottom: 1rem}
+@media (max-width: 640px) {.st-key-strip > :first-child {flex-basis: 100%}}
 </style>"""
 
 
@@ -83,7 +84,7 @@ def main() -> None:
     oidc.admit(shared.readers)
     arrive(page.url_path)
     # The strip stands first, and yet has to know what is wanted.
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", key="strip"):
         left = st.container()
         controls.times()
         wanted = pop_ups.wanted(shared)

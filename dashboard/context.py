@@ -93,6 +93,11 @@ def chosen_alert() -> str | None:
     return _chosen(_ALERT)
 
 
+def opened_alert() -> str | None:
+    """The same as the page was drawn with; for fragments, whose address may be an older one."""
+    return st.session_state.get(_CHOSEN[_ALERT])
+
+
 def _chosen(name: str) -> str | None:
     """What is open by that name.
 

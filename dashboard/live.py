@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data, formats, toasts, zone
-from dashboard.context import Context, alert_address, calm
+from dashboard.context import Context, alert_address, calm, opened_alert
 from dashboard.zone import UTC_ZONE, Zone
 from schemas.units import datetime_from_micros, window_label
 
@@ -79,6 +79,9 @@ def _status(context: Context) -> None:
 
 def _pop_up(context: Context, wanted: toasts.Wanted) -> None:
     start = st.session_state.setdefault(_SEEN, context.alerts.newest())
+    if opened_alert() is not None:
+        # Streamlit (1.67) draws a fragment's pop-up in the place of an open dialog. They wait until it is closed.
+        return
     told, st.session_state[_SEEN] = context.alerts.since(start)
     alerts = [alert for alert in told if wanted.takes(alert)]
     if not alerts:

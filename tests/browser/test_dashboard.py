@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from kernel.clickhouse import connect
 from kernel.kafka.publisher import Publisher
@@ -115,6 +117,40 @@ def test_an_alert_opens_over_the_list_and_goes_with_escape(
     expect(opened).to_have_count(0)
 
 
+def test_an_opened_alert_stands_in_the_address_which_opens_it_for_others(
+    seeded: SeededStore, start_dashboard: StartDashboard, open_page: OpenPage
+) -> None:
+    url = start_dashboard("dashboard_seeded").url + "/alerts"
+    page = open_page(url, 1400).page
+    wait_until(lambda: len(_cells(page)) > 0, "the list has rows", 60)
+    _click_row(page, 2)
+    expect(page).to_have_url(re.compile(r"/alerts\?alert=\w{24}$"), timeout=20_000)
+    said = page.get_by_role("dialog").locator("p").first.inner_text()
+    address = page.get_by_role("dialog").locator("code").inner_text()
+
+    other = open_page(address, 1400).page
+
+    assert address == page.url
+    expect(other.get_by_role("dialog").locator("p").first).to_have_text(said, timeout=30_000)
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(url, timeout=20_000)
+
+
+def test_times_are_told_by_the_clock_of_the_readers_browser(
+    seeded: SeededStore, start_dashboard: StartDashboard, browser: Browser
+) -> None:
+    page = browser.new_context(timezone_id="Asia/Kathmandu", viewport={"width": 1400, "height": 900}).new_page()
+    page.goto(start_dashboard("dashboard_seeded").url + "/market_detail?market=KALSHI:FED-HOLD")
+
+    expect(page.get_by_text("Times in UTC+5:45")).to_be_visible(timeout=30_000)
+    page.locator(".st-key-times").get_by_role("button").click()
+    page.get_by_text("Times in UTC", exact=True).click()
+
+    expect(page.get_by_text("Times in UTC, one point")).to_be_visible(timeout=20_000)
+    assert "times_utc=true" in page.url
+    page.context.close()
+
+
 def test_freshness_ticks_by_itself(seeded: SeededStore, start_dashboard: StartDashboard, open_page: OpenPage) -> None:
     visit = open_page(start_dashboard("dashboard_seeded").url, 1400)
     strip = visit.page.locator("text=/ old/").first
@@ -145,45 +181,74 @@ def test_new_move_reaches_the_board_without_a_reload(
     wait_until(lambda: "74" in _cells(page), "the new move is on the board", 15)
 
 
-def test_alert_on_the_topic_pops_up_once(
-    seeded: SeededStore,
-    kafka_stack: KafkaProcess,
-    registry: ServiceProcess,
-    start_dashboard: StartDashboard,
-    open_page: OpenPage,
-) -> None:
+@pytest.fixture
+def pop_up(kafka_stack: KafkaProcess, registry: ServiceProcess) -> Iterator[Callable[[Page, str], Locator]]:
+    """Tells of one alert on the topic until the page shows a pop-up: the pop-ups."""
     create_topics(kafka_at(kafka_stack.bootstrap, partitions=1), topics=[ALERTS])
     store = SchemaRegistry(registry.url)
     store.register([ALERTS])
-    visit = open_page(start_dashboard("dashboard_seeded").url, 1400)
-    expect(visit.page.locator('[data-testid="stDataFrame"]').first).to_be_visible(timeout=30_000)
     undelivered: list[object] = []
     publisher = Publisher(
         kafka_at(kafka_stack.bootstrap), "test", lambda _message, error, _place: undelivered.append(error)
     )
     codec = Codec(ALERTS, store, Alert)
 
-    # A reader that starts at the end may miss what is written while it finds its place: it is told until it shows.
-    deadline_s = time.monotonic() + 40
-    toasts = visit.page.locator('[data-testid="stToast"]')
-    while toasts.count() == 0:
-        assert time.monotonic() < deadline_s, "no pop-up"
-        for window_s in (3600, 300, 900):
-            body = codec.encode(_alert(window_s))
-            publisher.publish(ALERTS.name, b"KALSHI:A", body)
-        publisher.flush(10)
-        visit.page.wait_for_timeout(500)
+    def tell(page: Page, market_id: str) -> Locator:
+        # A reader that starts at the end may miss what is written while it finds its place: it is told until it shows.
+        deadline_s = time.monotonic() + 40
+        toasts = page.locator('[data-testid="stToast"]')
+        while toasts.count() == 0:
+            assert time.monotonic() < deadline_s, "no pop-up"
+            for window_s in (3600, 300, 900):
+                publisher.publish(ALERTS.name, market_id.encode(), codec.encode(_alert(market_id, window_s)))
+            publisher.flush(10)
+            page.wait_for_timeout(500)
+        return toasts
 
-    expect(toasts).to_have_count(1)
-    expect(toasts.first).to_contain_text("+12.0 pp in 5m (and 2 longer)")
+    yield tell
     assert not undelivered
-    assert visit.errors == []
     store.close()
 
 
-def _alert(window_s: int) -> Alert:
+def test_alert_on_the_topic_pops_up_once(
+    seeded: SeededStore,
+    pop_up: Callable[[Page, str], Locator],
+    start_dashboard: StartDashboard,
+    open_page: OpenPage,
+) -> None:
+    visit = open_page(start_dashboard("dashboard_seeded").url, 1400)
+    expect(visit.page.locator('[data-testid="stDataFrame"]').first).to_be_visible(timeout=30_000)
+
+    toasts = pop_up(visit.page, "KALSHI:A")
+
+    expect(toasts).to_have_count(1)
+    expect(toasts.first).to_contain_text("+12.0 pp in 5m (and 2 longer)")
+    assert visit.errors == []
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_a_pop_up_covers_nothing_that_can_be_chosen(
+    seeded: SeededStore,
+    pop_up: Callable[[Page, str], Locator],
+    start_dashboard: StartDashboard,
+    open_page: OpenPage,
+    width: int,
+) -> None:
+    page = open_page(start_dashboard("dashboard_seeded").url, width).page
+    expect(page.locator('[data-testid="stDataFrame"]').first).to_be_visible(timeout=30_000)
+
+    toast = pop_up(page, f"KALSHI:{width}").first.bounding_box()
+
+    assert toast is not None
+    chooses = page.locator('[data-testid="stPopover"], [data-testid="stButtonGroup"]').all()
+    boxes = [box for box in (choice.bounding_box() for choice in chooses) if box is not None]
+    assert len(boxes) >= 4
+    assert max(box["y"] + box["height"] for box in boxes) < toast["y"]
+
+
+def _alert(market_id: str, window_s: int) -> Alert:
     now_us = int((datetime.now(tz=UTC) - timedelta(seconds=1)).timestamp() * 1_000_000)
-    return replace(BASE, window_s=window_s, ts_event_us=now_us, opened_at_us=now_us)
+    return replace(BASE, market_id=market_id, window_s=window_s, ts_event_us=now_us, opened_at_us=now_us)
 
 
 def test_narrow_screen_needs_no_sideways_scrolling(

@@ -16,10 +16,12 @@ from dashboard import formats
 from dashboard.context import context
 from dashboard.data import AlertFilters, episodes
 from dashboard.store import Store
+from dashboard.toasts import AlertFeed
 from dashboard.views import market_detail
 from kernel.settings import ClickHouseSettings
 from tests.dashboard.fixtures import SeededStore, point_at
 from tests.dashboard.seed import NO_PAIR, PAIR
+from tests.dashboard.test_toasts import BASE
 
 pytestmark = pytest.mark.stack
 
@@ -411,6 +413,27 @@ def test_a_click_on_a_listed_alert_asks_the_store_nothing_more(
 
     assert app.code
     assert {filters.alert_id for filters in asked} == {""}
+
+
+def _strip() -> None:
+    from dashboard import live
+    from dashboard.context import context
+
+    live.strip(context())
+
+
+def test_a_pop_up_waits_until_the_open_alert_is_closed_whose_place_it_would_take(
+    app_environment: pytest.MonkeyPatch,
+) -> None:
+    app_environment.setattr(AlertFeed, "newest", lambda _: 0)
+    app_environment.setattr(AlertFeed, "since", lambda _, number: ([BASE] if number == 0 else [], 1))
+    app = AppTest.from_function(_strip, default_timeout=90)
+    app.session_state["alert_chosen"] = "a" * 24
+
+    assert not app.run().toast
+    app.session_state["alert_chosen"] = None
+    assert "+12.0 pp" in app.run().toast[0].value
+    assert not app.run().toast
 
 
 def test_without_alerts_the_page_says_what_opens_one(
