@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sinks.clickhouse import rows as to
 from sinks.clickhouse.store import Store
-from tests.sinks.events import NOON_US, a_move, a_tick
+from tests.sinks.events import NOON_US, a_market, a_move, a_tick
 
 pytestmark = pytest.mark.stack
 
@@ -58,3 +60,21 @@ def test_the_newest_tick_of_a_venue_is_known_by_the_hour(store: Store) -> None:
 
     store.command("OPTIMIZE TABLE snapshots FINAL", {})
     assert _both_ways(store, _NEWEST_TICK) == expected
+
+
+def test_the_markets_of_an_event_are_found_without_reading_those_of_all(store: Store) -> None:
+    markets = [
+        replace(a_market(), market_id=f"M{number:06}", event_key=f"E{number // 8}", token_ids=(), outcomes=())
+        for number in range(50_000)
+    ]
+    store.insert(to.MARKETS, [to.market_row(market) for market in markets], "all")
+    moved = replace(markets[8], event_key="E2", ts_received_us=markets[8].ts_received_us + 1)
+    store.insert(to.MARKETS, [to.market_row(moved)], "one is of another event now")
+    asked = "SELECT market_id FROM markets FINAL WHERE event_key = %(key)s ORDER BY market_id"
+
+    assert [m for (m,) in store.rows(asked, {"key": "E1"})] == [f"M{n:06}" for n in range(9, 16)]
+    assert [m for (m,) in store.rows(asked, {"key": "E2"})] == ["M000008", *(f"M{n:06}" for n in range(16, 24))]
+    plan = "\n".join(line for (line,) in store.rows(f"EXPLAIN indexes = 1 {asked}", {"key": "E5000"}))
+    found = re.search(r"of_event.*?Granules: (\d+)/(\d+)", plan, re.DOTALL)
+    assert found is not None, plan
+    assert int(found[1]) < int(found[2]) / 2
