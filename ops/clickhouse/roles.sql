@@ -1,4 +1,4 @@
--- Who may do what in the store, and no more. Run once by an administrator, before `movers migrate`:
+-- Who may do what in the store, and no more. Run by an administrator before `movers migrate`, and again with each upgrade:
 --
 --   clickhouse-client --multiquery < ops/clickhouse/roles.sql
 --   clickhouse-client --query "CREATE USER movers_sink IDENTIFIED BY '…' DEFAULT ROLE movers_write"

@@ -36,6 +36,9 @@ _INSERT_SETTINGS: Mapping[str, Any] = {
     "max_partitions_per_insert_block": 0,
 }
 
+WRITTEN = (*(table.name for table in TABLES), "alert_grades", "movers_cache")
+"""All tables that the sink writes: rows of its own, and what it has the store work out."""
+
 _HORIZON_US = 3_600 * US_PER_S
 _PAIRS_PER_QUERY = 2_000
 
@@ -168,11 +171,7 @@ class Store:
             if self._client is None:
                 self._client = connect(self._settings, client_name="sink", role="write")
             if not self._types:
-                self._types = {
-                    (table, name): column_type(type_)
-                    for table, name, type_ in self._client.query(_COLUMN_TYPES).result_rows
-                }
-                self._require_tables()
+                self._types = self._column_types(self._client)
             yield self._client
         except DataError:
             raise  # a value the client cannot encode: a bug of ours, see checks.py
@@ -184,12 +183,21 @@ class Store:
                 raise UserError(f"ClickHouse refuses: {_first_line(error)}") from error
             raise StoreAwayError(f"ClickHouse cannot now: {_first_line(error)}") from error
 
-    def _require_tables(self) -> None:
+    def _column_types(self, client: Client) -> dict[tuple[str, str], ClickHouseType]:
+        """The type of each (table, column), of a store that has all we write and lets us write it.
+
+        Asked at the start: a role of an earlier version would else be refused hours later, at a new table's first row.
+        """
+        types = {(table, name): column_type(type_) for table, name, type_ in client.query(_COLUMN_TYPES).result_rows}
         for table in TABLES:
-            missing = [column for column in table.columns if (table.name, column) not in self._types]
+            missing = [column for column in table.columns if (table.name, column) not in types]
             if missing:
-                self._types = {}
                 raise UserError(f"ClickHouse has no {table.name}.{missing[0]}: run `movers migrate` first")
+        for name in WRITTEN:
+            if not client.command(f"CHECK GRANT INSERT ON {name}"):
+                user, _ = self._settings.login("write")
+                raise UserError(f"ClickHouse does not let {user} write {name}: run ops/clickhouse/roles.sql again")
+        return types
 
 
 def _pending(owner: str, generation: int, number: int, ranges: Any, skipped: Any) -> Pending:

@@ -6,13 +6,17 @@ import re
 from pathlib import Path
 
 import pytest
+from clickhouse_connect.driver.httpclient import HttpClient
 
 from kernel.clickhouse import connect
+from kernel.errors import UserError
 from kernel.settings import ClickHouseSettings
 from sinks.clickhouse.migrate import packaged_migrations, statements
+from sinks.clickhouse.store import WRITTEN, Store
 
 WRITTEN_BY_READERS = {"alert_acks"}
 WRITTEN_BY_MIGRATE = {"schema_migrations"}
+WRITTEN_BY_COMMANDS = {"market_pairs"}
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +51,29 @@ def test_who_reads_may_neither_change_nor_drop_anything(roles: list[str]) -> Non
 
     assert granted == ["GRANT SELECT ON movers.* TO movers_read", "GRANT INSERT ON movers.alert_acks TO movers_read"]
     assert not [statement for statement in roles if "DROP" in statement]
+
+
+def test_the_sink_asks_for_the_right_to_each_table_that_its_role_may_write(roles: list[str]) -> None:
+    assert set(WRITTEN) == may_insert(roles, "movers_write") - WRITTEN_BY_COMMANDS
+
+
+def test_roles_of_an_earlier_version_are_told_before_anything_is_stored(
+    database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine here knows no roles, so what it would answer after an upgrade is put into its mouth."""
+    command = HttpClient.command
+    answers = {"CHECK GRANT INSERT ON alert_corroboration": 0}
+    monkeypatch.setattr(
+        HttpClient,
+        "command",
+        lambda self, cmd, *args, **kwargs: answers[cmd] if cmd in answers else command(self, cmd, *args, **kwargs),
+    )
+    store = Store(database)
+
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"write alert_corroboration: run ops/clickhouse/roles\.sql again"):
+            store.rows("SELECT 1")
+
+    answers.clear()
+    assert [tuple(row) for row in store.rows("SELECT 1")] == [(1,)]
+    store.close()
