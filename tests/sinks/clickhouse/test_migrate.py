@@ -20,7 +20,10 @@ from sinks.clickhouse.migrate import (
     statements,
 )
 
-_REPEATABLE = ("IF NOT EXISTS", "IF EXISTS", "OR REPLACE", "MODIFY SETTING", "MODIFY TTL", "MODIFY COLUMN")
+_REPEATABLE = (
+    *("IF NOT EXISTS", "IF EXISTS", "OR REPLACE", "MODIFY SETTING", "MODIFY TTL", "MODIFY COLUMN"),
+    "MATERIALIZE INDEX",  # works out again what is there
+)
 
 
 @pytest.fixture
