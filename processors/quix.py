@@ -54,6 +54,9 @@ _LINGER_MS = 20
 """What one tick makes goes to three topics, each with its own requests: at 5 ms the client's thread cost a third of the
 work on the tick, at 25 ms (20 was not measured) half of that."""
 
+_FETCHING = {"fetch.min.bytes": 1 << 16, "fetch.wait.max.ms": 20}
+"""An answer for each few ticks cost a third of the work on them; waiting for more delays a tick by so much at most."""
+
 
 def build(
     stage: Stage, worker: Worker, settings: Settings, process: Process, begun: Log, watch: ReaderWatch
@@ -240,4 +243,5 @@ def _consumer_config(group: str, settings: Settings, process: Process, reader: R
         "heartbeat.interval.ms": _SESSION_MS // 4,
         "statistics.interval.ms": LinkWatch.INTERVAL_MS,
         "stats_cb": polled,
+        **_FETCHING,
     }
