@@ -154,7 +154,7 @@ def _apart(rows_a: Sequence[Row], rows_b: Sequence[Row], at_us: int) -> together
 
 def _quote(rows: Sequence[Row], at_us: int) -> Quote | None:
     row = next((row for row in reversed(rows) if row["ts_us"] <= at_us), None)
-    return None if row is None else Quote(row["ts_us"], row["bid_ppm"], row["ask_ppm"])
+    return None if row is None else Quote(row["ts_us"], row["bid_ppm"], row["ask_ppm"], row["is_mid"])
 
 
 def _newest(rows: Sequence[Row], now_us: int, name: str) -> Row:

@@ -36,11 +36,19 @@ class Together:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The newest quote of a market; a side may be empty."""
+    """The newest quote of a market; a side may be empty. `is_mid`: it is tight enough that its mid is a price."""
 
     ts_us: int
     bid_ppm: int | None
     ask_ppm: int | None
+    is_mid: bool
+
+    @property
+    def mid_ppm(self) -> float | None:
+        """Halfway between the sides, where that is a price."""
+        if self.bid_ppm is None or self.ask_ppm is None or not self.is_mid:
+            return None
+        return (self.bid_ppm + self.ask_ppm) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +103,7 @@ def _is_part(step: Step, own: int, both: tuple[Series, Series], answered: Sequen
 
 def divergence(a: Quote, b: Quote, now_us: int) -> Divergence:
     """How far apart two quotes are, and how old the older one is."""
-    apart = None
-    if a.bid_ppm is not None and a.ask_ppm is not None and b.bid_ppm is not None and b.ask_ppm is not None:
-        apart = (b.bid_ppm + b.ask_ppm - a.bid_ppm - a.ask_ppm) / 2 / PPM_PER_PP
+    apart = None if a.mid_ppm is None or b.mid_ppm is None else (b.mid_ppm - a.mid_ppm) / PPM_PER_PP
     over = [
         (bid - ask) / PPM_PER_PP
         for bid, ask in ((a.bid_ppm, b.ask_ppm), (b.bid_ppm, a.ask_ppm))

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from movers.pairs.together import Quote, Together, divergence, steps, together
+from producers.quotes import MAX_MID_SPREAD_PPM
 from schemas.units import US_PER_S
 from sinks.clickhouse.along import Series, Step
 
@@ -18,6 +19,11 @@ def test_a_step_is_told_once_however_long_it_stands() -> None:
     told = steps(series((0, 40), (3600, 50), (3610, 50.5), (3700, 51), (7200, 45)))
 
     assert told == [Step(3600 * US_PER_S, 100_000), Step(7200 * US_PER_S, -60_000)]
+
+
+def quoted(at_s: int, bid_ppm: int | None, ask_ppm: int | None) -> Quote:
+    is_mid = bid_ppm is not None and ask_ppm is not None and ask_ppm - bid_ppm <= MAX_MID_SPREAD_PPM
+    return Quote(at_s * US_PER_S, bid_ppm, ask_ppm, is_mid)
 
 
 def test_who_moves_first_and_by_how_much_is_told_and_a_step_of_both_counts_once() -> None:
@@ -50,12 +56,13 @@ def test_a_step_that_the_other_does_not_make_is_not_answered() -> None:
         ((450_000, 470_000), (400_000, 420_000), -5.0, 3.0),
         ((450_000, None), (400_000, 420_000), None, 3.0),
         ((None, None), (400_000, 420_000), None, None),
+        ((300_000, 450_000), (470_000, 490_000), None, 2.0),  # 15 points wide: no price, so no distance either
     ],
 )
 def test_divergence_compares_bid_with_ask_and_says_how_old_the_older_quote_is(
     a: tuple[int | None, int | None], b: tuple[int | None, int | None], apart_pp: float | None, crossed_pp: float | None
 ) -> None:
-    told = divergence(Quote(10 * US_PER_S, *a), Quote(40 * US_PER_S, *b), 50 * US_PER_S)
+    told = divergence(quoted(10, *a), quoted(40, *b), 50 * US_PER_S)
 
     assert (told.apart_pp, told.crossed_pp, told.older_s) == (apart_pp, crossed_pp, 40.0)
 
