@@ -80,14 +80,14 @@ def test_choices_are_part_of_the_address_and_outlive_a_market_and_a_reload(
         return page.locator("h2").first.inner_text() != "Top movers"
 
     wait_until(market_opens, "a market is open")
-    page.get_by_role("button", name="Back to Top movers").click(timeout=20_000)
-    expect(hour).to_be_checked(timeout=20_000)
+    page.get_by_role("button", name="Back to Top movers").click(timeout=60_000)
+    expect(hour).to_be_checked(timeout=60_000)
     page.reload()
-    expect(hour).to_be_checked(timeout=30_000)
+    expect(hour).to_be_checked(timeout=60_000)
     page.get_by_role("link", name="Alerts").click()
-    expect(page.locator("h2").first).to_have_text("Alerts", timeout=20_000)
+    expect(page.locator("h2").first).to_have_text("Alerts", timeout=60_000)
     page.get_by_role("link", name="Top Movers").click()
-    expect(hour).to_be_checked(timeout=20_000)
+    expect(hour).to_be_checked(timeout=60_000)
 
 
 def test_every_page_draws_without_errors(
