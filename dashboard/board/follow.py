@@ -48,11 +48,13 @@ class Followed:
 
     def answer(self, of: Callable[[Moves], R]) -> R | None:
         """What `of` makes of the moves. None when they are not in memory, or not as they are now: ask the store."""
-        self._lookout.asked()
-        with self._lock:
-            if self._reading is None or self._clock() - self._looked_s > _CURRENT_S:
-                return None
-            return of(self._reading.moves)
+        try:
+            with self._lock:
+                if self._reading is None or self._clock() - self._looked_s > _CURRENT_S:
+                    return None
+                return of(self._reading.moves)
+        finally:
+            self._lookout.asked()
 
     def close(self) -> None:
         """Ends the looking."""

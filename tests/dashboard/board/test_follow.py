@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from dashboard.board.follow import Followed
+from dashboard.board.lookout import Lookout
 from dashboard.board.moves import Moves
 from dashboard.columns import COLUMNS
 from dashboard.store import Store, StoreUnavailableError
@@ -72,6 +73,15 @@ def test_nothing_is_read_before_somebody_asks(store: OneMove) -> None:
     assert followed.answer(tokens) is None
     assert store.was_asked.wait(90)
     followed.close()
+
+
+def test_who_asks_first_hears_the_store_itself_however_fast_it_answers(
+    followed: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lookout, "asked", lambda _: followed.look())
+
+    assert followed.answer(tokens) is None
+    assert followed.answer(tokens) == 1
 
 
 def test_what_was_looked_at_is_answered_from_memory(followed: Followed) -> None:
