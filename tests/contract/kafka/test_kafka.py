@@ -152,6 +152,7 @@ def test_a_topic_made_anew_can_be_told_from_the_old_one(kafka: KafkaSettings, ad
     name, ids = f"contract-{uuid4().hex}", []
     for _ in range(2):
         admin.create_topics([NewTopic(name, 1, 1)])[name].result(30)
+        wait_until(lambda: name in admin.list_topics(timeout=10).topics, "listed")
         described = admin.describe_topics(TopicCollection([name]))[name].result(30)
         ids.append(str(described.topic_id))
         admin.delete_topics([name])[name].result(30)
