@@ -15,9 +15,7 @@ from schemas.units import window_label
 
 Row = dict[str, Any]
 
-QUERY = """
-WITH became AS
-(
+BECAME = """
     SELECT
         alert_id, argMax(kind, ts) AS newest_kind,
         multiIf(
@@ -25,7 +23,11 @@ WITH became AS
         ) AS judged
     FROM alerts FINAL
     GROUP BY alert_id
-)
+"""
+"""What became of each episode: `alert_id`, `newest_kind`, `judged`."""
+
+QUERY = f"""
+WITH became AS ({BECAME})
 SELECT
     rule, rule_version, first_severity AS severity,
     if(judged = '', if(confirmed, 'confirmed', 'undecided'), judged) AS stage,
@@ -39,7 +41,7 @@ LEFT JOIN became USING (alert_id)
 WHERE if(newest_kind = '', kind, newest_kind) = 'move'
 GROUP BY rule, rule_version, first_severity, stage, horizon_s
 ORDER BY rule, rule_version, stage, indexOf(['high', 'medium', 'low'], first_severity), horizon_s
-"""
+"""  # noqa: S608  our words
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> list[Row]:
