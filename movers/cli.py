@@ -290,6 +290,26 @@ def track_record(as_json: JsonFlag = False) -> None:
     console.print_rows(track_record.table(console.query(command_settings(), track_record.QUERY)), as_json=as_json)
 
 
+@app.command(epilog="Example: movers digest --hours 12 --category politics")
+def digest(
+    hours: Annotated[int, typer.Option(min=1, max=168, help="How many hours, up to the newest tick stored.")] = 24,
+    category: Annotated[str, typer.Option(help="Only markets of this category.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Events shown.")] = 20,
+    as_json: JsonFlag = False,
+) -> None:
+    """Tell what moved while nobody looked: confirmed moves, one line an event, and whether that is much."""
+    from movers import console
+    from movers.digest import stored, text
+    from movers.options import known_category
+
+    told = stored.digest(command_settings(), hours, known_category(category) if category else "")
+    if as_json:
+        console.print_rows([text.as_object(told)], as_json=True)
+        return
+    for line in text.lines(told, limit):
+        typer.echo(line)
+
+
 @app.command(epilog='Example: movers sql "SELECT venue, count() FROM snapshots GROUP BY venue"')
 def sql(query: Annotated[str, typer.Argument(help="One ClickHouse statement.")], as_json: JsonFlag = False) -> None:
     """Ask ClickHouse."""

@@ -154,7 +154,7 @@ def _alert_line(alert: Alert, *, as_json: bool) -> str:
     price = "–" if alert.price_ppm is None else f"{alert.price_ppm / PPM_PER_PP:.1f} %"
     move = alert.peak_move_pp if alert.move_pp is None else alert.move_pp
     label = "" if alert.kind == "move" else f" ({alert.kind.replace('_', ' ')})"
-    title = _printable(alert.title or alert.market_id)
+    title = printable(alert.title or alert.market_id)
     return f"{at}  {alert.state:<9} {move:+6.1f} pp in {window_label(alert.window_s):<4} to {price:>7}  {title}{label}"
 
 
@@ -165,10 +165,10 @@ def _cell(value: object) -> str:
         return value.strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}".rstrip("0").rstrip(".")
-    return "\n".join(map(_printable, str(value).split("\n")))
+    return "\n".join(map(printable, str(value).split("\n")))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Without what a terminal would obey."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 

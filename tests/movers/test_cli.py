@@ -39,6 +39,7 @@ COMMANDS = [
     ("compile",),
     ("backtest",),
     ("track-record",),
+    ("digest",),
     ("hash-password",),
     *(("pairs", what) for what in ("suggest", "confirm", "refuse", "show", "publish", "alerts", "moves")),
 ]

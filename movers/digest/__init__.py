@@ -1,0 +1,1 @@
+"""`movers digest`: what moved while nobody looked, in a few lines."""
