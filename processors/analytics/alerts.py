@@ -55,6 +55,7 @@ from processors.analytics.episodes import AlertState, Episode, Key, Told
 from processors.analytics.rules import DOWN, LOGIC_VERSION, UP, Rule
 from processors.analytics.scoring import known_steps
 from schemas.events import Alert, Move, WindowMove
+from schemas.frozen import dataclass
 from schemas.units import PPM_PER_PP, US_PER_S, event_id
 from schemas.words import AlertKind, Category, CloseReason, Direction, EpisodeState, UnknownCategory
 
@@ -72,6 +73,16 @@ ENDED_BY_TIME_AFTER_US: Final = 3600 * US_PER_S
 _DIRECTIONS: Mapping[int, Direction] = {UP: "up", DOWN: "down"}
 
 Alerts = tuple[Alert, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """An episode that begins with a move, and what tells of it."""
+
+    key: Key
+    rule: Rule
+    episode: Episode
+    alert: Alert
 
 
 def update(
@@ -93,33 +104,48 @@ def update(
         state = AlertState(venue=move.venue, token_id=move.token_id, newest_us=0, close_us=None, episodes={}, told={})
     elif move.ts_event_us <= state.newest_us:  # redelivered
         return state, ()
-    state, alerts = _by_time(state, move.market_id, move.ts_event_us, rules)
-    state, superseded = _supersede(state, move, rules, category)
+    state, ended = _by_time(state, move.market_id, move.ts_event_us, rules)
     episodes, told = dict(state.episodes), dict(state.told)
-    followed = _follow_open(state, move, rules, episodes, told)
-    detected = _detect_new(state, move, rules, category, episodes, told)
-    return _kept(move, episodes, told), (*alerts, *superseded, *followed, *detected)
+    begun = _detect_new(state, move, rules, category)
+    superseded = _supersede(begun, move, episodes)
+    followed = _follow_open(move, rules, episodes, told)
+    detected = _open_new(begun, episodes, told)
+    return _kept(move, episodes, told), (*ended, *superseded, *followed, *detected)
 
 
-def _supersede(
+def _detect_new(
     state: AlertState, move: Move, rules: Sequence[Rule], category: Category | UnknownCategory
-) -> tuple[AlertState, list[Alert]]:
-    """Ends episodes across a gap in whose place a move without one is detected next. What was told stays told."""
-    made = []
+) -> list[_Begun]:
+    """The episodes that begin with a move: where none was open, or one across a gap that a move without one ends."""
+    begun = []
     for rule in rules:
         for direction in (UP, DOWN):
             key = (rule.name, direction)
-            episode = state.episodes.get(key)
-            if episode is None or episode.kind != "across_gap" or not _may_detect(rule, direction, move, category):
+            running = state.episodes.get(key)
+            # An episode that ends just now does not open again in the same breath, cool-down or not.
+            if running is not None and running.kind != "across_gap":
                 continue
-            _, opened = _detect(rule, direction, move, state.told.get(key))
-            if opened is None or opened.across_gap:
+            if not _may_detect(rule, direction, move, category):
                 continue
-            state = replace(state, episodes={k: e for k, e in state.episodes.items() if k != key})
-            alert = _alert("closed", key, episode, move, rule, "superseded by a move without a gap", "superseded")
-            if not _is_silent(episode, alert):
-                made.append(alert)
-    return state, made
+            new = _detect(rule, direction, move, state.told.get(key))
+            if new is None or (running is not None and new.episode.across_gap):
+                continue
+            begun.append(new)
+    return begun
+
+
+def _supersede(begun: Sequence[_Begun], move: Move, episodes: dict[Key, Episode]) -> list[Alert]:
+    """Ends, in `episodes`, those in whose place others begin; the alerts to publish. What was told stays told."""
+    made = []
+    for new in begun:
+        episode = episodes.pop(new.key, None)
+        if episode is None:
+            continue
+        text = "superseded by a move without a gap"
+        alert = _alert("closed", new.key, episode, move, new.rule, text, "superseded")
+        if not _is_silent(episode, alert):
+            made.append(alert)
+    return made
 
 
 def _may_detect(rule: Rule, direction: int, move: Move, category: Category | UnknownCategory) -> bool:
@@ -127,13 +153,11 @@ def _may_detect(rule: Rule, direction: int, move: Move, category: Category | Unk
     return rule.looks_along(direction) and is_believable(move, rule) and rule.looks_at(move, category)
 
 
-def _follow_open(
-    state: AlertState, move: Move, rules: Sequence[Rule], episodes: dict[Key, Episode], told: dict[Key, Told]
-) -> list[Alert]:
-    """What a move does to the open episodes of a state, noted in `episodes` and `told`; the alerts to publish."""
+def _follow_open(move: Move, rules: Sequence[Rule], episodes: dict[Key, Episode], told: dict[Key, Told]) -> list[Alert]:
+    """What a move does to the open episodes, noted in `episodes` and `told`; the alerts to publish."""
     by_name = {rule.name: rule for rule in rules}
     made = []
-    for key, episode in state.episodes.items():
+    for key, episode in list(episodes.items()):
         later, alert = _follow(key, episode, move, by_name.get(key[0]))
         if later is None:
             del episodes[key]
@@ -147,29 +171,14 @@ def _follow_open(
     return made
 
 
-def _detect_new(
-    state: AlertState,
-    move: Move,
-    rules: Sequence[Rule],
-    category: Category | UnknownCategory,
-    episodes: dict[Key, Episode],
-    told: dict[Key, Told],
-) -> list[Alert]:
-    """The episodes that begin with a move, noted in `episodes` and `told`; the alerts to publish."""
+def _open_new(begun: Sequence[_Begun], episodes: dict[Key, Episode], told: dict[Key, Told]) -> list[Alert]:
+    """Opens the episodes that begin, in `episodes` and `told`; the alerts to publish."""
     made = []
-    for rule in rules:
-        for direction in (UP, DOWN):
-            key = (rule.name, direction)
-            # An episode that ended just now does not open again in the same breath, cool-down or not.
-            if key in state.episodes or not _may_detect(rule, direction, move, category):
-                continue
-            alert, opened = _detect(rule, direction, move, told.get(key))
-            if alert is None or opened is None:
-                continue
-            episodes[key] = opened
-            told[key] = _told(key, opened, alert, None, rule)
-            if not _is_silent(opened, alert):
-                made.append(alert)
+    for new in begun:
+        episodes[new.key] = new.episode
+        told[new.key] = _told(new.key, new.episode, new.alert, None, new.rule)
+        if not _is_silent(new.episode, new.alert):
+            made.append(new.alert)
     return made
 
 
@@ -245,17 +254,17 @@ def is_believable(move: Move, rule: Rule) -> bool:
     )
 
 
-def _detect(rule: Rule, direction: int, move: Move, told: Told | None) -> tuple[Alert | None, Episode | None]:
+def _detect(rule: Rule, direction: int, move: Move, told: Told | None) -> _Begun | None:
     if told is not None and move.ts_event_us < told.cool_until_us:
-        return None, None
+        return None
     saying = [w for w in move.windows if _says(w, rule, direction, move, told)]
     if not saying or move.price_ppm is None:
-        return None, None
+        return None
     window = saying[0]
     from_ppm = _base_ppm(window, direction, move, told)
     steps = known_steps(from_ppm, move)
     if steps is not None and steps < rule.min_usual_steps:
-        return None, None
+        return None
     size_pp = (move.price_ppm - from_ppm) * direction / PPM_PER_PP
     kind: AlertKind = "settlement" if move.is_settling else "across_gap" if window.computed_across_gap else "move"
     episode = Episode(
@@ -272,8 +281,9 @@ def _detect(rule: Rule, direction: int, move: Move, told: Told | None) -> tuple[
         peak_pp=size_pp,
         threshold_pp=rule.threshold_pp,
     )
-    text = reasons.detected(rule, episode, move, window)
-    return _alert("detected", (rule.name, direction), episode, move, rule, text), episode
+    key = (rule.name, direction)
+    alert = _alert("detected", key, episode, move, rule, reasons.detected(rule, episode, move, window))
+    return _Begun(key, rule, episode, alert)
 
 
 def _says(window: WindowMove, rule: Rule, direction: int, move: Move, told: Told | None) -> bool:
