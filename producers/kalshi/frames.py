@@ -17,6 +17,7 @@ from producers.facts import Ack, Facts, News, NewsWord, Top, Traded, bad_frame
 from producers.kalshi.settings import COMBO_PREFIX
 from schemas.units import PPM, ppm_from_venue
 
+_REMEMBERED_TRADES: Final = 4_096
 BOOK, TICKER = "orderbook_delta", "ticker"
 _NEWS: Final[Mapping[str, NewsWord]] = {
     "created": "listed",
@@ -52,6 +53,7 @@ class KalshiFrames:
         self._books: dict[str, _Book] = {}
         self._channels: dict[int, str] = {}
         self._last: dict[int, int] = {}
+        self._trades: dict[str, None] = {}
         self._kinds: dict[str, Callable[[dict[str, Any], Any, Facts], None]] = {
             "ticker": self._ticker,
             "trade": self._trade,
@@ -91,8 +93,9 @@ class KalshiFrames:
 
     def _item(self, item: dict[str, Any], facts: Facts) -> None:
         kind = item["type"]
-        if "seq" in item:
-            self._count(_number(item["sid"]), _number(item["seq"]), facts)
+        is_new = "seq" not in item or self._counts(_number(item["sid"]), _number(item["seq"]), kind, facts)
+        if kind == "orderbook_delta" and not is_new:  # a change that is made twice makes a wrong book
+            return
         reader = self._kinds.get(kind)
         if reader is None:
             facts.leave_out("unused" if kind in _UNUSED else "unknown_event")
@@ -104,20 +107,26 @@ class KalshiFrames:
             return
         reader(item, message, facts)
 
-    def _count(self, sid: int, seq: int, facts: Facts) -> None:
-        """Numbers come without a gap. After one, no book of that subscription is right any more."""
+    def _counts(self, sid: int, seq: int, kind: str, facts: Facts) -> bool:
+        """Numbers come without a gap. After one, no book of that subscription is right any more.
+
+        False for a number that was there before. The count goes on from there with a whole book alone: should it be an
+        old one, the next change leaves a hole.
+        """
         last = self._last.get(sid)
-        if last is not None and seq <= last:
+        is_new = last is None or seq > last
+        if not is_new:
             facts.leave_out("out_of_order")
-            return
-        self._last[sid] = seq
-        if last is None or seq == last + 1:
-            return
+        if is_new or kind == "orderbook_snapshot":
+            self._last[sid] = seq
+        if last is None or seq <= last + 1:
+            return is_new
         channel = self._channels.get(sid, "")
         facts.missed[channel] = facts.missed.get(channel, 0) + seq - last - 1
         if channel == BOOK:
             facts.doubts.extend(self._books)
             self._books.clear()
+        return True
 
     # ── prices ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -148,7 +157,14 @@ class KalshiFrames:
         price, contracts = _price(message["yes_price_dollars"]), _size(message.get("count_fp", message.get("count")))
         if price is None or contracts is None:
             raise ValueError("a trade without price or count")
-        facts.facts.append(Traded(ticker, price, contracts, _stamp_us(message), str(message["trade_id"])))
+        trade_id, ts_us = str(message["trade_id"]), _stamp_us(message)
+        if trade_id in self._trades:
+            facts.leave_out("delivered_twice")
+            return
+        self._trades[trade_id] = None
+        if len(self._trades) > _REMEMBERED_TRADES:
+            del self._trades[next(iter(self._trades))]
+        facts.facts.append(Traded(ticker, price, contracts, ts_us, trade_id))
 
     def _snapshot(self, item: dict[str, Any], message: Any, facts: Facts) -> None:
         """The key of an empty side is absent."""

@@ -122,6 +122,50 @@ def test_a_number_that_is_left_out_is_told_and_the_books_wait_for_a_snapshot() -
     assert again.bid_ppm == 420_000
 
 
+def test_a_change_that_comes_twice_is_made_once() -> None:
+    reader = KalshiFrames()
+    read(reader, SUBSCRIBED, snapshot(1, {"0.4000": "10.00", "0.3900": "1.00"}, {}))
+    read(reader, delta(2, "0.4000", "-4.00", "yes"))
+
+    late = [read(reader, delta(2, "0.4000", "-4.00", "yes")), read(reader, delta(1, "0.4000", "-4.00", "yes"))]
+    [after] = read(reader, delta(3, "0.4000", "-6.00", "yes")).facts
+
+    assert [(facts.facts, facts.doubts, facts.left_out) for facts in late] == [([], [], {"out_of_order": 1})] * 2
+    assert isinstance(after, Top)
+    assert after.bid_ppm == 390_000
+
+
+def test_a_trade_that_comes_twice_is_told_once() -> None:
+    reader = KalshiFrames()
+    message = {"market_ticker": "KXA", "yes_price_dollars": "0.4000", "count_fp": "1.00", "trade_id": "a"}
+    trade = {"type": "trade", "sid": 2, "seq": 1, "msg": message | {"ts_ms": 1_787_838_983_996}}
+    read(reader, {"type": "subscribed", "id": 2, "msg": {"channel": "trade", "sid": 2}})
+
+    told = [read(reader, trade).facts, read(reader, trade).facts]
+
+    assert [len(facts) for facts in told] == [1, 0]
+
+
+def test_an_old_book_that_comes_once_more_is_noticed_with_the_next_change() -> None:
+    reader = KalshiFrames()
+    opening = snapshot(1, {"0.4000": "10.00"}, {})
+    read(reader, SUBSCRIBED, opening, delta(2, "0.4100", "3.00", "yes"), delta(3, "0.4200", "3.00", "yes"))
+    read(reader, opening)
+
+    assert read(reader, delta(4, "0.4300", "3.00", "yes")).doubts == ["KXA"]
+
+
+def test_a_count_that_begins_anew_with_a_book_goes_on_from_there() -> None:
+    reader = KalshiFrames()
+    read(reader, SUBSCRIBED, snapshot(1, {"0.4000": "10.00"}, {}), delta(2, "0.4100", "3.00", "yes"))
+    read(reader, snapshot(1, {"0.3000": "10.00"}, {}))
+
+    [after] = read(reader, delta(2, "0.3100", "3.00", "yes")).facts
+
+    assert isinstance(after, Top)
+    assert after.bid_ppm == 310_000
+
+
 def test_answers_to_commands_take_numbers_and_are_no_gap() -> None:
     reader = KalshiFrames()
     read(reader, SUBSCRIBED, snapshot(1, {"0.4000": "10.00"}, {}))
