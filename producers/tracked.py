@@ -311,10 +311,11 @@ class Tracked:
     def vanished(self, count: int) -> list[str]:
         """Venue ids of markets that the crawl, now complete, did not meet though their end has not been told.
 
-        At most `count`: first those that were open, then those that wait for their result, the longest waiting first.
+        At most `count`: first those that were open, then those that wait for their result, or whose last tick was left
+        out as older than a stream's, the longest waiting first.
         """
-        missing = [k for k in self._known.values() if k.seen_in_crawl < self._crawl and k.told != "settled"]
-        chosen = heapq.nsmallest(count, missing, key=lambda known: (known.told == "closed", known.looked_up_in))
+        missing = [known for known in self._known.values() if known.seen_in_crawl < self._crawl]
+        chosen = heapq.nsmallest(count, missing, key=lambda k: (k.status not in OPEN_STATUSES, k.looked_up_in))
         for known in chosen:
             known.looked_up_in = self._crawl
         return [known.venue_market_id for known in chosen]
@@ -422,9 +423,10 @@ def _left_out(known: Known, shown: Shown, moment: Moment) -> LeftOut | None:
     if polled and led and shown.market_status == last.market_status and shown.quote != last.quote:
         return "outranked"
     # Dates are cut to seconds and servers differ; but beside a better source, or where two answers were on their way at
-    # once, what is not newer is old.
+    # once, what is not newer is old. No better source tells of another status.
     overtaken = moment.ts_asked_us is not None and moment.ts_asked_us < known.received_us
-    slack_us = 0 if overtaken or RANK[moment.source] < RANK[known.leader] else SLACK_US
+    outdone = RANK[moment.source] < RANK[known.leader] and shown.market_status == last.market_status
+    slack_us = 0 if overtaken or outdone else SLACK_US
     if polled and moment.as_of_us + slack_us < known.as_of_us:
         return "older_than_shown"
     if (moment.as_of_us <= known.as_of_us or not polled) and shown.said == last.said and not shown.trades:

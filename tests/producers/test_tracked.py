@@ -239,6 +239,34 @@ def test_polls_leave_a_market_to_its_stream_while_that_is_alive() -> None:
     assert tracked.admit(shown(cents=60), moment(161)).left_out is None, "the lease is over"
 
 
+def test_an_end_within_the_second_of_the_streams_last_word_is_told() -> None:
+    tracked = Tracked()
+    tracked.changed(market())
+    tracked.admit(shown(), moment(100.7, "stream"))
+    tracked.lease(["V:a"], 160 * US_PER_S)
+
+    tracked.changed(market(status="settled", ts_event_us=100 * US_PER_S))
+    end = tracked.admit(shown(market_status="settled"), moment(100))
+
+    assert (end.left_out, tracked.held) == (None, 0), "Dates are cut to seconds"
+
+
+def test_a_market_whose_end_was_told_without_a_tick_is_asked_for_again() -> None:
+    tracked = Tracked()
+    tracked.begin_crawl()
+    tracked.changed(market())
+    tracked.admit(shown(), moment(100, "stream"))
+    tracked.lease(["V:a"], 160 * US_PER_S)
+    tracked.changed(market(status="settled", ts_event_us=100 * US_PER_S))
+    assert tracked.admit(shown(market_status="settled"), moment(90)).left_out == "older_than_shown"
+
+    tracked.begin_crawl()
+
+    assert tracked.vanished(10) == ["a"]
+    assert tracked.admit(shown(market_status="settled"), moment(110)).left_out is None
+    assert tracked.held == 0
+
+
 def test_a_stream_that_says_the_same_again_is_published_once() -> None:
     tracked = Tracked()
 
