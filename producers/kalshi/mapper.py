@@ -72,7 +72,7 @@ def market(row: Row, of_event: Event, of_series: Series, moment: Moment) -> Mark
     """A market row as a Market.
 
     Raises:
-        BadMessageError: not_binary (it settles to an amount, so its price is no probability), missing_field,
+        BadMessageError: not_binary (its price is of an amount, and no probability), missing_field,
             bad_status, bad_time …
     """
     ticker, status = _identity(row)
@@ -94,6 +94,7 @@ def market(row: Row, of_event: Event, of_series: Series, moment: Moment) -> Mark
         venue_category=word,
         tags=of_series.tags,
         status=status,
+        # A binary market can be settled to an amount ("scalar"), or voided (""): then nobody has won.
         result={"yes": "Yes", "no": "No"}.get(result) if status == "settled" else None,
         open_ts_us=instant_us(row, "open_time"),
         close_ts_us=_ends_us(row),
@@ -159,7 +160,7 @@ def _usd(contracts: float | None, price_ppm: int | None) -> float | None:
 def _identity(row: Row) -> tuple[str, MarketStatus]:
     """Ticker and our status word."""
     ticker = required_text(row, "ticker")
-    if row.get("market_type", "binary") != "binary" or row.get("result") == "scalar":
+    if row.get("market_type", "binary") != "binary":
         raise bad_row("not_binary", f"{ticker} is {row.get('market_type')}, result {row.get('result')!r}", row)
     status = STATUS.get(str(row.get("status")))
     if status is None:

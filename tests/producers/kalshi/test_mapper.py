@@ -246,10 +246,20 @@ def test_last_price_kept_after_finalisation_is_no_price() -> None:
         assert market(final).result == final["result"].capitalize()
 
 
-@pytest.mark.parametrize("change", [{"market_type": "scalar"}, {"result": "scalar", "status": "finalized"}])
+@pytest.mark.parametrize("change", [{"market_type": "scalar"}, {"market_type": "scalar", "status": "finalized"}])
 def test_scalar_markets_are_not_binary(row: dict[str, Any], change: dict[str, str]) -> None:
     with pytest.raises(BadMessageError, match="not_binary"):
         tick(row, **change)
+
+
+@pytest.mark.parametrize("result", ["scalar", ""])
+def test_the_end_of_a_binary_market_that_settles_to_an_amount_or_to_nothing_is_told(
+    row: dict[str, Any], result: str
+) -> None:
+    end = {"result": result, "status": "finalized", "settlement_value_dollars": "0.4200"}
+
+    assert (market(row | end).status, market(row | end).result) == ("settled", None)
+    assert (tick(row, **end).market_status, tick(row, **end).price_ppm) == ("settled", None)
 
 
 @pytest.mark.parametrize(

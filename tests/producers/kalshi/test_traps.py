@@ -152,8 +152,8 @@ def test_the_last_price_that_stays_after_the_end_is_no_price(reader: KalshiReade
     assert (shown.quote.price_ppm, shown.quote.price_basis, shown.quote.last_ppm) == (None, "none", 740_000)
 
 
-def test_a_market_that_settles_to_an_amount_is_no_probability(reader: KalshiReader) -> None:
-    mapped = all_shown(reader, [kalshi(market_type="scalar"), kalshi(result="scalar", status="finalized")])
+def test_a_market_whose_price_is_an_amount_is_no_probability(reader: KalshiReader) -> None:
+    mapped = all_shown(reader, [kalshi(market_type="scalar"), kalshi(market_type="scalar", status="finalized")])
 
     assert [error.reason for error in mapped.bad] == ["not_binary", "not_binary"]
 
