@@ -261,7 +261,7 @@ class Tracked:
         if left_out:
             return Verdict(0, left_out)
         if known.token_id != shown.token_id:
-            self._of_token.pop(known.token_id, None)
+            self._lose_token(known)
             self._of_token[shown.token_id], known.token_id = shown.market_id, shown.token_id
         known.event_us = max(moment.as_of_us, known.event_us + 1)
         known.as_of_us, known.shown, known.received_us = moment.as_of_us, shown, moment.ts_received_us
@@ -412,7 +412,12 @@ class Tracked:
     def _drop(self, known: Known) -> None:
         self._set_status(known, "settled")
         del self._known[known.market_id]
-        self._of_token.pop(known.token_id, None)
+        self._lose_token(known)
+
+    def _lose_token(self, known: Known) -> None:
+        """Unless it is another market's by now."""
+        if self._of_token.get(known.token_id) == known.market_id:
+            del self._of_token[known.token_id]
 
 
 def _left_out(known: Known, shown: Shown, moment: Moment) -> LeftOut | None:

@@ -15,7 +15,7 @@ from producers.ticks import Moment, Shown
 from producers.tracked import Known, Told, Tracked, Verdict, content_id
 from schemas.events import Market
 from schemas.units import US_PER_S
-from schemas.words import TickSource
+from schemas.words import MarketStatus, TickSource
 
 MARKET = Market(
     event_id="",
@@ -159,6 +159,21 @@ def test_two_states_of_one_second_are_both_published_in_their_order_of_arrival()
     verdicts = [tracked.admit(shown(cents=40), moment(7, "hot")), tracked.admit(shown(cents=60), moment(7, "sweep"))]
 
     assert verdicts == [Verdict(7 * US_PER_S, None), Verdict(7 * US_PER_S + 1, None)]
+
+
+@pytest.mark.parametrize("status", ["open", "settled"])
+def test_a_token_that_went_over_to_another_market_stays_there(status: MarketStatus) -> None:
+    tracked = Tracked()
+    tracked.changed(market())
+    tracked.admit(shown(token_id="V:t"), moment(1))
+    tracked.admit(shown("b", token_id="V:t"), moment(2))
+
+    tracked.changed(market(status=status, ts_event_us=3 * US_PER_S))
+    tracked.admit(shown(token_id="V:u", market_status=status), moment(3))
+
+    last = tracked.last_shown("V:t")
+    assert last is not None
+    assert last.market_id == "V:b"
 
 
 def test_the_same_state_of_the_same_second_is_published_once() -> None:
