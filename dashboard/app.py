@@ -8,7 +8,7 @@ from importlib.resources import files
 import streamlit as st
 
 from dashboard import first_page, live, oidc
-from dashboard.context import Context, arrive, chosen_alert, chosen_market, context
+from dashboard.context import Context, arrive, chosen_alert, chosen_market, context, drawn
 from dashboard.views import alerts, category_trends, controls, market_detail, pop_ups, top_movers
 from kernel.errors import UserError
 
@@ -91,6 +91,7 @@ def main() -> None:
         with left:
             live.strip(shared, wanted)
     page.run()
+    drawn()
 
 
 main()

@@ -20,7 +20,7 @@ from schemas.units import window_label
 WAITING = ":material/hourglass_empty:"
 """The icon of a line that says: not yet."""
 
-_MARKET, _ALERT, _PAGE = "market", "alert", "page"
+_MARKET, _ALERT, _PAGE, _DRAWN = "market", "alert", "page", "view_drawn"
 _CHOSEN = {_MARKET: "market_open", _ALERT: "alert_chosen"}
 """What a reader can open, by its name in the address: where the session notes which."""
 
@@ -81,6 +81,27 @@ def arrive(page: str) -> None:
         st.session_state[_PAGE] = page
         for name, noted in _CHOSEN.items():
             st.session_state[noted] = st.query_params.get(name)
+
+
+def drawn() -> None:
+    """Notes that all of a page has been drawn. Called at the end of each of its runs that is not cut short."""
+    st.session_state[_DRAWN] = _view()
+
+
+def remembered(key: str) -> str:
+    """The key of a choice. What was chosen is told to the browser where it has to draw the choice anew.
+
+    The browser forgets choices that are not on the page, once it has taken in all of it. Who goes back before that
+    still sends them, Streamlit (1.67) believes them to be known, and the browser would draw the default.
+    """
+    if st.session_state.get(_DRAWN) != _view() and key in st.session_state:
+        st.session_state[key] = st.session_state[key]
+    return key
+
+
+def _view() -> tuple[str | None, bool]:
+    """What is on the page as a whole: which page, and whether a market takes the place of its rows."""
+    return st.session_state.get(_PAGE), st.session_state.get(_CHOSEN[_MARKET]) is not None
 
 
 def chosen_market() -> str | None:

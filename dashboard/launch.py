@@ -40,6 +40,8 @@ def argv(settings: Settings) -> list[str]:
         "server.maxUploadSize": "1",
         "server.maxWidgetStateSize": "1",
         "browser.gatherUsageStats": "false",
+        # What was chosen is set again where a page is drawn anew (`dashboard.context.remembered`), beside its default.
+        "global.disableWidgetStateDuplicationWarning": "true",
         "client.showErrorDetails": "none",
         "client.toolbarMode": "minimal",
         "theme.light.primaryColor": "#2563eb",

@@ -9,7 +9,16 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data, formats, zone
-from dashboard.context import Context, alert_address, calm, choose_alert, choose_market, chosen_alert, follow_choice
+from dashboard.context import (
+    Context,
+    alert_address,
+    calm,
+    choose_alert,
+    choose_market,
+    chosen_alert,
+    follow_choice,
+    remembered,
+)
 from dashboard.data import AlertFilters
 from dashboard.views import controls, tables
 from kernel.settings import RuleSettings
@@ -37,7 +46,7 @@ def _filters(context: Context) -> AlertFilters:
         list(_KINDS),
         default="move",
         format_func=_KINDS.__getitem__,
-        key="alerts_kind",
+        key=remembered("alerts_kind"),
         label_visibility="collapsed",
         bind="query-params",
         persist_state="session",
@@ -49,15 +58,20 @@ def _filters(context: Context) -> AlertFilters:
             "Window",
             list(context.windows),
             placeholder="All windows",
-            key="alerts_windows",
+            key=remembered("alerts_windows"),
             bind="query-params",
             persist_state="session",
         )
         hide_acked = st.toggle(
-            "Hide what somebody has seen", key="alerts_hide", bind="query-params", persist_state="session"
+            "Hide what somebody has seen", key=remembered("alerts_hide"), bind="query-params", persist_state="session"
         )
         limit = st.select_slider(
-            "Rows", (25, 100, 300), value=100, key="alerts_limit", bind="query-params", persist_state="session"
+            "Rows",
+            (25, 100, 300),
+            value=100,
+            key=remembered("alerts_limit"),
+            bind="query-params",
+            persist_state="session",
         )
     kinds = (kind,) if kind else ()
     return AlertFilters(venues, categories, tuple(windows), kinds, hide_acked, int(limit))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import charts, data, zone
-from dashboard.context import WAITING, Context, calm
+from dashboard.context import WAITING, Context, calm, remembered
 from dashboard.views import controls, tables
 
 _SPANS = {"1 h": (3600, 60), "3 h": (10_800, 180), "24 h": (86_400, 900), "7 d": (604_800, 7200)}
@@ -25,7 +25,7 @@ def render(context: Context) -> None:
                 max_value=50.0,
                 value=5.0,
                 step=0.5,
-                key="categories_threshold",
+                key=remembered("categories_threshold"),
                 bind="query-params",
                 persist_state="session",
             )
@@ -34,7 +34,7 @@ def render(context: Context) -> None:
                 min_value=0,
                 value=int(context.rules.min_volume_24h),
                 step=1000,
-                key="categories_volume",
+                key=remembered("categories_volume"),
                 bind="query-params",
                 persist_state="session",
             )
@@ -45,7 +45,7 @@ def render(context: Context) -> None:
         list(_SPANS),
         default="3 h",
         required=True,
-        key="categories_span",
+        key=remembered("categories_span"),
         label_visibility="collapsed",
         bind="query-params",
         persist_state="session",

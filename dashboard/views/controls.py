@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard import data, formats, zone
 from dashboard.board.ranking import Coverage
-from dashboard.context import Context
+from dashboard.context import Context, remembered
 from dashboard.store import StoreUnavailableError
 from schemas.words import Category
 
@@ -27,7 +27,7 @@ def window(context: Context, key: str, default: str | None = None) -> str:
         names,
         default=default or names[0],
         required=True,
-        key=key,
+        key=remembered(key),
         label_visibility="collapsed",
         bind="query-params",
         persist_state="session",
@@ -60,7 +60,7 @@ def _some(label: str, placeholder: str, options: list[str], key: str, names: dic
         options,
         format_func=lambda name: names.get(name, name),
         placeholder=placeholder,
-        key=key,
+        key=remembered(key),
         bind="query-params",
         persist_state="session",
     )

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import charts, data, formats, zone
-from dashboard.context import WAITING, Context, calm, choose_market, chosen_market, follow_choice
+from dashboard.context import WAITING, Context, calm, choose_market, chosen_market, follow_choice, remembered
 from dashboard.views import tables
 from schemas.words import NoMove
 
@@ -54,12 +54,14 @@ def render(context: Context, back_to: str | None = None) -> None:
                 list(_RANGES),
                 default="6 h",
                 required=True,
-                key="detail_range",
+                key=remembered("detail_range"),
                 label_visibility="collapsed",
                 bind="query-params",
                 persist_state="session",
             )
-            candles = st.toggle("Candles", key="detail_candles", bind="query-params", persist_state="session")
+            candles = st.toggle(
+                "Candles", key=remembered("detail_candles"), bind="query-params", persist_state="session"
+            )
         _live(context, market, token_id, span or "6 h", candles)
         _for_programs(market, token_id)
 

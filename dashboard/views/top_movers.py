@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import data, formats, zone
 from dashboard.board.ranking import BoardFilters, Coverage
-from dashboard.context import WAITING, Context, calm, choose_market, follow_choice
+from dashboard.context import WAITING, Context, calm, choose_market, follow_choice, remembered
 from dashboard.store import StoreUnavailableError
 from dashboard.views import controls, tables
 
@@ -44,7 +44,7 @@ def _filters(context: Context) -> BoardFilters:
         min_value=0,
         value=int(context.rules.min_volume_24h),
         step=1000,
-        key="movers_volume",
+        key=remembered("movers_volume"),
         bind="query-params",
         persist_state="session",
     )
@@ -53,7 +53,7 @@ def _filters(context: Context) -> BoardFilters:
         min_value=0,
         value=int(context.rules.min_window_usd),
         step=100,
-        key="movers_window_usd",
+        key=remembered("movers_window_usd"),
         bind="query-params",
         persist_state="session",
         help="Where the venue tells it. A price can move without money; that is seldom news.",
@@ -64,27 +64,34 @@ def _filters(context: Context) -> BoardFilters:
         max_value=100.0,
         value=float(context.rules.max_spread_pp),
         step=0.5,
-        key="movers_spread",
+        key=remembered("movers_spread"),
         bind="query-params",
         persist_state="session",
     )
     settling = st.toggle(
         "Hide settling markets",
         value=True,
-        key="movers_settling",
+        key=remembered("movers_settling"),
         bind="query-params",
         persist_state="session",
         help="A price that runs to 0 or 100 % as its market ends is no news.",
     )
     limit = st.select_slider(
-        "Rows", (10, 25, 50, 100), value=25, key="movers_limit", bind="query-params", persist_state="session"
+        "Rows",
+        (10, 25, 50, 100),
+        value=25,
+        key=remembered("movers_limit"),
+        bind="query-params",
+        persist_state="session",
     )
     return BoardFilters(venues, categories, float(volume), float(in_window), float(spread), settling, int(limit))
 
 
 def _as_of(context: Context, window: str) -> datetime | None:
     """The minute to look back to; None for now."""
-    back = st.toggle("Show an earlier minute", key="movers_back", bind="query-params", persist_state="session")
+    back = st.toggle(
+        "Show an earlier minute", key=remembered("movers_back"), bind="query-params", persist_state="session"
+    )
     if not back:
         st.caption("Off: the board is live.")
         st.query_params.pop(_MINUTE, None)

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from kernel.clickhouse import connect
 from kernel.kafka.publisher import Publisher
@@ -88,6 +89,81 @@ def test_choices_are_part_of_the_address_and_outlive_a_market_and_a_reload(
     expect(page.locator("h2").first).to_have_text("Alerts", timeout=60_000)
     page.get_by_role("link", name="Top Movers").click()
     expect(hour).to_be_checked(timeout=60_000)
+
+
+class _Between:
+    """Stands between a page and its server, and can hold back what comes once the page's address has lost a choice."""
+
+    def __init__(self, page: Page, choice: str) -> None:
+        self.holds = False
+        self.held: list[tuple[str | None, bytes]] = []
+        self._choice = choice
+        page.route_web_socket("**/_stcore/stream", self._connect)
+
+    def release(self, until: str | None = None) -> None:
+        """Lets it through, to the first message of a kind or all of it."""
+        while self.held:
+            kind, message = self.held.pop(0)
+            self._socket.send(message)
+            if kind == until:
+                return
+        self.holds = False
+
+    def _connect(self, socket: WebSocketRoute) -> None:
+        self._socket = socket
+        socket.connect_to_server().on_message(self._from_server)
+
+    def _from_server(self, message: str | bytes) -> None:
+        assert isinstance(message, bytes)
+        told = ForwardMsg.FromString(message)
+        kind = told.WhichOneof("type")
+        if self.held or (
+            self.holds and kind == "page_info_changed" and self._choice not in told.page_info_changed.query_string
+        ):
+            self.held.append((kind, message))
+        else:
+            self._socket.send(message)
+
+
+def test_who_goes_back_before_his_browser_has_taken_in_the_market_keeps_his_choices(
+    seeded: SeededStore, start_dashboard: StartDashboard, open_page: OpenPage
+) -> None:
+    page = open_page("about:blank", 1400).page
+    between = _Between(page, "movers_window")
+    page.goto(start_dashboard("dashboard_seeded").url)
+    wait_until(lambda: len(_cells(page)) > 0, "the board has rows", 60)
+    hour = page.get_by_role("radio", name="1h", exact=True)
+    hour.click()
+    wait_until(lambda: "movers_window=1h" in page.url and len(_cells(page)) > 0, "the board of the hour", 60)
+    between.holds = True
+    back = page.get_by_role("button", name="Back to Top movers")
+
+    def is_drawn_but_not_at_its_end() -> bool:
+        if back.count() == 0:
+            _click_row(page, 0)
+        page.wait_for_timeout(1000)
+        return bool(between.held)
+
+    wait_until(is_drawn_but_not_at_its_end, "a market is drawn, and its end on its way", 60)
+    back.click(timeout=60_000)
+    wait_until(lambda: _has_begun_again(page, between), "the board is on its way too", 60)
+
+    between.release(until="script_finished")
+    page.wait_for_url(lambda url: "movers_window" not in url, timeout=60_000)
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    between.release()
+
+    expect(page.locator("h2").first).to_have_text("Top movers", timeout=60_000)
+    expect(hour).to_be_checked(timeout=10_000)
+
+
+def _has_begun_again(page: Page, between: _Between) -> bool:
+    page.wait_for_timeout(200)
+    return any(
+        ForwardMsg.FromString(message).delta.new_element.button_group.ByteSize()
+        for kind, message in between.held
+        if kind == "delta"
+    )
 
 
 def test_every_page_draws_without_errors(
