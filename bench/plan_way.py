@@ -37,7 +37,7 @@ from processors.analytics.windows import History, WindowPlan
 from schemas.events import Move, Tick
 from schemas.units import PPM, US_PER_S
 from sinks.clickhouse.migrate import migrate
-from sinks.clickhouse.rows import MOVERS_LATEST, SNAPSHOTS, newest_move_rows, tick_row
+from sinks.clickhouse.rows import MOVERS_LATEST, SNAPSHOTS, keep_newest, move_rows, tick_row
 from sinks.clickhouse.store import Store
 from tests.stack.processes import ServiceProcess
 
@@ -167,14 +167,15 @@ def ours(ticks: Sequence[Tick]) -> dict[str, float]:
         spent_s, source, number = 0.0, iter(ticks), 0
         try:
             while batch := list(islice(source, BATCH)):
-                made: list[Move] = []
+                made: dict[str, Move] = {}
                 for tick in batch:
                     histories[tick.market_id], move = moves.update(histories.get(tick.market_id), tick, plan)
-                    made += [move] if move is not None else []
+                    if move is not None:
+                        keep_newest(made, move)
                 began_s = time.perf_counter()
                 rows = [tick_row(tick, 0, number + place) for place, tick in enumerate(batch)]
                 store.insert(SNAPSHOTS, rows, f"ticks {number}")
-                store.insert(MOVERS_LATEST, newest_move_rows(made), f"moves {number}")
+                store.insert(MOVERS_LATEST, move_rows(made.values()), f"moves {number}")
                 spent_s += time.perf_counter() - began_s
                 number += len(batch)
             store.command("OPTIMIZE TABLE snapshots FINAL", {})

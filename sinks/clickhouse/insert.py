@@ -43,7 +43,7 @@ def _tables(batch: Batch, pending: Pending) -> Iterator[tuple[to.Table, str, lis
         [to.tick_row(tick, *place) for tick, place in ticks if place not in pending.skipped],
     )
     yield to.OHLCV_1M, BARS.name, [to.bar_row(bar) for bar in batch.bars]
-    yield to.MOVERS_LATEST, MOVES.name, to.newest_move_rows(batch.moves.values())
+    yield to.MOVERS_LATEST, MOVES.name, to.move_rows(batch.moves.values())
     yield to.ALERTS, ALERTS.name, [to.alert_row(alert) for alert in batch.alerts]
     yield to.FEED_STATUS, FEED_STATUS.name, [to.feed_status_row(status) for status in batch.statuses]
 

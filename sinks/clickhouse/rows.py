@@ -132,12 +132,9 @@ def keep_newest(newest: dict[str, Move], move: Move) -> None:
         newest[move.token_id] = move
 
 
-def newest_move_rows(moves: Iterable[Move]) -> list[Row]:
-    """Rows of `movers_latest`: one a window, of the newest move of each token."""
-    newest: dict[str, Move] = {}
-    for move in moves:
-        keep_newest(newest, move)
-    return [_move_row(move, window) for move in newest.values() for window in move.windows]
+def move_rows(moves: Iterable[Move]) -> list[Row]:
+    """Rows of `movers_latest`: one a window of each move. Of a token's moves the newest is enough (`keep_newest`)."""
+    return [_move_row(move, window) for move in moves for window in move.windows]
 
 
 def _move_row(move: Move, window: WindowMove) -> Row:

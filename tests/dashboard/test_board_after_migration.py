@@ -140,7 +140,7 @@ def fill(settings: ClickHouseSettings, moves: Sequence[Move]) -> None:
             client.insert(table, rows, columns, column_types=[types[name] for name in columns])
 
         insert(to.MARKETS, [to.market_row(a_market(market_id=f"M-T{i}", title=f"Title {i}")) for i in range(300)])
-        insert(to.MOVERS_LATEST, to.newest_move_rows(moves))
+        insert(to.MOVERS_LATEST, to.move_rows(moves))
         insert(to.OHLCV_1M, [to.bar_row(a_bar(market_id="M-T1", token_id="T1"))])
         insert(to.ALERTS, [to.alert_row(alert) for alert in episodes])
         write("snapshots", [*to.SNAPSHOTS.columns, "event_id"], [(*tick, event_id("M-T1", NOON_US))])
@@ -217,7 +217,7 @@ def test_a_migrated_store_takes_todays_rows_beside_those_of_then(database: Click
     leader = a_move("T1", NOON_US, volume_24h_usd=90_000.0, windows=(a_window(3600, move_pp=30.0, score=999.0),))
 
     sink = Store(database)
-    sink.insert(to.MOVERS_LATEST, to.newest_move_rows([leader]), "moves")
+    sink.insert(to.MOVERS_LATEST, to.move_rows([leader]), "moves")
     later = [a_tick("T1", NOON_US + seconds * 1_000_000) for seconds in (1, 2)]
     sink.insert(to.SNAPSHOTS, [to.tick_row(tick, 0, i) for i, tick in enumerate(later)], "ticks")
     ((ticks, markets, slowest_ms),) = sink.rows(

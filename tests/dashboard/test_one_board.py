@@ -41,7 +41,7 @@ def test_live_at_a_minute_is_the_cache_of_that_minute_also_after_a_restart(
         for i in range(400)
     ] + [a_move("newest", NOON_US)]
     sink = Store(database)
-    sink.insert(to.MOVERS_LATEST, to.newest_move_rows(moves), "moves")
+    sink.insert(to.MOVERS_LATEST, to.move_rows(moves), "moves")
     assert Ranking(sink, RULES).advance(NOON_US + 1)
     assert not Ranking(sink, RULES).advance(NOON_US + 59_000_000)  # restarted within the minute
     sink.close()

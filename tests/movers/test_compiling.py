@@ -85,7 +85,7 @@ from tests.sinks.events import a_bar, a_market, a_move, a_status, a_tick, a_wind
 EDGES = (0, -1, 1 << 32, (1 << 32) - 1, 1 << 63, (1 << 63) - 1, LIMIT_PPM, 1 - LIMIT_PPM, LIMIT_US, LIMIT_US - 1)
 WAYS = (
     (a_tick(), lambda tick: rows.tick_row(tick, 1, 1 << 40)),
-    (a_move(windows=(a_window(300), a_window(7, move_pp=-2.5))), lambda move: rows.newest_move_rows([move])),
+    (a_move(windows=(a_window(300), a_window(7, move_pp=-2.5))), lambda move: rows.move_rows([move])),
     (a_bar(), rows.bar_row),
     (a_market(), lambda market: (rows.market_row(market), rows.market_token_rows(market))),
     (an_alert(), rows.alert_row),

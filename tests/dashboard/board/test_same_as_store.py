@@ -96,7 +96,7 @@ class Both:
         rng = self.rng
         match rng.choices(["moves", "markets", "merge", "wipe", "merge_while_reading"], [40, 20, 15, 3, 15])[0]:
             case "moves":
-                self.store.insert(to.MOVERS_LATEST, to.newest_move_rows(some_moves(rng)), "")
+                self.store.insert(to.MOVERS_LATEST, to.move_rows(some_moves(rng)), "")
             case "markets":
                 self.store.insert(to.MARKETS, [to.market_row(market) for market in some_markets(rng)], "")
             case "merge":
@@ -182,7 +182,7 @@ def test_markets_that_ended_last_year_are_neither_counted_nor_read(database: Cli
         {},
     )
     store.insert(to.MARKETS, [to.market_row(a_market(market_id="M-T1", title="Trades", category="sports"))], "")
-    store.insert(to.MOVERS_LATEST, to.newest_move_rows([a_move("T1", NOON_US)]), "")
+    store.insert(to.MOVERS_LATEST, to.move_rows([a_move("T1", NOON_US)]), "")
     store.command("OPTIMIZE TABLE markets FINAL", {})
 
     now = contents(reader)

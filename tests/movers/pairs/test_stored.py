@@ -125,7 +125,7 @@ def test_how_far_the_markets_of_published_pairs_moved_apart_is_told_the_furthest
     settings, file = settings_of(database), tmp_path / "pairs.csv"
     ends_ppm = {"one": 420_000, "other": 430_000, "far": 410_000, "off": 500_000, "lone": 500_000}
     moves = [a_move(name, market_id=name, price_ppm=ppm, windows=(an_hour(ppm),)) for name, ppm in ends_ppm.items()]
-    store.insert(to.MOVERS_LATEST, to.newest_move_rows(moves), "apart")
+    store.insert(to.MOVERS_LATEST, to.move_rows(moves), "apart")
     for a, b in (("one", "other"), ("far", "off"), ("lone", "nowhere")):
         stored.say(file, "confirmed", a, b, "")
     published.publish(settings, file, 24)

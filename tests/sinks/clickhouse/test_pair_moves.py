@@ -36,7 +36,7 @@ def told(
         | dict(b),
     ]
     moves = [a_move(name, market_id=name, **changes) for name, changes in zip("AB", both, strict=True)]
-    store.insert(to.MOVERS_LATEST, to.newest_move_rows(moves), "moves")
+    store.insert(to.MOVERS_LATEST, to.move_rows(moves), "moves")
     store.insert(PAIRS, [("A", "B", verdict)], "pairs")
     return [tuple(row) for row in store.rows(f"SELECT {COLUMNS} FROM pair_moves ORDER BY window_s")]
 

@@ -30,8 +30,8 @@ def _both_ways(store: Store, sql: str) -> list[tuple[Any, ...]]:
 
 
 def test_the_newest_minute_of_a_window_stays_right_when_moves_are_replaced_and_leave(store: Store) -> None:
-    store.insert(to.MOVERS_LATEST, to.newest_move_rows([a_move("T1"), a_move("T2", NOON_US + 7)]), "first")
-    store.insert(to.MOVERS_LATEST, to.newest_move_rows([a_move("T1", NOON_US + 9)]), "second")
+    store.insert(to.MOVERS_LATEST, to.move_rows([a_move("T1"), a_move("T2", NOON_US + 7)]), "first")
+    store.insert(to.MOVERS_LATEST, to.move_rows([a_move("T1", NOON_US + 9)]), "second")
     assert _both_ways(store, _NEWEST_MOVE) == [("1h", NOON_US + 9), ("5m", NOON_US + 9)]
 
     store.command("OPTIMIZE TABLE movers_latest FINAL", {})

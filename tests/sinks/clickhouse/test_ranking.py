@@ -23,7 +23,7 @@ MINUTE_US = 60_000_000
 
 def test_board_equals_a_brute_force_in_pandas(store: Store) -> None:
     moves = _random_moves(1500, random.Random(7))
-    store.insert(to.MOVERS_LATEST, to.newest_move_rows(moves), "moves")
+    store.insert(to.MOVERS_LATEST, to.move_rows(moves), "moves")
 
     assert Ranking(store, RULES).advance(NOON_US + 12_345)
 
@@ -48,7 +48,7 @@ def test_each_rule_alone_keeps_a_row_off_the_board(store: Store) -> None:
         a_move("no move", windows=(a_window(300, move_pp=None, score=None, price_then_ppm=None),)),
         a_move("window nobody asked for", windows=(a_window(7200),)),
     ]
-    store.insert(to.MOVERS_LATEST, to.newest_move_rows([good, *off]), "moves")
+    store.insert(to.MOVERS_LATEST, to.move_rows([good, *off]), "moves")
 
     Ranking(store, RULES).advance(NOON_US)
 
@@ -56,7 +56,7 @@ def test_each_rule_alone_keeps_a_row_off_the_board(store: Store) -> None:
 
 
 def test_a_minute_is_written_once_also_after_a_restart(store: Store) -> None:
-    store.insert(to.MOVERS_LATEST, to.newest_move_rows([a_move()]), "moves")
+    store.insert(to.MOVERS_LATEST, to.move_rows([a_move()]), "moves")
     ranking = Ranking(store, RULES)
 
     written = [ranking.advance(NOON_US + at) for at in (0, MINUTE_US - 1, MINUTE_US, MINUTE_US + 1, 5 * MINUTE_US, 0)]
@@ -69,7 +69,7 @@ def test_a_minute_is_written_once_also_after_a_restart(store: Store) -> None:
 
 
 def test_ties_are_ranked_by_token(store: Store) -> None:
-    store.insert(to.MOVERS_LATEST, to.newest_move_rows([a_move(token) for token in "CAB"]), "moves")
+    store.insert(to.MOVERS_LATEST, to.move_rows([a_move(token) for token in "CAB"]), "moves")
 
     Ranking(store, RULES).advance(NOON_US)
 

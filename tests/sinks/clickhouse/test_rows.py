@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from schemas.events import Move
 from sinks.clickhouse import rows as to
 from sinks.clickhouse.store import Store
 from tests.sinks.events import NOON_US, a_bar, a_market, a_move, a_status, a_tick, a_window, an_alert
@@ -85,7 +86,7 @@ def test_alert_and_status_are_stored_with_their_units(store: Store) -> None:
 def test_move_becomes_one_row_per_window(store: Store) -> None:
     windows = (a_window(300, move_pp=-2.5), a_window(86_400, move_pp=None, score=None, price_then_ppm=None))
 
-    store.insert(to.MOVERS_LATEST, to.newest_move_rows([a_move(windows=windows)]), "moves")
+    store.insert(to.MOVERS_LATEST, to.move_rows([a_move(windows=windows)]), "moves")
     rows = store.rows(
         "SELECT window, price_now, price_then, move_pp, abs_move_pp, spread"
         " FROM movers_latest FINAL ORDER BY window DESC"
@@ -100,11 +101,11 @@ def test_move_becomes_one_row_per_window(store: Store) -> None:
 def test_of_several_moves_of_a_token_the_newest_by_venue_time_is_kept() -> None:
     moves = [a_move("A", NOON_US + 2), a_move("B", NOON_US), a_move("A", NOON_US + 1), a_move("A", NOON_US)]
 
-    rows = to.newest_move_rows(moves)
+    newest: dict[str, Move] = {}
+    for move in moves:
+        to.keep_newest(newest, move)
 
-    ts_at, token_at = to.MOVERS_LATEST.columns.index("ts"), to.MOVERS_LATEST.columns.index("token_id")
-    assert {(row[token_at], row[ts_at]) for row in rows} == {("A", NOON_US + 2), ("B", NOON_US)}
-    assert len(rows) == 4
+    assert {token: move.ts_event_us for token, move in newest.items()} == {"A": NOON_US + 2, "B": NOON_US}
 
 
 def _stored(store: Store, table: to.Table, row: to.Row) -> dict[str, Any]:
