@@ -11,7 +11,7 @@ import httpx
 from kernel.errors import RegistryAwayError, UserError
 from kernel.settings import KafkaSettings
 from kernel.tls import certificate_refusal
-from schemas.codec import schema_text
+from schemas.avro_files import schema_text
 from schemas.topics import Topic
 
 COMPATIBILITY = "FULL_TRANSITIVE"

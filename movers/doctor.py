@@ -19,7 +19,8 @@ from movers.local.broker.java import find_java
 from movers.running import running
 from producers.shards import uncovered
 from producers.statuses import SAY_EVERY_S, STOPPED
-from schemas.codec import Codec, schema_text
+from schemas.avro_files import schema_text
+from schemas.codec import Codec
 from schemas.events import FeedStatus
 from schemas.topics import CATALOGUE, FEED_STATUS
 from schemas.units import US_PER_S

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from schemas.codec import schema_text
+from schemas.avro_files import schema_text
 from schemas.topics import CATALOGUE, Topic
 
 PATH = Path(__file__).resolve().parents[1] / "docs" / "asyncapi.yaml"

@@ -39,7 +39,7 @@ from processors.quix_inside import ProcessorApplication, ReaderStuckError, says_
 from processors.state_options import StateOptions
 from processors.step import Processor, Stage
 from processors.worker import Worker
-from schemas.codec import schema_text
+from schemas.avro_files import schema_text
 
 log = get_logger(__name__)
 for _name in ("quixstreams.kafka.consumer", "quixstreams.kafka.producer", "quixstreams.models.topics.admin"):

@@ -16,7 +16,7 @@ import fastavro
 from fastavro.types import Schema
 
 from schemas import compiled, generate
-from schemas.avro_files import schema_text as schema_text
+from schemas.avro_files import schema_text
 from schemas.events import Event
 from schemas.topics import Topic
 

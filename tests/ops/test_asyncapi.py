@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ops.asyncapi import PATH, text
-from schemas.codec import schema_text
+from schemas.avro_files import schema_text
 from schemas.topics import CATALOGUE, Topic
 
 

@@ -15,7 +15,8 @@ from dashboard.columns import COLUMNS
 from dashboard.store import Store
 from kernel.clickhouse import connect
 from kernel.settings import ClickHouseSettings
-from schemas.codec import Codec, schema_text
+from schemas.avro_files import schema_text
+from schemas.codec import Codec
 from schemas.events import Market
 from schemas.topics import MARKETS
 from sinks.clickhouse import rows as to

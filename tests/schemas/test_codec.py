@@ -8,7 +8,8 @@ from io import BytesIO
 import fastavro
 import pytest
 
-from schemas.codec import Codec, UndecodableError, schema_text
+from schemas.avro_files import schema_text
+from schemas.codec import Codec, UndecodableError
 from schemas.events import FeedStatus, Tick
 from schemas.topics import FEED_STATUS, TICKS
 from tests.schemas.test_examples import ROOT, OneSchemaStore, load

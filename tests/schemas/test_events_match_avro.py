@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from schemas import events
-from schemas.codec import schema_text
+from schemas.avro_files import schema_text
 from schemas.topics import CATALOGUE, Topic
 
 PRIMITIVES = {"string": str, "long": int, "int": int, "double": float, "boolean": bool, "bytes": bytes}

@@ -9,7 +9,8 @@ from typing import Any
 import fastavro
 import pytest
 
-from schemas.codec import Codec, parsed_schema, schema_text
+from schemas.avro_files import schema_text
+from schemas.codec import Codec, parsed_schema
 from schemas.topics import CATALOGUE, Topic
 
 ROOT = Path(__file__).resolve().parents[2] / "schemas" / "examples"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from importlib.resources import files
 
-from schemas.codec import schema_text
+from schemas.avro_files import schema_text
 from schemas.topics import BY_NAME, CATALOGUE, GIB
 
 

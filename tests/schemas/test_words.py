@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
-from schemas.codec import schema_text
+from schemas.avro_files import schema_text
 from schemas.topics import CATALOGUE, Topic
 
 SUBJECTS = {topic.subject_file: topic for topic in CATALOGUE}

@@ -11,7 +11,7 @@ import pytest
 
 from kernel.errors import UserError
 from kernel.schema_registry import COMPATIBILITY, SchemaRegistry
-from schemas.codec import schema_text
+from schemas.avro_files import schema_text
 from schemas.topics import CATALOGUE, TICKS
 
 pytestmark = pytest.mark.stack

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.kafka.readers import Place
-from schemas.codec import Codec, schema_text
+from schemas.avro_files import schema_text
+from schemas.codec import Codec
 from schemas.events import Event
 from schemas.topics import ALERTS, BARS, FEED_STATUS, MARKETS, MOVES, TICKS, Topic
 from sinks.clickhouse.batch import Batch, Reader, Span, insert_token
