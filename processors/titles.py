@@ -184,9 +184,10 @@ class Titles:
             except Exception as error:
                 if not self._trouble:
                     log.warning("titles_interrupted", error=repr(error))
+                    pause_s = _FIRST_PAUSE_S
                 self._trouble = repr(error)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
                 self._stop.wait(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def _follow(self) -> None:
         log_id = look(self._kafka, MARKETS.name).identity

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from kernel.clock import ManualClock
-from kernel.errors import RegistryAwayError
+from kernel.errors import KafkaAwayError, RegistryAwayError
 from kernel.kafka.publisher import Publisher
 from kernel.kafka.topics import create_topics
 from kernel.schema_registry import SchemaRegistry
@@ -18,6 +19,7 @@ from schemas.codec import Codec
 from schemas.events import Market
 from schemas.topics import CATALOGUE, LET_GO_TOLD_DAYS, MARKETS
 from tests.processors.test_apps import market_facts
+from tests.processors.test_step import SchemasInMemory
 from tests.stack.processes import KafkaProcess, ServiceProcess, kafka_at
 from tests.stack.waiting import wait_until
 
@@ -75,6 +77,36 @@ def test_titles_come_although_the_registry_was_away_and_a_restart_reads_on(
     assert again.lookup("KALSHI:M4") != UNKNOWN
     again.stop()
     real.close()
+
+
+class Pauses(threading.Event):
+    """Notes how long was waited, instead of waiting; set after five times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken_s: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.taken_s.append(timeout)
+        if len(self.taken_s) == 5:
+            self.set()
+        return self.is_set()
+
+
+def test_each_trouble_is_waited_out_from_the_shortest_pause_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles = Titles(kafka_at("nowhere:1"), SchemasInMemory(), tmp_path / "titles.sqlite")
+    pauses = Pauses()
+
+    def follow() -> None:
+        if len(pauses.taken_s) == 3:
+            titles._trouble = ""  # the topic was followed again
+        raise KafkaAwayError("away")
+
+    monkeypatch.setattr(titles, "_stop", pauses)
+    monkeypatch.setattr(titles, "_follow", follow)
+    titles._follow_for_ever()
+
+    assert pauses.taken_s == [0.5, 1.0, 2.0, 0.5, 1.0]
 
 
 def test_what_was_read_of_another_log_is_forgotten(tmp_path: Path) -> None:
