@@ -3,10 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from kernel.errors import UserError
 from kernel.settings import RuleSettings
-from processors.analytics.rules import Rule
+from processors.analytics.rules import LONGEST_COOLDOWN_S, Rule
 from processors.rules_file import default_rule, read_rules
 
 DEFAULT = Rule(threshold_pp=8.0, cooldown_s=60)
@@ -118,3 +119,11 @@ def test_a_rules_version_changes_with_any_of_its_numbers() -> None:
 
 def test_a_rule_that_says_nothing_is_the_one_of_settings_that_say_nothing() -> None:
     assert default_rule(RuleSettings()) == Rule()
+
+
+def test_the_setting_takes_the_cool_downs_that_a_rule_takes() -> None:
+    longest = RuleSettings(alert_cooldown_s=LONGEST_COOLDOWN_S)
+
+    assert default_rule(longest).cooldown_s == LONGEST_COOLDOWN_S
+    with pytest.raises(ValidationError):
+        RuleSettings(alert_cooldown_s=LONGEST_COOLDOWN_S + 1)
