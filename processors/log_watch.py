@@ -69,7 +69,7 @@ def grow(kafka: KafkaSettings, prefix: str, partitions: int) -> list[str]:
 
 
 class LogWatch:
-    """Calls back, once, when a log is not what it was. Runs from `start` to `stop` in a thread of its own."""
+    """Calls back, once, when a log is not what it was. While it is entered, in a thread of its own."""
 
     def __init__(
         self, kafka: KafkaSettings, begun: Log, on_change: Callable[[Log], None], every_s: float = EVERY_S

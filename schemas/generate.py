@@ -26,7 +26,7 @@ HOT = (TICKS, MOVES, BARS, ALERTS)
 
 MODULE = "schemas.fast.{subject_file}"
 
-_LIMITS = {"int": 31, "long": 63}
+_INTEGERS = ("int", "long")
 
 _HEAD = '''"""Written by schemas/generate.py from {file}.v1.avsc. Not to be edited."""
 
@@ -218,7 +218,7 @@ class _Reader(_Lines):
                 self.record(kind["items"], item, inner, depth + 2)
             self.add(depth + 2, f"{got}.append({inner})")
             self.add(depth, f"{v} = tuple({got})")
-        elif kind in _LIMITS:
+        elif kind in _INTEGERS:
             self._long(v, depth)
             if kind == "int":
                 self.add(depth, f"if not -0x80000000 <= {v} <= 0x7FFFFFFF:", '    raise ValueError("not an int")')

@@ -328,6 +328,7 @@ class History:
     def pack(self) -> tuple[bytes, bytes | None]:
         """Head and body as bytes; no body while all points fit the head."""
         points = self.points
+        # As `_HEAD` lays it out, but by mypyc's own writer: a struct is given each number as an object.
         out = BytesWriter()
         out.append(_VERSION)
         out.append(self.status)
