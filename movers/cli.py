@@ -285,9 +285,9 @@ def backtest(
 @app.command(name="track-record", epilog="Example: movers track-record --json")
 def track_record(as_json: JsonFlag = False) -> None:
     """Show how often alerts were right, by rule version, stage and severity."""
-    from movers import console, track_record
+    from movers import console, store, track_record
 
-    console.print_rows(track_record.table(console.query(command_settings(), track_record.QUERY)), as_json=as_json)
+    console.print_rows(track_record.table(store.query(command_settings(), track_record.QUERY)), as_json=as_json)
 
 
 @app.command(epilog="Example: movers digest --hours 12 --category politics")
@@ -313,9 +313,9 @@ def digest(
 @app.command(epilog='Example: movers sql "SELECT venue, count() FROM snapshots GROUP BY venue"')
 def sql(query: Annotated[str, typer.Argument(help="One ClickHouse statement.")], as_json: JsonFlag = False) -> None:
     """Ask ClickHouse."""
-    from movers import console
+    from movers import console, store
 
-    console.print_rows(console.query(command_settings(), query), as_json=as_json)
+    console.print_rows(store.query(command_settings(), query), as_json=as_json)
 
 
 @app.command(epilog="Example: movers status --json")

@@ -10,26 +10,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from math import isfinite
-from typing import Any
 
-from clickhouse_connect.driver.exceptions import ClickHouseError
 from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
 from dashboard.store import query_text
-from kernel.clickhouse import connect
 from kernel.errors import UserError
 from kernel.kafka.readers import consumer, read_messages
 from kernel.kafka.topics import require_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Group, RuleSettings, Settings
+from movers.store import Row, query
 from schemas.codec import Codec, UndecodableError
 from schemas.events import Alert
 from schemas.topics import ALERTS
 from schemas.units import PPM_PER_PP, datetime_from_micros, window_label
-
-Row = Mapping[str, Any]
 
 _TOP_COLUMNS = ("title", "venue", "price_now", "move_pp", "score", "volume_24h_usd", "ts", "market_id")
 
@@ -52,22 +48,6 @@ def print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
     width = None if sys.stdout.isatty() else 10_000
     # A venue's titles hold brackets and colons: they are text, not rich's markup.
     Console(width=width, highlight=False, markup=False, emoji=False).print(table)
-
-
-def query(settings: Settings, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
-    """Rows of one statement.
-
-    Raises:
-        UserError: ClickHouse refuses the statement; the text is its own first line.
-    """
-    client = connect(settings.clickhouse, client_name="cli", role="read")
-    try:
-        result = client.query(sql, parameters=dict(parameters or {}))
-    except ClickHouseError as error:
-        raise UserError(f"ClickHouse: {' '.join(str(error).split())[:500]}") from error
-    finally:
-        client.close()
-    return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
 
 
 def top_movers(settings: Settings, window: str, limit: int) -> list[Row]:

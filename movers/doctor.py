@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from kernel.clickhouse import connect
 from kernel.errors import MoversError
 from kernel.kafka.readers import read_to_end
 from kernel.kafka.topics import existing_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
+from movers import store
 from movers.local.broker.java import find_java
 from movers.running import running
 from producers.shards import uncovered
@@ -139,14 +139,12 @@ def _registry(settings: Settings) -> str:
 
 
 def _clickhouse(settings: Settings) -> str:
-    client = connect(settings.clickhouse, client_name="doctor", role="read")
-    version = client.query("SELECT version()").result_rows[0][0]
+    version = store.query(settings, "SELECT version() AS version")[0]["version"]
     return f"{settings.clickhouse.clickhouse_host}:{settings.clickhouse.clickhouse_port} lets us in; version {version}"
 
 
 def _tables(settings: Settings) -> str:
-    client = connect(settings.clickhouse, client_name="doctor", role="read")
-    applied = {number for (number,) in client.query("SELECT DISTINCT number FROM schema_migrations").result_rows}
+    applied = {row["number"] for row in store.query(settings, "SELECT DISTINCT number FROM schema_migrations")}
     missing = [migration.name for migration in packaged_migrations() if migration.number not in applied]
     if missing:
         raise MoversError(f"not applied: {', '.join(missing)}")
@@ -154,13 +152,13 @@ def _tables(settings: Settings) -> str:
 
 
 def _freshness(settings: Settings) -> str:
-    client = connect(settings.clickhouse, client_name="doctor", role="read")
-    rows = client.query(
-        "SELECT venue, toUnixTimestamp64Micro(max(ts_received)) FROM snapshots GROUP BY venue ORDER BY venue"
-    ).result_rows
+    rows = store.query(
+        settings,
+        "SELECT venue, toUnixTimestamp64Micro(max(ts_received)) AS us FROM snapshots GROUP BY venue ORDER BY venue",
+    )
     if not rows:
         raise MoversError("no tick is stored yet; is a producer running?")
-    ages = {venue: time.time() - newest / 1e6 for venue, newest in rows}
+    ages = {row["venue"]: time.time() - row["us"] / US_PER_S for row in rows}
     text = ", ".join(f"{venue} {age:.0f} s ago" for venue, age in ages.items())
     if max(ages.values()) > max(4 * settings.collector.collector_price_interval, _SILENT_S):
         raise MoversError(f"newest tick: {text}")

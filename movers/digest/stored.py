@@ -8,7 +8,7 @@ from typing import Any
 from dashboard.store import query_text
 from kernel.errors import UserError
 from kernel.settings import Settings
-from movers import console
+from movers import store
 from movers.digest.summary import SPANS_BEFORE, Digest, Episode, Gap, summed_up
 from movers.track_record import BECAME
 from schemas.units import US_PER_S, datetime_from_micros, micros_from_datetime
@@ -65,26 +65,26 @@ def digest(settings: Settings, hours: int, category: str) -> Digest:
     Raises:
         UserError: nothing is stored, or the store refuses.
     """
-    newest_us = console.query(settings, NEWEST)[0]["newest_us"]
+    newest_us = store.query(settings, NEWEST)[0]["newest_us"]
     if not newest_us:
         raise UserError("the store keeps no ticks yet")
     until, length = datetime_from_micros(newest_us), timedelta(hours=hours)
     since_us = micros_from_datetime(until - length * (SPANS_BEFORE + 1))
     all_of_it = {"since_us": since_us, "until_us": newest_us}
-    rows = console.query(settings, EPISODES, {**all_of_it, "category": category})
+    rows = store.query(settings, EPISODES, {**all_of_it, "category": category})
     watched = [
         (row["venue"], datetime_from_micros(row["hour_s"] * US_PER_S))
-        for row in console.query(settings, HOURS, all_of_it)
+        for row in store.query(settings, HOURS, all_of_it)
     ]
     span = {"until": until, "span_s": hours * 3600}
     gaps = [
         Gap(venue, row["started_at"], row["ended_at"])
         for venue in sorted({venue for venue, _ in watched})
-        for row in map(_in_utc, console.query(settings, query_text("feed_gaps"), {**span, "venue": venue}))
+        for row in map(_in_utc, store.query(settings, query_text("feed_gaps"), {**span, "venue": venue}))
     ]
     return summed_up([Episode(**_in_utc(row)) for row in rows], watched, gaps, until, length)
 
 
-def _in_utc(row: console.Row) -> dict[str, Any]:
+def _in_utc(row: store.Row) -> dict[str, Any]:
     """A row whose moments say their zone, which the client leaves out where it is UTC."""
     return {name: value.replace(tzinfo=UTC) if isinstance(value, datetime) else value for name, value in row.items()}

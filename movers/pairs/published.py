@@ -7,12 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clickhouse_connect.driver.exceptions import ClickHouseError
-
-from kernel.clickhouse import connect
-from kernel.errors import UserError
 from kernel.settings import Settings
-from movers import console
+from movers import console, store
 from movers.pairs import together, verdicts
 from movers.pairs.match import Listing, confidence
 from movers.pairs.stored import LISTINGS, quotes_of, series_of
@@ -52,10 +48,10 @@ def publish(settings: Settings, file: Path, hours: float) -> tuple[int, int]:
         (*pair, one.verdict, _alike(pair, listings), one.note, hours, *went.get(pair, _facts(_NOBODY_MOVED)))
         for pair, one in sorted(said.items())
     ]
-    before = [(row["market_a"], row["market_b"]) for row in console.query(settings, _PUBLISHED)]
+    before = [(row["market_a"], row["market_b"]) for row in store.query(settings, _PUBLISHED)]
     gone = [pair for pair in before if pair not in said]
     rows += [(*pair, _WITHDRAWN, None, "", hours, *_facts(_NOBODY_MOVED)) for pair in gone]
-    _insert(settings, rows)
+    store.insert(settings, "market_pairs", _COLUMNS, rows)
     return len(pairs), sum(pair not in pairs for pair in before)
 
 
@@ -65,7 +61,7 @@ def moves(settings: Settings, window: str) -> list[Mapping[str, Any]]:
     Raises:
         UserError: no such window.
     """
-    return console.query(settings, _MOVES, {"window": console.known_window(settings.rules, window)})
+    return store.query(settings, _MOVES, {"window": console.known_window(settings.rules, window)})
 
 
 def _together(settings: Settings, pairs: Sequence[Key], hours: float) -> Mapping[Key, Row]:
@@ -81,7 +77,7 @@ def _facts(went: together.Together) -> Row:
 def _listings(settings: Settings, pairs: Sequence[Key]) -> Mapping[str, Listing]:
     markets = sorted({market for pair in pairs for market in pair})
     asked = f"{LISTINGS} WHERE market_id IN {{markets:Array(String)}}"
-    rows = console.query(settings, asked, {"markets": markets}) if markets else []
+    rows = store.query(settings, asked, {"markets": markets}) if markets else []
     return {row["market_id"]: Listing(**row) for row in rows}
 
 
@@ -89,15 +85,3 @@ def _alike(pair: Key, listings: Mapping[str, Listing]) -> float | None:
     """How alike the titles are, 0 to 1; None where one is not known here."""
     a, b = (listings.get(market) for market in pair)
     return None if a is None or b is None else round(confidence(a, b), 3)
-
-
-def _insert(settings: Settings, rows: Sequence[Row]) -> None:
-    if not rows:
-        return
-    client = connect(settings.clickhouse, client_name="cli", role="write")
-    try:
-        client.insert("market_pairs", rows, column_names=_COLUMNS)
-    except ClickHouseError as error:
-        raise UserError(f"ClickHouse: {' '.join(str(error).split())[:500]}") from error
-    finally:
-        client.close()

@@ -6,20 +6,18 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from kernel.errors import UserError
 from kernel.settings import Settings
-from movers import console
+from movers import store
 from movers.pairs import together, verdicts
 from movers.pairs.match import Listing, candidates
 from movers.pairs.together import Quote
 from movers.pairs.verdicts import Key, Said, Verdict, key_of
+from movers.store import Row
 from schemas.units import PPM, US_PER_S
 from sinks.clickhouse.along import AROUND_US, MAX_AGE_US, Series, Step, begin_us, other_venue
 from sinks.clickhouse.told import first_told
-
-Row = Mapping[str, Any]
 
 LISTINGS = """
 SELECT market_id, toString(venue) AS venue, title, if(outcome IN ('Yes', 'No'), '', outcome) AS outcome,
@@ -51,7 +49,7 @@ ORDER BY opened_at DESC
 def suggested(settings: Settings, file: Path, least: float) -> list[Row]:
     """Candidates of which nobody has said anything, the surest first."""
     said = verdicts.read(file)
-    listings = [Listing(**row) for row in console.query(settings, f"{LISTINGS} WHERE status = 'open'")]
+    listings = [Listing(**row) for row in store.query(settings, f"{LISTINGS} WHERE status = 'open'")]
     return [
         {
             "confidence": one.confidence,
@@ -91,7 +89,7 @@ def alerts(settings: Settings, file: Path, hours: float) -> list[Row]:
     pairs, now_us = _confirmed(file), time.time_ns() // 1000
     from_us = now_us - round(hours * 3600 * US_PER_S)
     other = dict(pairs) | {b: a for a, b in pairs}
-    told = console.query(settings, _ALERTS, {"markets": sorted(other), "from_us": from_us})
+    told = store.query(settings, _ALERTS, {"markets": sorted(other), "from_us": from_us})
     starts_us = [begin_us(alert["opened_us"], alert["window_s"]) for alert in told]
     quotes = quotes_of(settings, pairs, min(starts_us, default=now_us) - MAX_AGE_US)
     series = {market: series_of(quotes[market]) for market in other}
@@ -118,7 +116,7 @@ def quotes_of(settings: Settings, pairs: Iterable[Key], from_us: int) -> Mapping
     """All quotes of the pairs' markets from an instant on, in order of time, by market; a venue's figure is none."""
     found: dict[str, list[Row]] = defaultdict(list)
     markets = sorted({market for pair in pairs for market in pair})
-    for row in console.query(settings, _QUOTES, {"markets": markets, "from_us": from_us}):
+    for row in store.query(settings, _QUOTES, {"markets": markets, "from_us": from_us}):
         found[row["market"]].append(row)
     return found
 

@@ -8,8 +8,8 @@ import pytest
 
 from kernel.errors import UserError
 from kernel.settings import ClickHouseSettings, Settings
-from movers import console
 from movers.pairs import published, stored
+from movers.store import query
 from schemas.events import Tick, WindowMove
 from schemas.units import PPM_PER_PP, US_PER_S, event_id
 from sinks.clickhouse import rows as to
@@ -90,7 +90,7 @@ def test_what_is_published_is_what_people_say_now_with_who_moved_first(
     store.insert(to.SNAPSHOTS, [to.tick_row(tick, 0, 100 + i) for i, tick in enumerate(ticks)], "comet ticks")
 
     def told() -> list[tuple[object, ...]]:
-        rows = console.query(
+        rows = query(
             settings,
             "SELECT market_a, market_b, verdict, confidence > 0.7, note, steps, answered, b_after_a_s "
             "FROM market_pairs FINAL ORDER BY market_a",
