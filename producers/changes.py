@@ -43,6 +43,20 @@ def traded(last: Shown, trade: Traded) -> Shown:
     return _changed(last, seen, 1, last.volume_total_contracts, trade.ts_us)
 
 
+def last_traded(book: Quote, other: Quote) -> Quote:
+    """A book as it is, with the last trade that another source shows beside it, if it shows one."""
+    if other.last_ppm in (None, book.last_ppm):
+        return book
+    return quote(
+        book.bid_ppm,
+        book.ask_ppm,
+        other.last_ppm,
+        bid_size_contracts=book.bid_size_contracts,
+        ask_size_contracts=book.ask_size_contracts,
+        tradable=book.bid_ppm is not None or book.ask_ppm is not None,
+    )
+
+
 def _changed(last: Shown, seen: Quote, trades: int, volume_contracts: float | None, ts_us: int | None) -> Shown:
     """Written out: `dataclasses.replace` costs several times as much."""
     return Shown(

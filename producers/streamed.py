@@ -18,7 +18,7 @@ from kernel.errors import BadMessageError
 from kernel.logs import get_logger
 from producers.base import Errand, Received, Speech
 from producers.batch import CONTENT_TYPE, Batch
-from producers.changes import same_prices, topped, traded
+from producers.changes import last_traded, same_prices, topped, traded
 from producers.continuity import Continuity
 from producers.facts import Fact, Facts, News, Top, Traded
 from producers.intake import LEFT_OUT
@@ -113,6 +113,8 @@ class Streamed:
         self._left_out: dict[str, int] = {}
         self._sightings: dict[str, tuple[Top, float]] = {}
         """What the second channel told last of a token, and since when (our monotonic clock) it waits to be weighed."""
+        self._last_told: set[str] = set()
+        """Tokens whose last trade the streams have told since their last gap; of that of others polls know more."""
         self._said: dict[str, Shown] = {}
         """What the streams had said of tokens when their gap began, until their book comes or it ends. Polls are
         believed of them since."""
@@ -151,6 +153,8 @@ class Streamed:
             return "unknown_token"
         if last.market_status not in OPEN_STATUSES:
             return "not_open"
+        if isinstance(fact, Traded) or fact.last_ppm is not None:
+            self._last_told.add(fact.token)
         if isinstance(fact, Traded):
             return self._publish(traded(last, fact), fact.ts_us, received_us)
         shown = topped(last, fact)
@@ -205,12 +209,14 @@ class Streamed:
     # ── what polls show ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def witnessed(self, shown: Shown, moment: Moment) -> Shown:
-        """A poll shows a market. What of it is worth admitting: where it agrees, its volume under the stream's quote.
+        """A poll shows a market. What of it is worth admitting: where it agrees, its volume under the stream's quote,
+        and its last trade, unless the stream has told of one.
 
         Only hot polls, which read the live book, bear witness: listings lag behind by their own caches.
         """
         token = self._speech.token_of(shown.token_id)
         if token not in self.continuity.tokens:
+            self._last_told.discard(token)
             return shown
         known = self._tracked.get(shown.market_id)
         last = known.shown if known is not None else None
@@ -218,7 +224,8 @@ class Streamed:
             return shown
         agrees = same_prices(shown, last, but_last=True)
         if agrees:
-            shown = replace(shown, quote=last.quote)
+            knows_more = token not in self._last_told and (moment.source == "hot" or known.leader != "stream")
+            shown = replace(shown, quote=last_traded(last.quote, shown.quote) if knows_more else last.quote)
         if moment.source == "hot" and (agrees or moment.as_of_us >= known.as_of_us):
             self._witness(token, "poll", agrees=agrees)
         return shown
@@ -307,6 +314,7 @@ class Streamed:
 
     def unlease(self, tokens: Iterable[str]) -> list[str]:
         """Their streams are gone. Returns their markets."""
+        self._last_told.difference_update(tokens)
         markets = self._markets(tokens)
         self._tracked.unlease(markets)
         return markets
@@ -329,6 +337,7 @@ class Streamed:
             self.continuity.unsubscribed((token,))
             for kept in (self._newest_us, self._said, self._sightings):
                 kept.pop(token, None)
+            self._last_told.discard(token)
             if self._merge is not None:
                 self._merge.forget(token)
 

@@ -425,7 +425,7 @@ def _left_out(known: Known, shown: Shown, moment: Moment) -> LeftOut | None:
     if last is None:
         return None
     led = known.leader == "stream" and moment.as_of_us < known.lease_us
-    if polled and led and shown.market_status == last.market_status and shown.quote != last.quote:
+    if polled and led and shown.market_status == last.market_status and _top(shown) != _top(last):
         return "outranked"
     # Dates are cut to seconds and servers differ; but beside a better source, or where two answers were on their way at
     # once, what is not newer is old. No better source tells of another status.
@@ -437,6 +437,10 @@ def _left_out(known: Known, shown: Shown, moment: Moment) -> LeftOut | None:
     if (moment.as_of_us <= known.as_of_us or not polled) and shown.said == last.said and not shown.trades:
         return "repeated"
     return None
+
+
+def _top(shown: Shown) -> tuple[int | None, int | None]:
+    return shown.quote.bid_ppm, shown.quote.ask_ppm
 
 
 class _Ended(NamedTuple):

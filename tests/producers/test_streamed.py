@@ -9,6 +9,7 @@ from producers.facts import Facts, Top, Traded
 from producers.kalshi.sockets import KalshiSpeech
 from producers.line import Line
 from producers.polymarket.sockets import PolymarketSpeech
+from producers.quotes import quote
 from producers.shards import Shard
 from producers.streamed import Streamed
 from producers.streams import Connection, Gap
@@ -48,12 +49,27 @@ class World:
     def refused(self, error: Exception, channel: str) -> None:
         raise error
 
-    def polls(self, cents: int, source: TickSource = "hot") -> None:
+    def polls(self, cents: int, source: TickSource = "hot", *, last: int | None = None) -> None:
         """A poll shows the market, and what of it is worth admitting is admitted."""
         self.clock.advance(1.0)
         when = moment(self.clock.now_us() / US_PER_S, source)
-        row = shown(cents=cents, token_id=self.speech.token_id(TOKEN))
+        sides = quote(cents * 10_000, cents * 10_000 + 10_000, None if last is None else last * 10_000)
+        row = shown(token_id=self.speech.token_id(TOKEN), quote=sides)
         self.tracked.admit(self.streamed.witnessed(row, when), when)
+
+    @property
+    def last_ppm(self) -> int | None:
+        """The last trade as it was told last."""
+        known = self.tracked.get("V:a")
+        return known.shown.quote.last_ppm if known is not None and known.shown is not None else None
+
+    def trades(self, cents: int) -> None:
+        """The stream tells of a trade."""
+        self.clock.advance(1.0)
+        self.line.data_s, self.line.data_us = self.clock.monotonic_s(), self.clock.now_us()
+        facts = Facts()
+        facts.facts.append(Traded(TOKEN, cents * 10_000, 1.0, self.line.data_us, f"{cents} at {self.line.data_us}"))
+        self.streamed.told(self.line, b"{}", facts)
 
     def subscribes(self, *, redriven: bool = True) -> None:
         self.clock.advance(1.0)
@@ -129,6 +145,43 @@ def test_what_the_stream_said_before_a_gap_is_forgotten_with_its_new_book_though
     world.polls(90)
 
     assert not world.found_frozen()
+
+
+def test_a_trade_that_no_stream_told_is_taken_from_the_poll_of_the_live_book() -> None:
+    world = World()
+    world.polls(50, last=51)
+    world.opens(50)  # a book, without its last trade
+
+    told = []
+    for last, source in ((60, "sweep"), (60, "hot")):
+        world.polls(50, cast("TickSource", source), last=last)
+        told.append(world.last_ppm)
+
+    assert told == [510_000, 600_000], "a listing may be older than the book"
+
+
+def test_a_trade_that_the_stream_told_is_not_taken_back_by_a_poll() -> None:
+    world = World()
+    world.opens(50)
+    world.trades(55)
+
+    world.polls(50, last=51)
+
+    assert world.last_ppm == 550_000
+
+
+def test_a_trade_that_was_missed_in_a_gap_is_taken_from_a_poll_during_it_or_after_it() -> None:
+    world = World()
+    world.opens(50)
+    world.trades(55)
+    world.streamed.gap_opened(world.line, world.gap, "closed")
+
+    world.polls(50, "sweep", last=56)
+    during = world.last_ppm
+    world.opens(50)
+    world.polls(50, last=57)
+
+    assert (during, world.last_ppm) == (560_000, 570_000)
 
 
 def test_what_is_kept_of_a_market_that_is_over_is_let_go_an_hour_after_it_was_last_heard_of() -> None:
