@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -30,6 +31,26 @@ Query = Mapping[str, str | int | Sequence[str]]
 _ATTEMPTS = 4
 ANSWER_WITHIN_S = 45.0
 """An answer that is not whole by then is given up, however steadily it drips."""
+
+
+_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
+"""An escape in JSON: a surrogate pair, half of one (in the group), or any other."""
+
+
+def read_json(body: bytes) -> Any:
+    """An answer's JSON. Half a surrogate pair, as in a title that was cut inside an emoji, is no Unicode: it costs its
+    character, and neither its page nor all that is listed behind it.
+
+    Raises:
+        orjson.JSONDecodeError: it is none.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        mended = _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body)
+        if mended == body:
+            raise
+        return orjson.loads(mended)
 
 
 def on_loopback(url: str) -> bool:
@@ -152,7 +173,7 @@ class VenueHttp:
         """The JSON of a good answer. Raises _Again or PermanentError for the rest."""
         parsed, readable = None, True
         try:
-            parsed = orjson.loads(received.body)
+            parsed = read_json(received.body)
         except orjson.JSONDecodeError as error:
             readable = False
             detail = f"HTTP {received.status} {received.content_type or 'without a type'}: {error}"

@@ -31,6 +31,7 @@ from kernel.clock import ManualClock
 from kernel.errors import BadMessageError
 from producers.base import Errand, Page, Received, Speech, Venue
 from producers.batch import Frame, frames
+from producers.client import read_json
 from producers.histories import CHANNEL, named_as_asked, read_past
 from producers.intake import Intake, Out, Past, Read, State, Tally
 from producers.shards import Shard
@@ -269,7 +270,7 @@ class _Life:
         if received.status is None or not 200 <= received.status < 300:
             return None
         try:
-            return self._reader.page(received, orjson.loads(received.body))
+            return self._reader.page(received, read_json(received.body))
         except orjson.JSONDecodeError:
             return None
 
@@ -311,7 +312,7 @@ class _Life:
         for connection_id, sequence in answers:
             raw = self._replay.answer((connection_id, sequence))
             self._replay.used((connection_id, sequence))
-            points = None if raw is None else reader.points(orjson.loads(raw.body))
+            points = None if raw is None else reader.points(read_json(raw.body))
             if points is None:
                 self._replay.missed += 1
             else:

@@ -122,6 +122,23 @@ def test_what_is_not_json_is_refused_kept_and_asked_again(content: bytes) -> Non
     assert [a.body for a in memory.answers] == [content, b'{"markets":[]}']
 
 
+@pytest.mark.parametrize(
+    ("sent", "text"),
+    [
+        (rb'"cut \ud83d"', "cut \ufffd"),
+        (rb'"\uDE80 \ud83d\ude80 \ud83d\ud83d\ude80"', "\ufffd \U0001f680 \ufffd\U0001f680"),
+        (rb'"\\ud83d \\\\ud83d \\\ud83d \n\"\u00e9"', '\\ud83d \\\\ud83d \\\ufffd \n"\u00e9'),
+        (rb'"\ud83d\u0041"', "\ufffdA"),
+    ],
+)
+def test_half_an_emoji_in_a_title_costs_its_character_and_not_its_page(sent: bytes, text: str) -> None:
+    memory, _, answer = ask(reply(200, b'{"markets": [{"question": ' + sent + b"}]}"))
+
+    assert isinstance(answer, Received)
+    assert memory.refusals == []
+    assert client.read_json(answer.body) == {"markets": [{"question": text}]}
+
+
 def test_an_html_error_page_is_refused_too() -> None:
     memory, _, answer = ask(reply(503, HTML), good())
 
