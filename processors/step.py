@@ -18,7 +18,7 @@ from kernel.process import Process
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from schemas.codec import UndecodableError
-from schemas.events import Move, Tick
+from schemas.events import Alert, Bar, Market, Move, Tick
 from schemas.frozen import dataclass
 from schemas.times import is_ahead
 from schemas.topics import Topic
@@ -35,6 +35,8 @@ Remembered = tuple[bytes | None, ...]
 Known = Any
 """A market's state as a step works with it, of the step's own kind and never changed in place; a `Stage` packs it."""
 
+MarketEvent = Tick | Move | Bar | Alert | Market
+"""What a processor may read: an event of one market. Compiled code asks what it is in this order."""
 
 Output = tuple[str, bytes]
 """Topic and value of a message to publish."""
@@ -49,7 +51,7 @@ class Result:
     the market is to be looked at again, should no message of it come.
     """
 
-    event: Tick | Move
+    event: MarketEvent
     outputs: tuple[Output, ...]
     known: Known
     late: bool = False

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from kernel.errors import BadMessageError, TransientError
@@ -7,13 +9,14 @@ from kernel.metrics import STATE_DROPPED
 from processors.analytics.rules import Rule
 from processors.analytics.windows import WindowPlan
 from processors.analytics_app import NOTHING, make_step, pack, unpack
-from processors.step import Known, Result, guarded
+from processors.step import Known, MarketEvent, Result, guarded
 from processors.titles import UNKNOWN
 from schemas.codec import Codec
 from schemas.events import Move, Tick
 from schemas.topics import MOVES, TICKS
 from schemas.units import US_PER_S
 from tests.processors.ticks import START_US, make_tick
+from tests.sinks.events import a_bar, a_market, a_move, a_tick, an_alert
 
 
 class SchemasInMemory:
@@ -49,6 +52,15 @@ def test_a_tick_becomes_a_move_and_a_state() -> None:
     assert Codec(MOVES, STORE, Move).decode(value).price_ppm == 400_000
     assert pack(result.known)[0]
     assert not result.late
+
+
+@pytest.mark.parametrize("make", [a_tick, a_move, a_bar, an_alert, a_market])
+def test_a_step_may_read_any_event_of_a_market(make: Callable[[], MarketEvent]) -> None:
+    event = make()
+
+    result = guarded(lambda _value, known: Result(event, (), known), event.market_id.encode(), b"x", None, NOW_US)
+
+    assert result.event is event
 
 
 def test_a_redelivered_tick_is_late_and_leaves_the_state_as_it_was() -> None:
