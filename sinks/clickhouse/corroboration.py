@@ -3,7 +3,8 @@
 An alert is made from one market's ticks alone, so that it is the same however partitions are spread. What other markets
 did is asked of the store 1, 5 and 15 minutes after the alert opened, the last time a minute later for ticks on their
 way. It is asked of moves over an hour at most, neither of settlements nor across a gap. What counts as going along is
-the rule in `along.py`; all prices are mids, and one in force is at most an hour old.
+the rule in `along.py`; all prices are mids, and one in force is at most an hour old. Each venue's alerts are looked at
+when its own moves reach their moment; of another venue whose moves have not, nothing is said against the alert.
 """
 
 from __future__ import annotations
@@ -40,14 +41,14 @@ MOST_AT_ONCE: Final = 200
 
 _DUE_S: Final = (*LOOKS_S[:-1], AROUND_S + WAIT_S)
 _EVERY_US: Final = 60 * US_PER_S
-_NEVER_HEARD: Final = Series((), ())
+_NEVER_HEARD: Final = ("", Series((), ()))
 
 _TOLD: Final = f"""
 WITH fromUnixTimestamp64Micro(toInt64(%(now)s)) AS now_ts
 SELECT
     toString(told.alert_id), told.market_id, toUnixTimestamp64Micro(told.opened_at), told.window_s,
     toInt64(toDecimal64(told.price_now - told.price_then, 6) * 1000000) AS size_ppm
-FROM ({first_told("ts > now_ts - INTERVAL 26 HOUR")}) AS told
+FROM ({first_told("alerts.venue = %(venue)s AND ts > now_ts - INTERVAL 26 HOUR")}) AS told
 LEFT JOIN
 (
     SELECT alert_id, max(looked_at) AS newest_look
@@ -76,7 +77,7 @@ WITH
     fromUnixTimestamp64Micro(toInt64(%(until)s)) AS until,
     mids AS
     (
-        SELECT market_id, ts, toInt64(toDecimal64(assumeNotNull(price), 6) * 1000000) AS mid_ppm
+        SELECT market_id, venue, ts, toInt64(toDecimal64(assumeNotNull(price), 6) * 1000000) AS mid_ppm
         FROM snapshots
         WHERE ts BETWEEN since AND until AND toStartOfHour(ts) BETWEEN toStartOfHour(since) AND toStartOfHour(until)
           AND price_basis = 'mid' AND source != 'backfill'
@@ -93,7 +94,9 @@ FROM
 ) AS asked
 ASOF INNER JOIN mids ON mids.market_id = asked.market_id AND mids.ts <= asked.at_ts
 """  # noqa: S608  our words; what is asked for comes as parameters
-_SERIES: Final = f"{_MIDS} SELECT market_id, toUnixTimestamp64Micro(ts), mid_ppm FROM mids ORDER BY market_id, ts"  # noqa: S608  as above
+_SERIES: Final = (
+    f"{_MIDS} SELECT market_id, venue, toUnixTimestamp64Micro(ts), mid_ppm FROM mids ORDER BY market_id, ts"  # noqa: S608  as above
+)
 
 
 class Told(NamedTuple):
@@ -136,29 +139,34 @@ InForce = Mapping[tuple[str, int], tuple[int, int]]
 
 
 class Corroboration:
-    """Looks for who went along with what was told, once a venue minute, when the stored moves reach it."""
+    """Looks for who went along with what was told, once a minute of each venue, when its stored moves reach it."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._looked_us = 0
+        self._looked_us: dict[str, int] = {}
 
-    def advance(self, newest_move_us: int) -> bool:
-        """Looks at what has come due at a moment of the newest move. True when it looked.
+    def advance(self, arrived_us: Mapping[str, int]) -> bool:
+        """Looks at what has come due at a moment of each venue. True when it looked.
 
         Raises:
             TransientError: the store is away; call again.
         """
-        if newest_move_us < self._looked_us + _EVERY_US:
-            return False
-        bound = {"now": newest_move_us, "due": list(_DUE_S), "longest": LONGEST_S, "most": MOST_AT_ONCE}
+        looked = False
+        for venue, now_us in arrived_us.items():
+            if now_us >= self._looked_us.get(venue, 0) + _EVERY_US:
+                self._look(venue, now_us, arrived_us)
+                self._looked_us[venue] = now_us
+                looked = True
+        return looked
+
+    def _look(self, venue: str, now_us: int, arrived_us: Mapping[str, int]) -> None:
+        bound = {"venue": venue, "now": now_us, "due": list(_DUE_S), "longest": LONGEST_S, "most": MOST_AT_ONCE}
         told = [Told(*row) for row in self._store.rows(_TOLD, bound)]
         if told:
             # Without a token: of equal rows the table keeps one anyhow.
-            self._store.insert(ALERT_CORROBORATION, self._rows(told, newest_move_us), token="")
-        self._looked_us = newest_move_us
-        return True
+            self._store.insert(ALERT_CORROBORATION, self._rows(told, now_us, arrived_us), token="")
 
-    def _rows(self, told: Sequence[Told], now_us: int) -> list[Row]:
+    def _rows(self, told: Sequence[Told], now_us: int, arrived_us: Mapping[str, int]) -> list[Row]:
         events, partners = self._events(told), self._partners(told)
         in_force = self._in_force(told, events, now_us)
         series = self._series(told, partners, now_us)
@@ -166,8 +174,10 @@ class Corroboration:
         for alert in told:
             siblings = _siblings(alert, events.get(alert.market_id), in_force, now_us)
             other = partners.get(alert.market_id, "")
-            known = series.get(other, _NEVER_HEARD)
-            agrees, after_s = other_venue(known, alert.step, alert.start_us, is_over=alert.is_over(now_us))
+            venue, known = series.get(other, _NEVER_HEARD)
+            has_come = arrived_us.get(venue, 0) >= alert.opened_us + AROUND_US
+            is_over = has_come and alert.is_over(now_us)
+            agrees, after_s = other_venue(known, alert.step, alert.start_us, is_over=is_over)
             rows.append((alert.alert_id, now_us, alert.is_over(now_us), siblings, other, agrees, after_s))
         return rows
 
@@ -208,7 +218,8 @@ class Corroboration:
         }
         return {(market_id, at_us): (mid, ts) for market_id, at_us, mid, ts in self._store.rows(_IN_FORCE, bound)}
 
-    def _series(self, told: Sequence[Told], partners: Mapping[str, str], now_us: int) -> dict[str, Series]:
+    def _series(self, told: Sequence[Told], partners: Mapping[str, str], now_us: int) -> dict[str, tuple[str, Series]]:
+        """Of the markets on the other venue: that venue, and their mids."""
         paired = [alert for alert in told if alert.market_id in partners]
         if not paired:
             return {}
@@ -217,11 +228,11 @@ class Corroboration:
             "until": min(now_us, max(alert.opened_us for alert in paired) + AROUND_US),
             "markets": _names(partners.values()),
         }
-        points: dict[str, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
-        for market_id, ts_us, mid_ppm in self._store.rows(_SERIES, bound):
-            points[market_id][0].append(ts_us)
-            points[market_id][1].append(mid_ppm)
-        return {market_id: Series(*columns) for market_id, columns in points.items()}
+        points: dict[tuple[str, str], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+        for market_id, venue, ts_us, mid_ppm in self._store.rows(_SERIES, bound):
+            points[market_id, venue][0].append(ts_us)
+            points[market_id, venue][1].append(mid_ppm)
+        return {market_id: (venue, Series(*columns)) for (market_id, venue), columns in points.items()}
 
 
 def _names(markets: Iterable[str]) -> tuple[str, ...]:

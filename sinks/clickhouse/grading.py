@@ -6,10 +6,13 @@ went on is not praised for it. The grade is the share of its move that stood the
 (price told − price it counts from). 1 is all of it, 0 none, and below 0 it had turned round. The price is the last mid
 at or before that moment, not older than the alert and not older than 15 minutes; where there is none the share stays
 null, and the market's result, when there is one, is told beside.
+Each venue's alerts are graded when its own moves reach their moment: those of a venue that is away wait for it.
 `processors.analytics.grades` is the same rule over a tape; a test holds both equal.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from schemas.units import US_PER_S
 from sinks.clickhouse.store import Store
@@ -34,7 +37,7 @@ WITH
     due AS
     (
         SELECT *, arrayJoin(%(horizons)s) AS after_s, told_at + toIntervalSecond(after_s) AS due_ts
-        FROM ({first_told("ts > now_ts - INTERVAL 26 HOUR")}) AS told
+        FROM ({first_told("alerts.venue = %(venue)s AND ts > now_ts - INTERVAL 26 HOUR")}) AS told
         WHERE told_at > now_ts - INTERVAL 25 HOUR AND was_shouted AND due_ts <= now_ts
           AND (alert_id, after_s) NOT IN
               (SELECT alert_id, horizon_s FROM alert_grades WHERE due > now_ts - INTERVAL 2 DAY)
@@ -60,21 +63,24 @@ LEFT JOIN (SELECT market_id, result FROM markets FINAL WHERE market_id IN (SELEC
 
 
 class Grading:
-    """Grades what has come due, once a venue minute, when the stored moves reach it."""
+    """Grades what has come due, once a minute of each venue, when its stored moves reach it."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._graded_us = 0
+        self._graded_us: dict[str, int] = {}
 
-    def advance(self, newest_move_us: int) -> bool:
-        """Grades what is due at a moment of the newest move. True when it looked.
+    def advance(self, arrived_us: Mapping[str, int]) -> bool:
+        """Grades what is due at a moment of each venue. True when it looked.
 
         Raises:
             TransientError: the store is away; call again.
         """
-        now_us = newest_move_us - WAIT_US
-        if now_us < self._graded_us + _EVERY_US:
-            return False
-        self._store.command(_GRADE, {"now": now_us, "horizons": list(HORIZONS_S), "max_age": MAX_AGE_S})
-        self._graded_us = now_us
-        return True
+        looked = False
+        for venue, moment_us in arrived_us.items():
+            now_us = moment_us - WAIT_US
+            if now_us >= self._graded_us.get(venue, 0) + _EVERY_US:
+                bound = {"venue": venue, "now": now_us, "horizons": list(HORIZONS_S), "max_age": MAX_AGE_S}
+                self._store.command(_GRADE, bound)
+                self._graded_us[venue] = now_us
+                looked = True
+        return looked

@@ -139,7 +139,7 @@ class Sink:
         insert_batch(self._store, batch, self._pending, self._until_done)
         self._measure_lag(tick for tick, is_fresh in zip(batch.ticks, fresh, strict=True) if is_fresh)
         if newest_us := _newest_us(batch):
-            self._until_done(lambda: self._ranking.advance(newest_us))
+            self._until_done(lambda: self._ranking.advance(max(newest_us.values())))
         self._until_done(lambda: self._store.store_fences(batch.offsets, self._membership.epochs, batch.leader_epochs))
         for topic, count in batch.counts.items():
             MESSAGES.labels("store", topic).inc(count)
@@ -197,6 +197,9 @@ class Sink:
         log.info("sink_stopped")
 
 
-def _newest_us(batch: Batch) -> int:
-    """Venue time of the newest of a batch's moves; 0 without any."""
-    return max((move.ts_event_us for move in batch.moves.values()), default=0)
+def _newest_us(batch: Batch) -> dict[str, int]:
+    """Venue time of the newest of a batch's moves, of each venue that has any."""
+    newest: dict[str, int] = {}
+    for move in batch.moves.values():
+        newest[move.venue] = max(move.ts_event_us, newest.get(move.venue, 0))
+    return newest

@@ -45,20 +45,26 @@ class World(Store):
         return self.held
 
 
+def told(job: Arrivals, newest_us: int, published_ms: int = NOW_MS, venue: str = "kalshi") -> int | None:
+    """What a turn with a move of a venue says of that venue."""
+    arrived_us = job.advance({venue: newest_us}, published_ms)
+    return None if arrived_us is None else arrived_us[venue]
+
+
 def looked(world: World, times: int = 2, *, after_s: int = 0) -> list[int | None]:
     """What a new look at a moment says, turn by turn."""
     job = Arrivals(world, world)
-    return [job.advance(NOON_US + after_s * US_PER_S, NOW_MS) for _ in range(times)]
+    return [told(job, NOON_US + after_s * US_PER_S) for _ in range(times)]
 
 
 def test_a_moment_counts_when_all_partitions_are_stored_up_to_what_was_published_before_it() -> None:
     world = World(stored={HERE: 9, THERE: 4}, held={HERE: (0, 10), THERE: (0, 7)})
     job = Arrivals(world, world)
 
-    seen = [job.advance(NOON_US, NOW_MS)]
+    seen = [told(job, NOON_US)]
     for stored_to in (4, 5, 6):
         world.stored[THERE] = stored_to
-        seen.append(job.advance(NOON_US + 90 * US_PER_S, NOW_MS + 90_000))
+        seen.append(told(job, NOON_US + 90 * US_PER_S, NOW_MS + 90_000))
 
     assert seen == [None, None, None, NOON_US]
     assert world.asked_ms == [NOW_MS] * 3, "of the same instant until it has come"
@@ -68,7 +74,7 @@ def test_a_minute_of_venue_time_lies_between_two_moments() -> None:
     world = World()
     job = Arrivals(world, world)
 
-    reached = [job.advance(NOON_US + s * US_PER_S, NOW_MS) for s in (0, 0, 1, 59, 60, 61, 62)]
+    reached = [told(job, NOON_US + s * US_PER_S) for s in (0, 0, 1, 59, 60, 61, 62)]
 
     assert reached == [None, NOON_US, None, None, None, NOON_US + 60 * US_PER_S, None]
 
@@ -91,5 +97,20 @@ def test_while_kafka_is_silent_nothing_is_reached_and_nothing_waits() -> None:
 def test_without_a_move_nothing_is_asked() -> None:
     world = World()
 
-    assert Arrivals(world, world).advance(0, 0) is None
+    assert Arrivals(world, world).advance({}, 0) is None
     assert world.asked_ms == []
+
+
+def test_each_venue_has_a_moment_of_its_own() -> None:
+    """The collector of one keeps its ticks on disk, because Kafka is out of its reach; the other's go on."""
+    job = Arrivals(World(), World())
+
+    seen = [
+        job.advance({"kalshi": NOON_US, "polymarket": NOON_US}, NOW_MS),
+        job.advance({"kalshi": NOON_US + 600 * US_PER_S}, NOW_MS),
+        job.advance({}, 0),
+        job.advance({}, 0),
+    ]
+
+    assert seen[1] == {"kalshi": NOON_US, "polymarket": NOON_US}
+    assert seen[3] == {"kalshi": NOON_US + 600 * US_PER_S, "polymarket": NOON_US}

@@ -69,7 +69,7 @@ def test_grades_in_the_store_are_those_of_the_pure_rule(store: Store) -> None:
     store.insert(to.SNAPSHOTS, [to.tick_row(t, 0, i) for i, t in enumerate(chain(*ticks.values()))], "ticks")
     store.insert(to.ALERTS, [to.alert_row(alert) for episode in episodes for alert in episode], "alerts")
 
-    assert Grading(store).advance(NOON_US)
+    assert Grading(store).advance({"kalshi": NOON_US})
 
     expected = {}
     for first, _ in episodes:
@@ -91,7 +91,7 @@ def test_a_grade_is_given_once_and_later_ones_when_they_come_due(store: Store) -
     store.insert(to.ALERTS, [to.alert_row(a) for a in an_episode(1, "A", NOON_US, rng)], "alerts")
     job = Grading(store)
 
-    looked = [job.advance(NOON_US + s * US_PER_S) for s in (119, 120, 121, 361)]
+    looked = [job.advance({"kalshi": NOON_US + s * US_PER_S}) for s in (119, 120, 121, 361)]
 
     assert looked == [True, False, False, True]
     assert sorted(h for _, h in grades(store)) == [60, 300]
@@ -102,7 +102,7 @@ def test_the_grade_keeps_what_a_track_record_asks_for(store: Store) -> None:
     confirmed = replace(first, event_id="c" * 24, state="confirmed", severity="high", ts_event_us=NOON_US + US_PER_S)
     store.insert(to.ALERTS, [to.alert_row(a) for a in (first, confirmed)], "alerts")
 
-    Grading(store).advance(NOON_US + 3 * 60 * US_PER_S)
+    Grading(store).advance({"kalshi": NOON_US + 3 * 60 * US_PER_S})
 
     ((rule, version, severity, kind, was_confirmed, kept),) = store.rows(
         "SELECT rule, rule_version, severity, kind, confirmed, kept FROM alert_grades"
@@ -126,7 +126,7 @@ def test_an_episode_that_became_a_settlement_is_graded_once_from_when_it_was_fir
     store.insert(to.SNAPSHOTS, [to.tick_row(a_tick("A", NOON_US + US_PER_S, price_ppm=350_000), 0, 0)], "ticks")
     store.insert(to.ALERTS, [to.alert_row(alert) for alert in (first, later)], "alerts")
 
-    Grading(store).advance(NOON_US + 3 * 60 * US_PER_S)
+    Grading(store).advance({"kalshi": NOON_US + 3 * 60 * US_PER_S})
 
     rows = store.rows("SELECT horizon_s, kind, confirmed, kept FROM alert_grades")
     assert rows == [(60, "settlement", True, pytest.approx(0.5))]
@@ -142,7 +142,7 @@ def test_an_episode_whose_rule_changed_is_graded_once_from_when_it_was_first_tol
     store.insert(to.SNAPSHOTS, [to.tick_row(a_tick("A", NOON_US + US_PER_S, price_ppm=350_000), 0, 0)], "ticks")
     store.insert(to.ALERTS, [to.alert_row(alert) for alert in (first, later)], "alerts")
 
-    Grading(store).advance(NOON_US + 3 * 60 * US_PER_S)
+    Grading(store).advance({"kalshi": NOON_US + 3 * 60 * US_PER_S})
 
     rows = store.rows("SELECT horizon_s, rule_version, confirmed, kept FROM alert_grades")
     assert rows == [(60, "4-old", True, pytest.approx(0.5))]
@@ -157,9 +157,9 @@ def test_a_grade_counts_for_the_severity_that_was_told_first_at_each_horizon(sto
         for place, severity in enumerate(severities)
     ]  # fmt: skip
     store.insert(to.ALERTS, [to.alert_row(told[0])], "first")
-    Grading(store).advance(NOON_US + 3 * 60 * US_PER_S)
+    Grading(store).advance({"kalshi": NOON_US + 3 * 60 * US_PER_S})
     store.insert(to.ALERTS, [to.alert_row(alert) for alert in told], "alerts")
-    Grading(store).advance(NOON_US + 7 * 60 * US_PER_S)
+    Grading(store).advance({"kalshi": NOON_US + 7 * 60 * US_PER_S})
 
     grades = store.rows("SELECT horizon_s, severity FROM alert_grades ORDER BY horizon_s")
     assert grades == [(60, "medium"), (300, "medium")]
@@ -187,7 +187,7 @@ def test_a_track_record_counts_an_episode_as_what_became_of_it_after_its_first_g
         second.append(replace(told, event_id=event_id(number, state), state=state, ts_event_us=ended_us))
     store.insert(to.SNAPSHOTS, [to.tick_row(a_tick("A", NOON_US + US_PER_S), 0, 0)], "ticks")
     store.insert(to.ALERTS, [to.alert_row(alert) for alert in first], "first")
-    Grading(store).advance(NOON_US + 121 * US_PER_S)
+    Grading(store).advance({"kalshi": NOON_US + 121 * US_PER_S})
     store.insert(to.ALERTS, [to.alert_row(alert) for alert in second], "second")
 
     rows = store.rows(f"SELECT stage, severity, horizon_s, cases FROM ({track_record.QUERY})")

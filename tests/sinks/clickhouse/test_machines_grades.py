@@ -112,7 +112,7 @@ class Grades(RuleBasedStateMachine):
         self.now_us += wait_s * US_PER_S
         until_us = self.now_us - 60 * US_PER_S
         self._store()
-        assert self.job.advance(self.now_us) == (until_us >= self.looked_us + 60 * US_PER_S)
+        assert self.job.advance({"kalshi": self.now_us}) == (until_us >= self.looked_us + 60 * US_PER_S)
         if until_us < self.looked_us + 60 * US_PER_S:
             return
         self.looked_us = until_us

@@ -26,7 +26,7 @@ from kernel.settings import Settings
 from schemas.codec import Codec
 from schemas.events import DeadLetter, Tick
 from schemas.topics import ALERTS, BARS, DEAD_LETTERS, FEED_STATUS, MARKETS, MOVES, TICKS
-from schemas.units import US_PER_S
+from schemas.units import US_PER_S, event_id
 from sinks.clickhouse import membership
 from sinks.clickhouse.membership import GROUP, Membership
 from sinks.clickhouse.sink import Sink
@@ -73,6 +73,25 @@ def test_a_sink_that_catches_up_grades_an_alert_by_ticks_that_it_reads_after_the
 
     wait_until(lambda: stand.count(table="alert_grades") == 1, "graded")
     assert stand.store.rows("SELECT horizon_s, kept FROM alert_grades") == [(60, pytest.approx(0.5))]
+
+
+def test_an_alert_of_a_venue_whose_collector_is_behind_is_graded_once_its_ticks_have_come(stand: Stand) -> None:
+    """Kafka is out of reach of one collector, which keeps its ticks on disk and publishes them later."""
+    behind = an_alert(venue="kalshi", token_id="T1", price_then_ppm=450_000, price_ppm=600_000)
+    other = an_alert(
+        alert_id=event_id("other"), event_id=event_id("other", 1), venue="polymarket", market_id="M-T2", token_id="T2"
+    )
+    grades = "SELECT venue, kept FROM alert_grades FINAL ORDER BY venue"
+    stand.publish(ALERTS, behind, other)
+    stand.publish(MOVES, a_move("T2", NOON_US + 180 * US_PER_S, venue="polymarket"))
+    stand.start_sink()
+    wait_until(lambda: stand.store.rows(grades) != [], "the other venue's alert is graded")
+
+    stand.publish(TICKS, a_tick("T1", NOON_US + 30 * US_PER_S, venue="kalshi", price_ppm=525_000))
+    stand.publish(MOVES, a_move("T1", NOON_US + 180 * US_PER_S, venue="kalshi"))
+    wait_until(lambda: len(stand.store.rows(grades)) == 2, "both are graded")
+
+    assert stand.store.rows(grades) == [("kalshi", pytest.approx(0.5)), ("polymarket", None)]
 
 
 def test_sigterm_ends_it_with_everything_stored_and_committed(stand: Stand) -> None:
