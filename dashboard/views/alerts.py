@@ -143,14 +143,28 @@ def _panel(context: Context, filters: AlertFilters, alert_id: str) -> None:
         listed = data.episodes(context.store, filters)
         rows = listed[listed["alert_id"] == alert_id]
         if rows.empty:
-            rows = data.episodes(context.store, AlertFilters(alert_id=alert_id, limit=1))
+            rows = _stored(context, alert_id)
         if rows.empty:
-            st.info(
-                f"No alert {formats.escape(alert_id)} is known here: forgotten after a year, or too new to be stored.",
-                icon=":material/notifications_off:",
-            )
+            _until_stored(context, alert_id)
         else:
             _about(context, rows.iloc[0])
+
+
+def _stored(context: Context, alert_id: str) -> pd.DataFrame:
+    return data.episodes(context.store, AlertFilters(alert_id=alert_id, limit=1))
+
+
+@st.fragment(run_every=2)
+def _until_stored(context: Context, alert_id: str) -> None:
+    """Says that the alert is not known, until it is: a pop-up comes from the topic, and may be faster than the store."""
+    with calm():
+        if not _stored(context, alert_id).empty:
+            st.rerun()
+        st.info(
+            f"No alert {formats.escape(alert_id)} is known here. One that is too new to be stored appears by itself; "
+            "alerts are forgotten after a year.",
+            icon=":material/notifications_off:",
+        )
 
 
 def _about(context: Context, episode: pd.Series) -> None:

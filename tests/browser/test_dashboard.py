@@ -212,6 +212,26 @@ def test_an_opened_alert_stands_in_the_address_which_opens_it_for_others(
     expect(page).to_have_url(url, timeout=20_000)
 
 
+def test_an_alert_that_is_opened_before_it_is_stored_appears_by_itself(
+    young: SeededStore, start_dashboard: StartDashboard, open_page: OpenPage
+) -> None:
+    alert_id = "0123456789abcdef01234567"
+    page = open_page(f"{start_dashboard('dashboard_young').url}/alerts?alert={alert_id}", 1400).page
+    opened = page.get_by_role("dialog")
+    expect(opened).to_contain_text(f"No alert {alert_id} is known here", timeout=60_000)
+    client = connect(young.settings, client_name="test", role="read")
+    opened_at = datetime.now(tz=UTC)
+    columns = "alert_id event_id state kind venue market_id title rule severity window direction opened_at ts"
+    row = [alert_id, "f" * 24, "detected", "move", "kalshi", "KALSHI:NEW", "Will it be stored?", "r", "low", "5m", "up"]
+
+    client.insert("alerts", [[*row, opened_at, opened_at]], column_names=columns.split())
+
+    client.close()
+    expect(opened).to_contain_text("Will it be stored?", timeout=20_000)
+    expect(opened.get_by_role("button", name="Open market")).to_be_visible(timeout=20_000)
+    assert f"alert={alert_id}" in page.url
+
+
 def test_times_are_told_by_the_clock_of_the_readers_browser(
     seeded: SeededStore, start_dashboard: StartDashboard, browser: Browser
 ) -> None:
