@@ -89,8 +89,9 @@ def _list(context: Context, filters: AlertFilters, drawn: str | None) -> None:
             )
             return
         is_open = int((~frame["state"].isin(ENDED_STATES)).sum())
+        first = f"The first {filters.limit} (more: Filters, Rows): " if len(frame) == filters.limit else ""
         st.caption(
-            f"{is_open} open, {len(frame) - is_open} closed. Click one to mark it as seen or to open its market."
+            f"{first}{is_open} open, {len(frame) - is_open} closed. Click one to mark it as seen or to open its market."
         )
         st.dataframe(
             tables.episodes(frame, datetime.now(tz=UTC), zone.chosen()),
@@ -156,7 +157,7 @@ def _stored(context: Context, alert_id: str) -> pd.DataFrame:
 
 @st.fragment(run_every=2)
 def _until_stored(context: Context, alert_id: str) -> None:
-    """Says that the alert is not known, until it is: a pop-up comes from the topic, and may be faster than the store."""
+    """Says that an alert is not known, until it is: a pop-up comes from the topic, and may be faster than the store."""
     with calm():
         if not _stored(context, alert_id).empty:
             st.rerun()

@@ -344,6 +344,17 @@ def test_alerts_lists_open_episodes_on_top(app_environment: pytest.MonkeyPatch, 
     assert "80 % after 5m" in set(app.dataframe[0].value["Kept"])
 
 
+def test_a_list_that_is_cut_says_so_and_does_not_count_what_it_leaves_out(
+    app_environment: pytest.MonkeyPatch, seeded: SeededStore
+) -> None:
+    point_at(app_environment, seeded.settings)
+    assert len(episodes(seeded.store, AlertFilters(kinds=("move",)))) > 25
+    app = AppTest.from_function(_alerts, default_timeout=90)
+    app.query_params["alerts_limit"] = "25"
+
+    assert re.search(r"The first 25 \(more: Filters, Rows\): \d+ open, \d+ closed", _said(app.run()))
+
+
 def test_a_chosen_episode_says_what_became_of_it_and_what_speaks_for_it_in_words(
     app_environment: pytest.MonkeyPatch, seeded: SeededStore
 ) -> None:
