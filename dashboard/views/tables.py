@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from os.path import commonpath
 from typing import Any, cast
 
 import pandas as pd
@@ -264,21 +265,35 @@ def not_open(status: str) -> str:
 
 def siblings(frame: pd.DataFrame, window: str) -> Styler:
     """Markets of one event."""
+    titles = _titles(frame)
+    begins = _beginning(list(titles))
     rows = pd.DataFrame(
         {
-            "Market": _titles(frame) + frame["status"].map(not_open),
+            "Market": titles + frame["status"].map(not_open),
             "Now": frame["price_now"],
             f"Move {window}": frame["move_pp"],
             "24h volume": frame["volume_24h_usd"],
         }
     )
     kinds: dict[str, Callable[[Any], str]] = {
-        "Market": lambda title: fit(title, SIBLING_TITLE_PX),
+        "Market": lambda title: fit(f"…{title[begins:]}" if begins else title, SIBLING_TITLE_PX),
         "Now": formats.percent,
         f"Move {window}": formats.arrow,
         "24h volume": formats.money,
     }
     return _styled(rows, kinds, signed=(f"Move {window}",))
+
+
+_SHORT = 12
+
+
+def _beginning(titles: list[str]) -> int:
+    """How many letters all titles of an event begin with, to a whole word: what differs is read first, and not cut off.
+
+    Nought where that saves little, or where it leaves nothing of a title.
+    """
+    shared = commonpath(titles).rpartition(" ")[0] if len(titles) > 1 else ""
+    return len(shared) + 1 if len(shared) >= _SHORT else 0
 
 
 def same_event(pair: Any, this_venue: str, now: datetime) -> Styler:

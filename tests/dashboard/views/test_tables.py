@@ -143,6 +143,34 @@ def test_a_market_of_the_event_that_no_longer_trades_says_so() -> None:
     assert list(drawn.data["Market"]) == ["Will it?", "KALSHI:A (settled)"]
 
 
+def test_markets_of_an_event_are_told_apart_where_their_titles_differ() -> None:
+    row = {"market_id": "KALSHI:A", "status": "open", "price_now": 0.5, "move_pp": 1.0, "volume_24h_usd": 5.0}
+    begin = "Will the high temperature in Chicago be"
+    titles = [f"{begin} 79-80° on December 1?", f"{begin} 81-82° on December 1?"]
+    frame = pd.DataFrame([row | {"title": title} for title in titles])
+    frame.loc[1, "status"] = "settled"
+
+    drawn: Any = tables.siblings(frame, "1h")
+
+    texts, _ = shown(drawn)
+    assert [text["Market"] for text in texts] == ["…79-80° on December 1?", "…81-82° on December 1? (settled)"]
+    assert next(iter(drawn.data["Market"])) == titles[0]
+
+
+def test_titles_that_begin_alike_by_a_word_or_stand_alone_are_shown_from_their_beginning() -> None:
+    row = {"market_id": "KALSHI:A", "status": "open", "price_now": 0.5, "move_pp": 1.0, "volume_24h_usd": 5.0}
+
+    alone, _ = shown(tables.siblings(pd.DataFrame([row | {"title": "Will it rain in Denver on December 1?"}]), "1h"))
+    two = [row | {"title": title} for title in ("Will Adams win?", "Will Baker win?")]
+    alike, _ = shown(tables.siblings(pd.DataFrame(two), "1h"))
+
+    assert [text["Market"] for text in (*alone, *alike)] == [
+        "Will it rain in Denver on December 1?",
+        "Will Adams win?",
+        "Will Baker win?",
+    ]
+
+
 def test_cells_are_words_but_the_column_is_sorted_by_value() -> None:
     data = board({"move_pp": -7.5}, {"move_pp": 12.0}, {"move_pp": 9.0}).data
 
