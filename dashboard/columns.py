@@ -104,6 +104,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "ts": _TIME,
         "price_now": _NUMBER,
         "price_then": _NUMBER,
+        "price_basis": _TEXT,
         "move_pp": _NUMBER,
         "coverage_s": _COUNT,
         "volume_24h_usd": _NUMBER,

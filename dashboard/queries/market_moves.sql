@@ -4,6 +4,7 @@ SELECT
     ts,
     toFloat64(price_now) AS price_now,
     toFloat64(price_then) AS price_then,
+    price_basis,
     move_pp,
     coverage_s,
     volume_24h_usd,

@@ -13,6 +13,7 @@ import streamlit as st
 from dashboard import charts, data, formats, zone
 from dashboard.context import WAITING, Context, calm, choose_market, chosen_market, follow_choice, remembered
 from dashboard.views import tables
+from dashboard.zone import Zone
 from schemas.words import NoMove
 
 _LAST = "detail_market"
@@ -156,11 +157,18 @@ def _numbers(context: Context, market: Any, moves: pd.DataFrame) -> None:
             "24h volume", formats.money(newest["volume_24h_usd"]), border=True, width=_METRIC_WIDTH, height="stretch"
         )
         st.metric("Spread", formats.spread(newest["spread_pp"]), border=True, width=_METRIC_WIDTH, height="stretch")
-    age = formats.ago(newest["ts"], datetime.now(tz=UTC))
-    notes = [f"Price of {zone.chosen().at(newest['ts'], seconds=True)}, {age}."]
-    if bool(moves["is_settling"].any()):
+    st.caption(about_the_price(newest, bool(moves["is_settling"].any()), datetime.now(tz=UTC), zone.chosen()))
+
+
+def about_the_price(newest: Any, is_settling: bool, now: datetime, shown_by: Zone) -> str:
+    """What has to be known of a market's price: from when it is, and what it is when it is no middle of a quote."""
+    age = formats.ago(newest["ts"], now)
+    notes = [f"Price of {shown_by.at(newest['ts'], seconds=True)}, {age}."]
+    if newest["price_basis"] == "last":
+        notes.append("It is the last trade's, which may be older: the quote is too wide for a middle, or one-sided.")
+    if is_settling:
         notes.append(":material/flag: The price runs to its end as the market ends: settling.")
-    st.caption(" ".join(notes))
+    return " ".join(notes)
 
 
 _NO_MOVE: dict[NoMove, str] = {
