@@ -169,7 +169,10 @@ def _say_coverage(context: Context, window: str, known: Coverage | None, frame: 
     elif frame.empty:
         st.info(f"No market moved in the last {window} within these filters.", icon=":material/filter_alt:")
     else:
-        part = f" {known.covered} of {known.markets} markets have {window} of history."
+        part = (
+            f" {known.covered} of {known.markets} markets have a move over {window}; the others have ended or have no "
+            "two prices to compare."
+        )
         more = part if known.covered < known.markets else ""
         ranked_by = tables.RANKED_BY[context.rules.score]
         st.caption(f"Ranked by {ranked_by}. Click a row to open its market.{more}")
