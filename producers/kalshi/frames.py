@@ -107,11 +107,11 @@ class KalshiFrames:
             return
         reader(item, message, facts)
 
-    def _counts(self, sid: int, seq: int, kind: str, facts: Facts) -> bool:
+    def _counts(self, sid: int, seq: int, kind: Any, facts: Facts) -> bool:
         """Numbers come without a gap. After one, no book of that subscription is right any more.
 
         False for a number that was there before. The count goes on from there with a whole book alone: should it be an
-        old one, the next change leaves a hole.
+        old one, the next change leaves a hole. `kind` is what the frame says, a word or not.
         """
         last = self._last.get(sid)
         is_new = last is None or seq > last
