@@ -188,7 +188,12 @@ class Witness(Protocol):
 
 
 class Frames(Protocol):
-    """Reads one connection's frames."""
+    """Reads one connection's frames.
+
+    `subscription`: the number that the venue gave to what is followed; 0 where it gives none, or has not yet.
+    """
+
+    subscription: int
 
     def read(self, body: bytes) -> Facts:
         """What a frame tells."""
@@ -241,10 +246,10 @@ class Sockets(Speech, Protocol):
     def subscribe(self, tokens: Sequence[str]) -> list[str]:
         """Messages that ask for more tokens, or the same from the start."""
 
-    def unsubscribe(self, tokens: Sequence[str]) -> list[str]:
-        """Messages that ask for fewer."""
+    def unsubscribe(self, tokens: Sequence[str], subscription: int) -> list[str]:
+        """Messages that ask for fewer, of the subscription that its `Frames` know."""
 
-    def renew(self, tokens: Sequence[str]) -> list[str]:
+    def renew(self, tokens: Sequence[str], subscription: int) -> list[str]:
         """Messages that ask for the same tokens from the start."""
 
 

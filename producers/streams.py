@@ -238,7 +238,7 @@ class Streams:
             mine = [token for token in tokens if connection.tokens.pop(token, "") is None]
             if mine and connection.reader is not None:
                 connection.reader.leave(mine)
-                connection.line.send(self._sockets.unsubscribe(mine))
+                connection.line.send(self._sockets.unsubscribe(mine, connection.reader.subscription))
         if not self._sockets.mirrored:
             self.continuity.unsubscribed(tokens)
 
@@ -268,11 +268,11 @@ class Streams:
         if facts.heard or facts.facts:
             connection.told_us, connection.told_s = connection.data_us, connection.data_s
         if facts.doubts:
-            self._doubt(connection, facts.doubts)
+            self._doubt(connection, connection.reader, facts.doubts)
 
-    def _doubt(self, connection: Connection, tokens: Sequence[str]) -> None:
+    def _doubt(self, connection: Connection, reader: Frames, tokens: Sequence[str]) -> None:
         if self._sockets.mirrored:  # a doubt of this connection; the other tells on
-            connection.line.send(self._sockets.renew(tokens))
+            connection.line.send(self._sockets.renew(tokens, reader.subscription))
             return
         for token in tokens:
             self.continuity.doubted(token, connection.data_s)
@@ -383,7 +383,7 @@ class Streams:
             self._expect(connection, redrive.tokens)
             if not asked_again:
                 self.continuity.subscribed(redrive.line, redrive.tokens, now_s, redriven=True)
-            connection.line.send(self._sockets.renew(redrive.tokens))
+            connection.line.send(self._sockets.renew(redrive.tokens, connection.reader.subscription))
 
     def _compare_twins(self, now_s: float) -> None:
         """A connection that says nothing while the other one tells is frozen, whatever its pings say."""

@@ -47,9 +47,13 @@ class _Book:
 
 
 class KalshiFrames:
-    """Reads the frames of one connection, whose subscriptions and numbers it keeps."""
+    """Reads the frames of one connection, whose subscriptions and numbers it keeps.
+
+    `subscription` is that of the order books.
+    """
 
     def __init__(self) -> None:
+        self.subscription = 0
         self._books: dict[str, _Book] = {}
         self._channels: dict[int, str] = {}
         self._last: dict[int, int] = {}
@@ -224,6 +228,8 @@ class KalshiFrames:
     def _subscribed(self, item: dict[str, Any], message: Any, facts: Facts) -> None:
         sid, channel = int(message["sid"]), str(message["channel"])
         self._channels[sid] = channel
+        if channel == BOOK:
+            self.subscription = sid
         self._last.setdefault(sid, 0)
         facts.acks.append(Ack(int(item.get("id") or 0), channel, sid))
 

@@ -137,17 +137,17 @@ class KalshiSockets(KalshiSpeech):
             for batch in _batches(tokens)
         ]
 
-    def unsubscribe(self, tokens: Sequence[str]) -> list[str]:
-        """Order books of fewer markets. The subscription of books is the fourth of a connection."""
-        return [self._update("delete_markets", batch) for batch in _batches(tokens)]
+    def unsubscribe(self, tokens: Sequence[str], subscription: int) -> list[str]:
+        """Order books of fewer markets."""
+        return [self._update("delete_markets", batch, subscription) for batch in _batches(tokens)]
 
-    def renew(self, tokens: Sequence[str]) -> list[str]:
+    def renew(self, tokens: Sequence[str], subscription: int) -> list[str]:
         """The same order books from the start."""
-        return [self._update("get_snapshot", batch) for batch in _batches(tokens)]
+        return [self._update("get_snapshot", batch, subscription) for batch in _batches(tokens)]
 
-    def _update(self, action: str, tickers: Sequence[str]) -> str:
-        # sids count from 1 on each connection, in the order of `opening`.
-        sid = len(ALL_MARKETS) + 1
+    def _update(self, action: str, tickers: Sequence[str], subscription: int) -> str:
+        # Not told yet, it is the next of `opening`: sids count from 1 on each connection.
+        sid = subscription or len(ALL_MARKETS) + 1
         return self._command("update_subscription", {"sids": [sid], "action": action, "market_tickers": list(tickers)})
 
     def _command(self, word: str, params: dict[str, Any]) -> str:

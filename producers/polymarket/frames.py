@@ -37,6 +37,7 @@ class PolymarketFrames:
     """Reads the frames of one connection. `follow` says which tokens are subscribed."""
 
     def __init__(self) -> None:
+        self.subscription = 0
         self._books: dict[str, _Book] = {}
         self._unopened: set[str] = set()
         self._trades: dict[str, None] = {}
@@ -177,6 +178,7 @@ class PolyBoltFrames:
     connection."""
 
     def __init__(self) -> None:
+        self.subscription = 0
         self._next: int | None = None
 
     def follow(self, tokens: Iterable[str]) -> None:

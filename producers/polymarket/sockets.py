@@ -71,11 +71,11 @@ class PolymarketSockets(PolymarketSpeech):
         """More tokens, or the same ones anew: each gets an opening book."""
         return self._operations("subscribe", tokens)
 
-    def unsubscribe(self, tokens: Sequence[str]) -> list[str]:
-        """Fewer tokens."""
+    def unsubscribe(self, tokens: Sequence[str], subscription: int = 0) -> list[str]:
+        """Fewer tokens. Subscriptions have no numbers here."""
         return self._operations("unsubscribe", tokens)
 
-    def renew(self, tokens: Sequence[str]) -> list[str]:
+    def renew(self, tokens: Sequence[str], subscription: int = 0) -> list[str]:
         """The same tokens from the start: left, then subscribed again."""
         return [*self.unsubscribe(tokens), *self.subscribe(tokens)]
 

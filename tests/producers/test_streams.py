@@ -499,6 +499,26 @@ class Twins:
         line.opened_s = None
 
 
+def test_books_are_renewed_under_the_number_that_the_venue_gave_their_subscription(
+    keys: dict[str, tuple[bytes, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a channel is refused, the books are not the fourth subscription of their connection."""
+    twins = Twins(keys["rsa"][0])
+    one, _ = twins.both_tell()
+    sent: list[str] = []
+    monkeypatch.setattr(one, "send", sent.extend)
+    said = {"market_ticker": TICKERS[0], "yes_dollars_fp": [["0.4000", "10.00"]], "no_dollars_fp": []}
+    change = {"market_ticker": TICKERS[0], "price_dollars": "0.4100", "delta_fp": "3.00", "side": "yes"}
+
+    twins.says(one, b'{"id": 4, "type": "subscribed", "msg": {"channel": "orderbook_delta", "sid": 3}}')
+    twins.says(one, json.dumps({"type": "orderbook_snapshot", "sid": 3, "seq": 1, "msg": said}).encode())
+    twins.says(one, json.dumps({"type": "orderbook_delta", "sid": 3, "seq": 3, "msg": change}).encode())
+
+    assert [json.loads(text)["params"] for text in sent] == [
+        {"sids": [3], "action": "get_snapshot", "market_tickers": [TICKERS[0]]}
+    ]
+
+
 def test_a_twin_whose_subscription_is_not_known_to_stand_covers_for_nobody(
     keys: dict[str, tuple[bytes, str]],
 ) -> None:
