@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from os.path import commonpath
 from typing import Any, cast
 
 import pandas as pd
@@ -292,7 +291,11 @@ def _beginning(titles: list[str]) -> int:
 
     Nought where that saves little, or where it leaves nothing of a title.
     """
-    shared = commonpath(titles).rpartition(" ")[0] if len(titles) > 1 else ""
+    if len(titles) < 2:
+        return 0
+    first, last = min(titles), max(titles)  # all others begin as these two do
+    alike = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    shared = first[:alike].rpartition(" ")[0]
     return len(shared) + 1 if len(shared) >= _SHORT else 0
 
 

@@ -171,6 +171,18 @@ def test_titles_that_begin_alike_by_a_word_or_stand_alone_are_shown_from_their_b
     ]
 
 
+@pytest.mark.parametrize(
+    "titles",
+    [("/a title that begins with a slash", "a title that does not"), ("Will this be the same?",) * 2, ("", "Will it?")],
+)
+def test_any_titles_of_an_event_are_drawn(titles: tuple[str, ...]) -> None:
+    row = {"market_id": "KALSHI:A", "status": "open", "price_now": 0.5, "move_pp": 1.0, "volume_24h_usd": 5.0}
+
+    texts, _ = shown(tables.siblings(pd.DataFrame([row | {"title": title} for title in titles]), "1h"))
+
+    assert all(text["Market"] for text in texts)
+
+
 def test_cells_are_words_but_the_column_is_sorted_by_value() -> None:
     data = board({"move_pp": -7.5}, {"move_pp": 12.0}, {"move_pp": 9.0}).data
 
