@@ -89,7 +89,7 @@ class Topics:
         try:
             self._cluster_id = str(self._admin.list_topics(timeout=_TIMEOUT_S).cluster_id)
             self._ask()
-            return {name: self._facts(future.result(_TIMEOUT_S)) for name, future in self._asked.items()}
+            return {name: self._facts(self._described(name, future)) for name, future in self._asked.items()}
         except (KafkaException, TimeoutError) as error:
             raise KafkaAwayError(f"Kafka at {self._where} cannot describe our topics: {error}") from error
 
@@ -118,6 +118,14 @@ class Topics:
     def _ask(self) -> None:
         self._asked_s = time.monotonic()
         self._asked = self._admin.describe_topics(TopicCollection(self._names), request_timeout=_TIMEOUT_S)
+
+    def _described(self, name: str, asked: Future[Any]) -> Any:
+        try:
+            return asked.result(_TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
+            raise KafkaAwayError(f"Kafka has no topic {name}; run `movers topics create`") from error
 
     def _facts(self, described: Any) -> TopicFacts:
         text = str(described.topic_id)

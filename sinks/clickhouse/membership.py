@@ -73,6 +73,7 @@ class Membership:
         self._topics = Topics(kafka, self._names)
         self._reader_watch = ReaderWatch(kafka, "store")
         self._consumer = self._new_consumer()
+        self._is_new_client = True
         self._assigned: list[Place] = []
         self._positions: dict[Place, int] = {}
         self._known: dict[str, TopicFacts] = {}
@@ -174,13 +175,14 @@ class Membership:
         if not self._assigned:
             self.reassigned = False
             return
-        is_first = not self._known
         self._notice(self._topics.look())
         if not self._assigned:
             raise Reassigned
+        is_first, self._is_new_client = self._is_new_client, False
         existing = {(name, number) for name, facts in self._known.items() for number in range(facts.partitions)}
         if not existing.issuperset(self._assigned) or (is_first and existing != set(self._assigned)):
-            # An assignment from before there were as many, or fewer. Where other sinks have the rest it costs a moment.
+            # A share from before there were as many, or fewer, or while a topic was missing: a static member that comes
+            # back with a new client is given what it had. Where other sinks have the rest it costs a moment.
             log.info("sharing_out_anew", assigned=len(self._assigned), existing=len(existing))
             self._share_out_anew()
             raise Reassigned
@@ -258,6 +260,7 @@ class Membership:
     def _read_with_another_client(self) -> None:
         self._consumer.close()
         self._consumer = self._new_consumer()
+        self._is_new_client = True
         self._assigned, self._positions, self.reassigned = [], {}, True
         self.subscribe()
 

@@ -10,11 +10,14 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from kernel.kafka.readers import read_to_end, watermarks
+from kernel.kafka.topics import create_topics
 from kernel.schema_registry import SchemaRegistry
 from schemas.codec import Codec
 from schemas.events import DeadLetter
 from schemas.topics import DEAD_LETTERS, TICKS
 from sinks.clickhouse.log_ends import Topics
+from sinks.clickhouse.membership import GROUP
+from sinks.clickhouse.sink import TOPICS
 from tests.sinks.clickhouse.conftest import (
     PARTITIONS,
     Stand,
@@ -108,6 +111,25 @@ def test_topics_made_anew_under_a_running_sink_are_read_from_their_start(stand: 
     assert '"event": "topic_made_anew"' in stand.log_text()
 
 
+def test_a_topic_that_was_missing_for_a_while_is_read_once_it_is_there_again(stand: Stand) -> None:
+    """Deleted by mistake: the group shares out what is left, and has to share out once more."""
+    stand.publish(TICKS, *some_ticks(1_000))
+    stand.start_sink()
+    assert_stored_once(stand, some_ticks(1_000))
+    admin = AdminClient({"bootstrap.servers": stand.broker.bootstrap})
+
+    admin.delete_topics([TICKS.name], operation_timeout=60)[TICKS.name].result(60)
+    wait_until(
+        lambda: _shared_out(admin) == {t.name for t in TOPICS} - {TICKS.name}, "shared out without the ticks", 90
+    )
+    wait_until(lambda: "Kafka has no topic ticks" in _away(stand), "the sink says what is missing")
+    create_topics(kafka_at(stand.broker.bootstrap, PARTITIONS))
+    stand.publish(TICKS, *some_ticks(500, first=1_000))
+
+    wait_until(lambda: stand.count() == 1_500, "ticks of the new topic are stored", 90)
+    assert_stored_once(stand, some_ticks(1_500))
+
+
 @pytest.mark.parametrize("runs_meanwhile", [True, False], ids=["under a running sink", "under a dead sink"])
 @pytest.mark.parametrize("later", [10, 400], ids=["shorter than what was read", "longer than what was read"])
 def test_kafka_set_back_is_told_and_nothing_it_still_has_is_lost(
@@ -193,3 +215,14 @@ def _letters(stand: Stand) -> list[DeadLetter]:
     letters = [codec.decode(m.value()) for m in read_to_end(kafka_at(stand.broker.bootstrap), DEAD_LETTERS.name)]
     registry.close()
     return letters
+
+
+def _shared_out(admin: AdminClient) -> set[str]:
+    """Topics of which the sinks' group has given partitions out."""
+    group = admin.describe_consumer_groups([GROUP], request_timeout=60)[GROUP].result(60)
+    return {place.topic for member in group.members for place in member.assignment.topic_partitions}
+
+
+def _away(stand: Stand) -> str:
+    """What the newest sink says of a Kafka that it misses."""
+    return str(stand.sinks[-1].health().get("away", {}).get("kafka", ""))
