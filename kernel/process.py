@@ -11,8 +11,9 @@ Healthy means: it can do its work now. `GET /health` answers 200 exactly then, e
 | `stopping` | told to stop, finishing what it has at hand | no | no |
 
 A processor or sink without Kafka, and a sink without its store, wait. A producer without Kafka collects on and keeps
-what it has on disk: it works, and says so (`away` names Kafka, `spilling` how much waits). When something goes away
-there is one line in the log, and one when it is back, whoever in the process notices first, and however often.
+what it has on disk: it works, and says so (`away` names Kafka, also one that is there and refuses messages). When
+something goes away there is one line in the log, and one when it is back, whoever in the process notices first, and
+however often.
 """
 
 from __future__ import annotations

@@ -62,7 +62,12 @@ class Outbox:
         self._clock = clock
         self._kafka = kafka
         self._publisher = SpillingPublisher(
-            shard.name, opener(kafka, f"producer-{shard.name}", watch, overrides), kafka, spill, self._delivered
+            shard.name,
+            opener(kafka, f"producer-{shard.name}", watch, overrides),
+            kafka,
+            spill,
+            self._delivered,
+            *([] if watch is None else [watch.refused]),
         )
         self._raw_topic = topics.BY_NAME[topics.raw_topic(venue)]
         self._raw = Codec(self._raw_topic, store, RawMessage)

@@ -26,6 +26,8 @@ State = Literal["flowing", "stuck", "away", "replaying"]
 goes to the spill. replaying: the spill goes to Kafka, and everything new behind it."""
 
 OpenPublisher = Callable[[OnUndelivered], Publisher]
+OnRefusal = Callable[[str], None]
+"""Hears why a Kafka that is reached does not take our messages, and what to do; nothing in it: it takes them again."""
 
 _STAGE = "producer"
 _PROBE_EVERY_S = 5.0
@@ -33,6 +35,9 @@ _REPLAY_CHUNK = 500
 _REPLAY_PATIENCE_S = 30.0
 _PURGE_PATIENCE_S = 5.0
 """All that is given up is reported at once; on a busy machine the first report took more than a second."""
+_NO_TOPIC = (KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART)
+_NOT_THAT_TIME = (KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD)
+"""A record is invalid without a key in a compacted topic, which ours have, and when its time is off by an hour."""
 _REFUSED_FOR_GOOD = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.TOPIC_AUTHORIZATION_FAILED)
 
 
@@ -48,10 +53,17 @@ class SpillingPublisher:
         kafka: who is asked whether it is back.
         spill: where undelivered messages are kept.
         on_delivered: told of each delivery that has no callback of its own.
+        on_refusal: told when Kafka is there and takes nothing.
     """
 
     def __init__(
-        self, name: str, open_publisher: OpenPublisher, kafka: KafkaSettings, spill: Spill, on_delivered: OnDelivered
+        self,
+        name: str,
+        open_publisher: OpenPublisher,
+        kafka: KafkaSettings,
+        spill: Spill,
+        on_delivered: OnDelivered,
+        on_refusal: OnRefusal = lambda _: None,
     ) -> None:
         self._name = name
         self._open_publisher = open_publisher
@@ -59,6 +71,7 @@ class SpillingPublisher:
         self._kafka = kafka
         self._spill = spill
         self._on_delivered = on_delivered
+        self._on_refusal = on_refusal
         self._given_back: list[tuple[int, Spilled]] = []
         self._replay_failed = False
         self._probed_s = -_PROBE_EVERY_S
@@ -96,7 +109,10 @@ class SpillingPublisher:
                 if error.args[0].code() in _REFUSED_FOR_GOOD:
                     self._lose(error.args[0], topic)
                     return False
-                self._reopen(error.args[0])
+                if self._tells_why(error.args[0], topic):
+                    self._give_up()
+                else:
+                    self._reopen(error.args[0])
         return self._append(Spilled(topic, key, value, tuple(headers)))
 
     async def pump(self) -> None:
@@ -126,6 +142,7 @@ class SpillingPublisher:
         if error.code() in _REFUSED_FOR_GOOD:
             self._lose(error, message.topic())
             return
+        self._tells_why(error, message.topic())
         if self.state == "replaying":  # it is in the spill already
             self._replay_failed = True
             return
@@ -135,6 +152,16 @@ class SpillingPublisher:
         headers = tuple((name, value) for name, value in message.headers() or ())
         given_back = Spilled(message.topic(), message.key() or b"", message.value(), headers)
         self._given_back.append((number, given_back))
+
+    def _tells_why(self, error: KafkaError, topic: str) -> bool:
+        """Whether Kafka says no to what we publish, which only people can mend."""
+        if error.code() in _NO_TOPIC:
+            self._on_refusal(f"Kafka has no topic {topic}; run `movers topics create`")
+        elif error.code() in _NOT_THAT_TIME:
+            self._on_refusal(f"Kafka refuses the time of messages for {topic}: are our clock and its own right?")
+        else:
+            return False
+        return True
 
     def _give_up(self) -> None:
         """Moves all that the client has to the spill, in the order of its publication. Also what is in flight: what
@@ -187,6 +214,7 @@ class SpillingPublisher:
             replayed += len(chunk)
         self._spill.finish()
         self.state, self._full_told = "flowing", False
+        self._on_refusal("")
         duration_ms = round((time.monotonic() - began_s) * 1000)
         log.info("spill_replayed", name=self._name, messages=replayed, duration_ms=duration_ms)
 
@@ -211,6 +239,8 @@ class SpillingPublisher:
             return False
         except KafkaException as error:
             self._publisher.purge(_PURGE_PATIENCE_S)
+            if self._tells_why(error.args[0], chunk[0][0].topic):
+                return False
             self._publisher = self._open_publisher(self._undelivered)
             log.error("kafka_client_broken", name=self._name, error=error.args[0].name())
             return False

@@ -78,6 +78,14 @@ class LinkWatch:
         if refuses_us(error):
             self._refusal = f"Kafka at {self._where} does not let us in: {plain_reason(error)}"
 
+    def refused(self, detail: str) -> None:
+        """Kafka is reached and does not take what we publish, with the reason; an empty one: it does again."""
+        noticed_by = f"{self._client_id} refused"
+        if detail:
+            self._process.away("kafka", detail, noticed_by=noticed_by, can_work=self._can_work)
+        else:
+            self._process.back("kafka", noticed_by=noticed_by)
+
     def statistics(self, report: str) -> None:
         """One report of the client."""
         told = orjson.loads(report)

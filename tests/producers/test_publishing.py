@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from kernel.kafka.link import LinkWatch
 from kernel.kafka.publisher import Headers, OnDelivered, OnUndelivered, Publisher
 from kernel.kafka.readers import consumer
 from kernel.kafka.topics import create_topics
+from kernel.process import Process
 from kernel.settings import KafkaSettings
 from producers.publishing import SpillingPublisher, opener
 from producers.spill import Spill, Spilled
@@ -123,6 +126,39 @@ def test_a_message_that_kafka_will_never_take_is_not_counted_as_published(tmp_pa
 
 
 @pytest.mark.stack
+def test_why_a_kafka_that_is_reached_takes_nothing_is_told_until_it_does_and_no_message_is_lost(tmp_path: Path) -> None:
+    node = KafkaProcess(tmp_path / "own node")
+    kafka, process = kafka_at(node.bootstrap), Process("collector")
+    watch = LinkWatch(process, "test", node.bootstrap, can_work=True)
+    opening = opener(kafka, "test", watch, {"log_level": 0, "topic.metadata.propagation.max.ms": 1_000})
+    publisher = SpillingPublisher("test", opening, kafka, Spill(tmp_path), lambda _: None, watch.refused)
+
+    def says(words: str) -> bool:
+        asyncio.run(publisher.pump())
+        return words in process.health()["away"].get("kafka", "")
+
+    try:
+        publisher.publish(TOPIC, b"k", b"0", ())
+        wait_until(lambda: says(f"Kafka has no topic {TOPIC}; run `movers topics create`"), "the missing topic is told")
+        create_topics(kafka, [topics.FEED_STATUS])
+        asyncio.run(flowing_again(publisher))
+        assert not says("Kafka")
+
+        # What is older than a millisecond, as from a machine whose clock is hours behind.
+        set_config(node.bootstrap, TOPIC, "message.timestamp.before.max.ms", "1")
+        publisher.publish(TOPIC, b"k", b"1", ())
+        wait_until(lambda: says(f"Kafka refuses the time of messages for {TOPIC}"), "the wrong clock is told")
+        set_config(node.bootstrap, TOPIC, "message.timestamp.before.max.ms", str(2**63 - 1))
+        asyncio.run(flowing_again(publisher))
+        assert not says("Kafka")
+
+        assert list(dict.fromkeys(read_all(kafka, 2))) == [0, 1]
+    finally:
+        publisher.close(1.0)
+        node.stop()
+
+
+@pytest.mark.stack
 def test_what_is_in_flight_when_kafka_hangs_is_in_the_spill_at_the_close(tmp_path: Path) -> None:
     node = KafkaProcess(tmp_path / "own node")
     try:
@@ -201,3 +237,12 @@ async def drain(publisher: SpillingPublisher) -> None:
     while publisher.pending:
         await publisher.pump()
         await asyncio.sleep(0.01)
+
+
+def set_config(bootstrap: str, topic: str, name: str, value: str) -> None:
+    """Sets one setting of a topic."""
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    changes = [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])]
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for done in admin.incremental_alter_configs(changes).values():
+        done.result(60)
