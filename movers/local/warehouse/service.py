@@ -21,7 +21,7 @@ from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -66,7 +66,10 @@ class Service:
             # A web page of another site can make a browser post here; its Origin or Host tells.
             if not is_from_here(request.headers.get("host", ""), request.headers.get("origin")):
                 return PlainTextResponse("Requests from other sites are refused\n", 403)
-            return await handle(request)
+            try:
+                return await handle(request)
+            except ClientDisconnect:  # with half of its statement; nobody hears this
+                return PlainTextResponse("", 400)
 
         return guarded
 

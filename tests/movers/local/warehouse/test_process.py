@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
@@ -55,6 +56,20 @@ def test_a_killed_warehouse_keeps_every_acknowledged_row(tmp_path: Path) -> None
     expected = [batch * 10 + n for batch in acknowledged for n in range(10)]
     assert rows[: len(expected)] == expected
     assert len(rows) <= len(expected) + 10  # at most the one batch that was under way
+
+
+def test_who_hangs_up_in_the_middle_of_an_insert_leaves_no_trace(tmp_path: Path) -> None:
+    """As a sink does that is killed: half of its statement is nothing, and nothing to be told."""
+    service = ServiceProcess.start(MODULE, tmp_path / "data")
+    httpx.post(service.url, content="CREATE TABLE kept (a String) ENGINE = MergeTree ORDER BY a").raise_for_status()
+
+    with socket.create_connection(("127.0.0.1", service.port)) as sink:
+        request = "POST /?query=INSERT%20INTO%20kept%20FORMAT%20TSV HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        sink.sendall(f"{request}Content-Length: 100\r\n\r\nhalf of it\n".encode())
+
+    assert httpx.post(service.url, content="SELECT count() FROM kept").text == "0\n"
+    assert service.terminate() == 0
+    assert "Traceback" not in service.said
 
 
 def test_a_stop_during_a_statement_is_clean(tmp_path: Path) -> None:
