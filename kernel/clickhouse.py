@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
@@ -9,6 +11,9 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 from kernel.errors import StoreAwayError, UserError
 from kernel.settings import ClickHouseRole, ClickHouseSettings
 from kernel.tls import certificate_refusal
+
+# At each try it warns that something is wrong, not what: that tells who asked, once.
+logging.getLogger("clickhouse_connect").setLevel(logging.ERROR)
 
 
 def connect(

@@ -17,7 +17,8 @@ _LOST_LINK = frozenset(
 )
 _NOT_LET_IN = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
 _LINK_LINE = re.compile(
-    r"^(FAIL|ERROR|REQTMOUT|SESSTMOUT|FETCHERR|GETPID|COORD) \[|brokers are down|^Kafka (consumer|producer) error: "
+    r"^(FAIL|ERROR|REQTMOUT|SESSTMOUT|FETCHERR|GETPID|COORD|METADATAUPDATE) \[|brokers are down"
+    r"|^Kafka (consumer|producer) error: "
 )
 
 

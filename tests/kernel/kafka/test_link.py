@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 
+import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from kernel.kafka.link import LinkWatch
+from kernel.kafka.link import LinkSilence, LinkWatch
 from kernel.process import Process
 
 UP = json.dumps({"brokers": {"a:1/bootstrap": {"state": "INIT"}, "a:1/1": {"state": "UP"}}})
@@ -61,3 +63,23 @@ def test_the_statistics_tell_how_many_messages_wait() -> None:
 
     assert REGISTRY.get_sample_value("movers_backlog_messages", {"client": "a client", "topic": "ticks"}) == 12
     assert REGISTRY.get_sample_value("movers_backlog_messages", {"client": "a client", "topic": "moves"}) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "is_shown"),
+    [
+        ("FAIL [client#producer-1] [thrd:a:1/1]: a:1/1: Connect to a:1 failed: Connection refused", False),
+        (
+            "METADATAUPDATE [client#producer-1] [thrd:main]: Partition ticks(id)[1]: new leader-1 not found in cache",
+            False,
+        ),
+        ("PARTCNT [client#producer-1] [thrd:main]: Topic ticks partition count changed from 3 to 0", True),
+    ],
+)
+def test_what_the_library_says_of_a_broker_that_restarts_is_no_line_of_ours(
+    line: str, is_shown: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    record = logging.LogRecord("lib", logging.WARNING, "", 0, line, (), None)
+
+    assert LinkSilence().filter(record) is is_shown
