@@ -34,14 +34,12 @@ class Batch:
 
     `tick_places` are (partition, offset) of `ticks`; `moves` the newest of each token. `offsets` holds the last offset
     of each place, `first` the first one, `leader_epochs` the leader's epoch of the last; `counts` messages by topic.
-    `moved_ms`: when the last of the moves was published, by the stamps of their messages; 0 without any.
     """
 
     markets: list[Market] = field(default_factory=list)
     ticks: list[Tick] = field(default_factory=list)
     tick_places: list[tuple[int, int]] = field(default_factory=list)
     moves: dict[str, Move] = field(default_factory=dict)
-    moved_ms: int = 0
     bars: list[Bar] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     statuses: list[FeedStatus] = field(default_factory=list)
@@ -118,8 +116,6 @@ class Reader:
                 take(event)
                 if topic == TICKS.name:
                     batch.tick_places.append((message.partition(), message.offset()))
-                elif topic == MOVES.name:
-                    batch.moved_ms = max(batch.moved_ms, message.timestamp()[1])
         batch.counts.update([message.topic() for message in messages])
         for place, message in last.items():
             batch.offsets[place] = message.offset()

@@ -37,10 +37,10 @@ class TopicFacts:
     partitions: int
 
 
-class Instant:
-    """Where the partitions of a topic stood at an instant: asked once, read when it has come."""
+class Bounds:
+    """Where the partitions of a topic begin and end now: asked once, read when it has come."""
 
-    def __init__(self, admin: AdminClient, topic: str, partitions: int, at_ms: int) -> None:
+    def __init__(self, admin: AdminClient, topic: str, partitions: int) -> None:
         places = [TopicPartition(topic, number) for number in range(partitions)]
         self._asked = [
             admin.list_offsets(
@@ -48,7 +48,7 @@ class Instant:
                 isolation_level=IsolationLevel.READ_COMMITTED,
                 request_timeout=_TIMEOUT_S,
             )
-            for spec in (OffsetSpec.earliest(), OffsetSpec.for_timestamp(at_ms), OffsetSpec.latest())
+            for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
         ]
 
     def is_answered(self) -> bool:
@@ -56,16 +56,15 @@ class Instant:
         return all(future.done() for asked in self._asked for future in asked.values())
 
     def offsets(self) -> dict[Place, tuple[int, int]] | None:
-        """Of each place the first offset that Kafka holds, and the one that was next then; None: it did not say."""
+        """Of each place the first offset that Kafka holds, and the one that is next; None: it did not say."""
         try:
-            lows, thens, highs = (
+            lows, highs = (
                 {(at.topic, at.partition): future.result().offset for at, future in asked.items()}
                 for asked in self._asked
             )
         except KafkaException:
             return None
-        # Where nothing has come since, no message is as new, and Kafka says -1.
-        return {at: (low, thens[at] if thens[at] >= 0 else highs[at]) for at, low in lows.items()}
+        return {at: (low, highs[at]) for at, low in lows.items()}
 
 
 class Topics:
@@ -107,9 +106,9 @@ class Topics:
             self._ask()
         return known
 
-    def instant(self, name: str, partitions: int, at_ms: int) -> Instant:
-        """Asks where a topic stood at an instant of its messages' own stamps, milliseconds."""
-        return Instant(self._admin, name, partitions, at_ms)
+    def bounds(self, name: str, partitions: int) -> Bounds:
+        """Asks where the partitions of a topic begin and end."""
+        return Bounds(self._admin, name, partitions)
 
     def close(self) -> None:
         """Lets its client go, for the reason of `Publisher.close`. It is asked no more."""

@@ -20,7 +20,7 @@ from kernel.logs import get_logger
 from kernel.process import Process, Stopped
 from kernel.reader_watch import ReaderWatch
 from kernel.settings import KafkaSettings
-from sinks.clickhouse.log_ends import Instant, TopicFacts, Topics
+from sinks.clickhouse.log_ends import Bounds, TopicFacts, Topics
 from sinks.clickhouse.pending import Pending
 from sinks.clickhouse.takeover import Takeover
 
@@ -157,9 +157,9 @@ class Membership:
         except KafkaException as error:
             log.warning("commit_failed", detail=str(error))
 
-    def instant(self, name: str, at_ms: int) -> Instant:
-        """Asks where a topic, all of it and not our share alone, stood at an instant of its messages' stamps."""
-        return self._topics.instant(name, self._known[name].partitions, at_ms)
+    def bounds(self, name: str) -> Bounds:
+        """Asks where a topic, all of it and not our share alone, begins and ends."""
+        return self._topics.bounds(name, self._known[name].partitions)
 
     def topic_id(self, name: str) -> str:
         """Which of the topics that ever had this name it is of now."""

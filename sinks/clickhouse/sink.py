@@ -166,7 +166,7 @@ class Sink:
     def _judge(self, batch: Batch) -> None:
         """What is told of a moment's alerts once all ticks up to it are stored."""
         newest_us = _newest_us(batch)
-        arrived_us = self._until_done(lambda: self._arrivals.advance(newest_us, batch.moved_ms))
+        arrived_us = self._until_done(lambda: self._arrivals.advance(newest_us))
         if arrived_us is not None:
             self._until_done(lambda: self._grading.advance(arrived_us))
             self._until_done(lambda: self._corroboration.advance(arrived_us))

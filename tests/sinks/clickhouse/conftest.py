@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from kernel.kafka.publisher import Publisher
@@ -90,6 +92,18 @@ class Stand:
         pairs = [(getattr(event, "market_id", "k"), codec.encode(event)) for event in events]
         registry.close()
         self.publish_bytes(topic, *pairs, flush_every=flush_every)
+
+    def publish_stamped(self, topic: Topic, event: Event, *, ahead_s: int) -> None:
+        """Publishes an event as a machine whose clock is so far ahead, and waits until Kafka has it."""
+        registry = SchemaRegistry(self.broker.registry_url)
+        value = Codec(topic, registry, topic.event).encode(event)
+        registry.close()
+        settings = {"bootstrap.servers": self.broker.bootstrap, "partitioner": "murmur2_random"}
+        producer = Producer(settings)
+        stamp_ms = int((time.time() + ahead_s) * 1000)
+        producer.produce(topic.name, value, getattr(event, "market_id", "k").encode(), timestamp=stamp_ms)
+        assert producer.flush(60) == 0
+        self.published[topic.name] += 1
 
     def publish_bytes(self, topic: Topic, *pairs: tuple[str, bytes], flush_every: int = 10_000) -> None:
         """Publishes (key, value) and waits until Kafka has them, after each `flush_every`: a batch of Kafka's each."""

@@ -1,4 +1,4 @@
-"""A moment of the moves counts once every tick that was published before them is stored."""
+"""A moment of the moves counts once every tick that was published before they were stored is stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from sinks.clickhouse.store import Store
 from tests.sinks.events import NOON_US
 
 HERE, THERE = (TICKS.name, 0), (TICKS.name, 1)
-NOW_MS = NOON_US // 1000
 
 
 @dataclass
@@ -25,7 +24,7 @@ class World(Store):
     held: dict[Place, tuple[int, int]] | None = field(default_factory=dict)
     epoch: str = "this"
     is_silent: bool = False
-    asked_ms: list[int] = field(default_factory=list)
+    asked: int = 0
 
     def fences(self, topics: Collection[str]) -> list[Fence]:
         assert topics == [TICKS.name]
@@ -34,8 +33,9 @@ class World(Store):
     def topic_id(self, name: str) -> str:
         return "this"
 
-    def instant(self, name: str, at_ms: int) -> World:
-        self.asked_ms.append(at_ms)
+    def bounds(self, name: str) -> World:
+        assert name == TICKS.name
+        self.asked += 1
         return self
 
     def is_answered(self) -> bool:
@@ -45,9 +45,9 @@ class World(Store):
         return self.held
 
 
-def told(job: Arrivals, newest_us: int, published_ms: int = NOW_MS, venue: str = "kalshi") -> int | None:
+def told(job: Arrivals, newest_us: int, venue: str = "kalshi") -> int | None:
     """What a turn with a move of a venue says of that venue."""
-    arrived_us = job.advance({venue: newest_us}, published_ms)
+    arrived_us = job.advance({venue: newest_us})
     return None if arrived_us is None else arrived_us[venue]
 
 
@@ -64,10 +64,22 @@ def test_a_moment_counts_when_all_partitions_are_stored_up_to_what_was_published
     seen = [told(job, NOON_US)]
     for stored_to in (4, 5, 6):
         world.stored[THERE] = stored_to
-        seen.append(told(job, NOON_US + 90 * US_PER_S, NOW_MS + 90_000))
+        seen.append(told(job, NOON_US + 90 * US_PER_S))
+        world.held = {HERE: (0, 10), THERE: (0, 99)}  # more comes all the time, and is not waited for
 
     assert seen == [None, None, None, NOON_US]
-    assert world.asked_ms == [NOW_MS] * 3, "of the same instant until it has come"
+    assert world.asked == 3, "until it has come"
+
+
+def test_what_a_log_lost_meanwhile_is_not_waited_for() -> None:
+    """It was set back, or made anew."""
+    world = World(stored={HERE: 4}, held={HERE: (0, 10)})
+    job = Arrivals(world, world)
+
+    seen = [told(job, NOON_US), told(job, NOON_US)]
+    world.held = {HERE: (0, 5)}
+
+    assert [*seen, told(job, NOON_US)] == [None, None, NOON_US]
 
 
 def test_a_minute_of_venue_time_lies_between_two_moments() -> None:
@@ -97,8 +109,8 @@ def test_while_kafka_is_silent_nothing_is_reached_and_nothing_waits() -> None:
 def test_without_a_move_nothing_is_asked() -> None:
     world = World()
 
-    assert Arrivals(world, world).advance({}, 0) is None
-    assert world.asked_ms == []
+    assert Arrivals(world, world).advance({}) is None
+    assert world.asked == 0
 
 
 def test_each_venue_has_a_moment_of_its_own() -> None:
@@ -106,10 +118,10 @@ def test_each_venue_has_a_moment_of_its_own() -> None:
     job = Arrivals(World(), World())
 
     seen = [
-        job.advance({"kalshi": NOON_US, "polymarket": NOON_US}, NOW_MS),
-        job.advance({"kalshi": NOON_US + 600 * US_PER_S}, NOW_MS),
-        job.advance({}, 0),
-        job.advance({}, 0),
+        job.advance({"kalshi": NOON_US, "polymarket": NOON_US}),
+        job.advance({"kalshi": NOON_US + 600 * US_PER_S}),
+        job.advance({}),
+        job.advance({}),
     ]
 
     assert seen[1] == {"kalshi": NOON_US, "polymarket": NOON_US}

@@ -74,14 +74,6 @@ def read(*messages: Sent) -> Batch:
     return Reader(AllSchemas(), TOPICS).read(list(messages))
 
 
-def test_a_batch_knows_when_the_last_of_its_moves_was_published() -> None:
-    ticks, moves = sent(TICKS, 5, a_tick()), [sent(MOVES, at, a_move(ts_us=NOON_US + at)) for at in (1, 2)]
-    stamped = [replace(message, stamp_ms=ms) for message, ms in zip((*moves, ticks), (300, 200, 900), strict=True)]
-
-    assert read(*stamped).moved_ms == 300
-    assert read(ticks).moved_ms == 0
-
-
 def test_each_kind_of_event_is_kept_apart() -> None:
     events: tuple[Event, ...] = (a_market(), a_tick(), a_move(), a_bar(), an_alert(), a_status())
 

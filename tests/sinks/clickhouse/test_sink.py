@@ -75,6 +75,20 @@ def test_a_sink_that_catches_up_grades_an_alert_by_ticks_that_it_reads_after_the
     assert stand.store.rows("SELECT horizon_s, kept FROM alert_grades") == [(60, pytest.approx(0.5))]
 
 
+def test_a_clock_that_was_ahead_for_a_moment_lets_no_grade_go_before_its_ticks(stand: Stand) -> None:
+    """Kafka, asked where the ticks stood at a time, finds the one that was stamped an hour ahead."""
+    stand.publish_stamped(TICKS, a_tick("T1", NOON_US - 60_000 * US_PER_S), ahead_s=3_000)
+    before = [a_tick("T1", NOON_US - i * US_PER_S) for i in range(40_000, 0, -1)]
+    stand.publish(ALERTS, an_alert(price_then_ppm=450_000, price_ppm=600_000))
+    stand.publish(TICKS, *before, a_tick("T1", NOON_US + 30 * US_PER_S, price_ppm=525_000))
+    stand.publish(MOVES, a_move("T2", NOON_US + 180 * US_PER_S))
+
+    stand.start_sink()
+
+    wait_until(lambda: stand.count(table="alert_grades") == 1, "graded")
+    assert stand.store.rows("SELECT horizon_s, kept FROM alert_grades") == [(60, pytest.approx(0.5))]
+
+
 def test_an_alert_of_a_venue_whose_collector_is_behind_is_graded_once_its_ticks_have_come(stand: Stand) -> None:
     """Kafka is out of reach of one collector, which keeps its ticks on disk and publishes them later."""
     behind = an_alert(venue="kalshi", token_id="T1", price_then_ppm=450_000, price_ppm=600_000)
