@@ -103,7 +103,7 @@ class Membership:
         for message in messages:
             error = message.error()
             if error is not None and (error.fatal() or error.code() in _PUT_OUT):
-                raise PermanentError(f"Kafka put this sink out: {error.str()}")
+                raise _put_out(error)
         return messages
 
     def is_outside(self) -> bool:
@@ -140,7 +140,7 @@ class Membership:
         except KafkaException as error:
             code = error.args[0].code()
             if code in _PUT_OUT:
-                raise PermanentError(f"Kafka put this sink out: {error.args[0].str()}") from error
+                raise _put_out(error.args[0]) from error
             if code in _LEFT_BEHIND:
                 self.reassigned = True
                 raise Reassigned from error
@@ -272,3 +272,8 @@ class Membership:
         """
         self._names = [*self._names[1:], self._names[0]]
         self.subscribe()
+
+
+def _put_out(error: KafkaError) -> PermanentError:
+    cure = "most likely another one was started on this machine, or on another of its name, and a machine has one sink"
+    return PermanentError(f"Kafka put this sink out: {cure}: {error.str()}")

@@ -73,6 +73,7 @@ def test_a_sink_whose_name_another_one_took_ends(stand: Stand) -> None:
 
     assert first.wait(90) == 1
     assert "Kafka put this sink out" in stand.log_text()
+    assert "a machine has one sink" in stand.log_text(), "and why, most likely"
     assert_stored_once(stand, some_ticks(1_400))
     assert second.poll() is None
 
