@@ -42,7 +42,6 @@ class Sent:
     partition_: int = 0
     epoch: int | None = 4
     about: list[tuple[str, bytes]] | None = field(default_factory=lambda: [("venue", b"kalshi")])
-    stamp_ms: int = 1_000
 
     def topic(self) -> str:
         return self.of.name
@@ -52,9 +51,6 @@ class Sent:
 
     def offset(self) -> int:
         return self.at
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, self.stamp_ms
 
     def leader_epoch(self) -> int | None:
         return self.epoch
