@@ -20,6 +20,7 @@ from kernel.logs import get_logger
 from kernel.process import Process, Stopped
 from kernel.reader_watch import ReaderWatch
 from kernel.settings import KafkaSettings
+from sinks.clickhouse.commits import Commits
 from sinks.clickhouse.log_ends import Bounds, TopicFacts, Topics
 from sinks.clickhouse.pending import Pending
 from sinks.clickhouse.takeover import Takeover
@@ -60,6 +61,11 @@ _LEFT_BEHIND = frozenset(
 _OFF_THE_LOG = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION, KafkaError.OFFSET_OUT_OF_RANGE})
 
 
+_ANSWER_S = 5.0
+"""So long an answer to a commit is waited for; it comes within milliseconds."""
+_ANSWER_LOOK_S = 0.002
+
+
 class Reassigned(Exception):
     """The partitions changed while a batch waited: it may belong to another sink now, so it is dropped."""
 
@@ -72,8 +78,13 @@ class Membership:
         self._names = list(names)
         self._topics = Topics(kafka, self._names)
         self._reader_watch = ReaderWatch(kafka, "store")
+        self._commits = Commits()
         self._consumer = self._new_consumer()
         self._is_new_client = True
+        self._shares = 0
+        """How often partitions were given or taken."""
+        self._ahead: list[Message] = []
+        """What the client told while an answer was waited for: the next to be read."""
         self._assigned: list[Place] = []
         self._positions: dict[Place, int] = {}
         self._known: dict[str, TopicFacts] = {}
@@ -84,7 +95,8 @@ class Membership:
 
     def _new_consumer(self) -> Consumer:
         watch = LinkWatch(self._process, GROUP, self._kafka.kafka_bootstrap_servers)
-        return consumer(self._kafka, GROUP, from_start=True, watch=watch, overrides=_CONSUMER_CONFIG)
+        overrides = {**_CONSUMER_CONFIG, **self._commits.config()}
+        return consumer(self._kafka, GROUP, from_start=True, watch=watch, overrides=overrides)
 
     def subscribe(self) -> None:
         """Asks the group for our share."""
@@ -96,7 +108,9 @@ class Membership:
         Raises:
             PermanentError: another member has our name.
         """
-        messages: list[Message] = self._consumer.consume(most, timeout=timeout_s)
+        messages, self._ahead = self._ahead[:most], self._ahead[most:]
+        if len(messages) < most:
+            messages += self._consumer.consume(most - len(messages), timeout=timeout_s)
         self._notice(self._topics.news())
         if self._reader_watch.finds_it_stuck(self._positions):
             self._read_with_another_client()
@@ -136,15 +150,38 @@ class Membership:
         """
         places = [TopicPartition(*place, offset) for place, offset in self._positions.items()]
         try:
-            self._consumer.commit(offsets=places, asynchronous=False)
+            self._answers_come()
+            self._commits.take_errors()
+            self._commits.send(self._consumer, places)
+            self._answers_come()
+            errors = self._commits.take_errors()
         except KafkaException as error:
-            code = error.args[0].code()
-            if code in _PUT_OUT:
-                raise _put_out(error.args[0]) from error
-            if code in _LEFT_BEHIND:
-                self.reassigned = True
-                raise Reassigned from error
-            raise KafkaAwayError(f"Kafka does not take a position: {error.args[0].str()}") from error
+            errors = [error.args[0]]
+        codes = {error.code(): error for error in errors}
+        if out := _PUT_OUT & codes.keys():
+            raise _put_out(codes[min(out)])
+        if _LEFT_BEHIND & codes.keys():
+            self.reassigned = True
+            raise Reassigned
+        if errors:
+            raise KafkaAwayError(f"Kafka does not take a position: {errors[0].str()}")
+
+    def _answers_come(self) -> None:
+        """Returns once every commit was answered. What the client tells meanwhile is read next.
+
+        Raises:
+            KafkaAwayError: some were not, within `_ANSWER_S`.
+            Reassigned: the partitions changed meanwhile.
+        """
+        shares, deadline_s = self._shares, time.monotonic() + _ANSWER_S
+        while self._commits.on_their_way:
+            if time.monotonic() > deadline_s:
+                raise KafkaAwayError("Kafka does not answer whether our partitions are ours")
+            message = self._consumer.poll(_ANSWER_LOOK_S)
+            if self._shares != shares:
+                raise Reassigned
+            if message is not None:
+                self._ahead.append(message)
 
     def commit(self, offsets: Mapping[Place, int]) -> None:
         """The messages up to these are stored: what follows them is expected next."""
@@ -153,7 +190,7 @@ class Membership:
         # Kafka's copy of the position is for lag displays only; the store's decides. So its loss is not an error.
         done = [TopicPartition(topic, partition, offset + 1) for (topic, partition), offset in offsets.items()]
         try:
-            self._consumer.commit(offsets=done, asynchronous=not self._process.stopping.is_set())
+            self._commits.send(self._consumer, done)
         except KafkaException as error:
             log.warning("commit_failed", detail=str(error))
 
@@ -190,7 +227,7 @@ class Membership:
         self._positions, self.epochs = positions.offsets, positions.epochs
         self.confirm()
         claimed(self._takeover.finish_pending(positions))
-        self.reassigned = False
+        self.reassigned, self._ahead = False, []
         places = [TopicPartition(*place, offset) for place, offset in positions.offsets.items()]
         self._consumer.assign(places)
         self._consumer.resume(places)  # a partition that was paused when it was taken away comes back paused
@@ -225,23 +262,37 @@ class Membership:
 
     def close(self) -> None:
         """Leaves the group, and lets the clients go."""
-        self._consumer.close()
+        self._leave()
         self._reader_watch.close()
         self._topics.close()
+
+    def _leave(self) -> None:
+        """Closes the client. One whose commits are not answered is let go as it is: closing it would wait for them."""
+        try:
+            self._answers_come()
+        except Reassigned:
+            pass  # it is closed below
+        except KafkaAwayError as error:
+            log.warning("client_not_closed", reason=str(error))
+            return
+        self._consumer.close()
 
     def _on_assign(self, reader: Consumer, partitions: list[TopicPartition]) -> None:
         # Only noted: the positions come from the store, and waiting for it inside this callback would block Kafka.
         reader.assign([])
         self._reader_watch.joined()
         self._assigned = [(p.topic, p.partition) for p in partitions]
-        self._positions = {}
-        self.reassigned = True
+        self._share_changed()
 
     def _on_revoke(self, reader: Consumer, _partitions: list[TopicPartition]) -> None:
         reader.unassign()
         self._assigned = []
-        self._positions = {}
-        self.reassigned = True
+        self._share_changed()
+
+    def _share_changed(self) -> None:
+        """Nothing that was read is believed until it is known from where the new share is read."""
+        self._shares += 1
+        self._positions, self._ahead, self.reassigned = {}, [], True
 
     def _notice(self, topics: Mapping[str, TopicFacts]) -> None:
         """A topic made anew, or with more partitions: neither does the client take up by itself, or not always."""
@@ -258,10 +309,12 @@ class Membership:
             self._share_out_anew()
 
     def _read_with_another_client(self) -> None:
-        self._consumer.close()
+        self._leave()
+        self._commits = Commits()
         self._consumer = self._new_consumer()
         self._is_new_client = True
-        self._assigned, self._positions, self.reassigned = [], {}, True
+        self._assigned = []
+        self._share_changed()
         self.subscribe()
 
     def _share_out_anew(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import urllib.request
+from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -97,6 +98,34 @@ def test_a_suspended_sink_that_wakes_up_doubles_nothing_and_ends(stand: Stand, t
     assert first.wait(60) == 1
     assert "Kafka put this sink out" in stand.log_text()
     assert_stored_once(stand, [*ticks, *more])
+
+
+@pytest.fixture
+def silent_kafka(stand: Stand) -> Iterator[Callable[[], None]]:
+    """Makes Kafka stand still, until the end of the test at the latest."""
+    yield stand.broker.node.suspend
+    stand.broker.node.resume()
+
+
+def test_a_sink_whose_question_kafka_leaves_open_says_so_and_ends_when_it_is_told(
+    stand: Stand, silent_kafka: Callable[[], None]
+) -> None:
+    """Whether its partitions are still its own is asked once the batch is recorded."""
+    stand.publish(TICKS, *some_ticks(1_000))
+    stand.line.let_pass = 1
+    stand.line.hold_inserts_into = "ingest_pending"
+    sink = stand.start_sink()
+    assert stand.line.held.wait(60)
+
+    silent_kafka()
+    stand.line.deliver_held()
+
+    wait_until(lambda: '"event": "need_away"' in stand.log_text(), "it says that Kafka is away")
+    sink.terminate()
+    assert sink.wait(60) == 0
+    stand.broker.node.resume()
+    stand.start_sink(metrics_port=free_port())
+    assert_stored_once(stand, some_ticks(1_000))
 
 
 def test_topics_made_anew_under_a_running_sink_are_read_from_their_start(stand: Stand) -> None:
