@@ -238,7 +238,7 @@ def test_times_are_told_by_the_clock_of_the_readers_browser(
     page = browser.new_context(timezone_id="Asia/Kathmandu", viewport={"width": 1400, "height": 900}).new_page()
     page.goto(start_dashboard("dashboard_seeded").url + "/market_detail?market=KALSHI:FED-HOLD")
 
-    expect(page.get_by_text("Times in UTC+5:45")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Times in UTC+5:45, one point")).to_be_visible(timeout=60_000)
     page.locator(".st-key-times").get_by_role("button").click()
     page.get_by_text("Times in UTC", exact=True).click()
 
@@ -291,7 +291,7 @@ def pop_up(kafka_stack: KafkaProcess, registry: ServiceProcess) -> Iterator[Call
 
     def tell(page: Page, market_id: str) -> Locator:
         # A reader that starts at the end may miss what is written while it finds its place: it is told until it shows.
-        deadline_s = time.monotonic() + 40
+        deadline_s = time.monotonic() + 90
         toasts = page.locator('[data-testid="stToast"]')
         while toasts.count() == 0:
             assert time.monotonic() < deadline_s, "no pop-up"
