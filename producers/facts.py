@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from kernel.errors import BadMessageError
+
+_REMEMBERED_TRADES: Final = 4_096
 
 NewsWord = Literal["listed", "changed", "ended"]
 
@@ -40,6 +42,24 @@ class Traded(NamedTuple):
     contracts: float
     ts_us: int
     trade_id: str
+
+
+class LastTrades:
+    """The ids of the last trades of a connection: venues deliver some of them twice."""
+
+    __slots__ = ("_ids",)
+
+    def __init__(self) -> None:
+        self._ids: dict[str, None] = {}
+
+    def is_first(self, trade_id: str) -> bool:
+        """Whether a trade is delivered for the first time; it is remembered."""
+        if trade_id in self._ids:
+            return False
+        self._ids[trade_id] = None
+        if len(self._ids) > _REMEMBERED_TRADES:
+            del self._ids[next(iter(self._ids))]
+        return True
 
 
 class News(NamedTuple):

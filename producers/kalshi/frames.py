@@ -13,11 +13,10 @@ import orjson
 
 from kernel.errors import BadMessageError
 from producers.books import Side
-from producers.facts import Ack, Facts, News, NewsWord, Top, Traded, bad_frame
+from producers.facts import Ack, Facts, LastTrades, News, NewsWord, Top, Traded, bad_frame
 from producers.kalshi.settings import COMBO_PREFIX
 from schemas.units import PPM, ppm_from_venue
 
-_REMEMBERED_TRADES: Final = 4_096
 BOOK, TICKER = "orderbook_delta", "ticker"
 _NEWS: Final[Mapping[str, NewsWord]] = {
     "created": "listed",
@@ -57,7 +56,7 @@ class KalshiFrames:
         self._books: dict[str, _Book] = {}
         self._channels: dict[int, str] = {}
         self._last: dict[int, int] = {}
-        self._trades: dict[str, None] = {}
+        self._trades = LastTrades()
         self._kinds: dict[str, Callable[[dict[str, Any], Any, Facts], None]] = {
             "ticker": self._ticker,
             "trade": self._trade,
@@ -162,12 +161,9 @@ class KalshiFrames:
         if price is None or contracts is None:
             raise ValueError("a trade without price or count")
         trade_id, ts_us = str(message["trade_id"]), _stamp_us(message)
-        if trade_id in self._trades:
+        if not self._trades.is_first(trade_id):
             facts.leave_out("delivered_twice")
             return
-        self._trades[trade_id] = None
-        if len(self._trades) > _REMEMBERED_TRADES:
-            del self._trades[next(iter(self._trades))]
         facts.facts.append(Traded(ticker, price, contracts, ts_us, trade_id))
 
     def _snapshot(self, item: dict[str, Any], message: Any, facts: Facts) -> None:

@@ -13,10 +13,9 @@ import orjson
 
 from kernel.errors import BadMessageError
 from producers.books import Side
-from producers.facts import Ack, Facts, News, Top, Traded, bad_frame
+from producers.facts import Ack, Facts, LastTrades, News, Top, Traded, bad_frame
 from schemas.units import PPM, ppm_from_venue
 
-_REMEMBERED_TRADES: Final = 4_096
 POLYBOLT_CHANNEL: Final = "price.polymarket"
 _UNUSED: Final = frozenset(("best_bid_ask",))
 """Not dependable (a real recording has hundreds of price changes without one, and some that contradict the book)."""
@@ -40,7 +39,7 @@ class PolymarketFrames:
         self.subscription = 0
         self._books: dict[str, _Book] = {}
         self._unopened: set[str] = set()
-        self._trades: dict[str, None] = {}
+        self._trades = LastTrades()
         self._kinds: dict[str, Callable[[dict[str, Any], Facts], None]] = {
             "price_change": self._price_change,
             "book": self._book,
@@ -149,12 +148,9 @@ class PolymarketFrames:
         ts_us = _stamp_us(item)
         parts = (item.get("transaction_hash") or ts_us, token, item["price"], item["size"], item.get("side"))
         trade_id = "/".join(map(str, parts))
-        if trade_id in self._trades:
+        if not self._trades.is_first(trade_id):
             facts.leave_out("delivered_twice")
             return
-        self._trades[trade_id] = None
-        if len(self._trades) > _REMEMBERED_TRADES:
-            del self._trades[next(iter(self._trades))]
         facts.facts.append(Traded(token, _price(item["price"]), _size(item["size"]), ts_us, trade_id))
 
     def _tick_size(self, item: dict[str, Any], facts: Facts) -> None:
