@@ -300,7 +300,7 @@ def digest(
     """Tell what moved while nobody looked: confirmed moves, one line an event, and whether that is much."""
     from movers import console
     from movers.digest import stored, text
-    from movers.options import known_category
+    from producers.shards import known_category
 
     told = stored.digest(command_settings(), hours, known_category(category) if category else "")
     if as_json:

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from kernel.errors import UserError
-from schemas.words import CATEGORIES, Category
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 ForOption = Annotated[float | None, typer.Option("--for", metavar="SECONDS", help="Stop by itself after so long.")]
@@ -28,15 +27,3 @@ def duration_s(option: str, text: str) -> float:
     if found is None:
         raise UserError(f"{option} wants a duration like 90s, 10m, 2h or 1d, not {text!r}")
     return int(found[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[found[2]]
-
-
-def known_category(word: str) -> Category:
-    """One of our categories, as it was named.
-
-    Raises:
-        UserError: no such category.
-    """
-    known = next((category for category in CATEGORIES if category == word), None)
-    if known is None:
-        raise UserError(f"unknown category {word}; known: {', '.join(CATEGORIES)}")
-    return known

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from kernel.errors import UserError
-from schemas.words import CATEGORIES
+from schemas.words import CATEGORIES, Category
 
 _OF = re.compile(r"([1-9]\d{0,2})/([1-9]\d{0,2})")
 
@@ -43,8 +43,8 @@ class Shard:
             UserError: no such category, or no such part.
         """
         named = {word.strip() for word in category.split(",")} if category else set()
-        if unknown := sorted(named - set(CATEGORIES)):
-            raise UserError(f"unknown category {unknown[0]}; known: {', '.join(CATEGORIES)}")
+        for word in sorted(named):
+            known_category(word)
         category = "+".join(word for word in CATEGORIES if word in named)
         if not part:
             return cls(venue, category)
@@ -120,3 +120,15 @@ def lock(folder: Path, shard: Shard) -> IO[bytes]:
         file.close()
         raise UserError(f"{shard.name} is collected by another process already ({folder / 'lock'})") from error
     return file
+
+
+def known_category(word: str) -> Category:
+    """One of our categories, as it was named.
+
+    Raises:
+        UserError: no such category.
+    """
+    known = next((category for category in CATEGORIES if category == word), None)
+    if known is None:
+        raise UserError(f"unknown category {word}; known: {', '.join(CATEGORIES)}")
+    return known
