@@ -167,21 +167,29 @@ class Membership:
             raise KafkaAwayError(f"Kafka does not take a position: {errors[0].str()}")
 
     def _answers_come(self) -> None:
-        """Returns once every commit was answered. What the client tells meanwhile is read next.
+        """Returns once every commit was answered.
 
         Raises:
             KafkaAwayError: some were not, within `_ANSWER_S`.
             Reassigned: the partitions changed meanwhile.
         """
-        shares, deadline_s = self._shares, time.monotonic() + _ANSWER_S
+        shares = self._shares
+        is_answered = self._await_answers()
+        if self._shares != shares:
+            raise Reassigned
+        if not is_answered:
+            raise KafkaAwayError("Kafka does not answer whether our partitions are ours")
+
+    def _await_answers(self) -> bool:
+        """Whether every commit is answered within `_ANSWER_S`. What the client tells meanwhile is read next."""
+        deadline_s = time.monotonic() + _ANSWER_S
         while self._commits.on_their_way:
             if time.monotonic() > deadline_s:
-                raise KafkaAwayError("Kafka does not answer whether our partitions are ours")
+                return False
             message = self._consumer.poll(_ANSWER_LOOK_S)
-            if self._shares != shares:
-                raise Reassigned
             if message is not None:
                 self._ahead.append(message)
+        return True
 
     def commit(self, offsets: Mapping[Place, int]) -> None:
         """The messages up to these are stored: what follows them is expected next."""
@@ -268,14 +276,10 @@ class Membership:
 
     def _leave(self) -> None:
         """Closes the client. One whose commits are not answered is let go as it is: closing it would wait for them."""
-        try:
-            self._answers_come()
-        except Reassigned:
-            pass  # it is closed below
-        except KafkaAwayError as error:
-            log.warning("client_not_closed", reason=str(error))
-            return
-        self._consumer.close()
+        if self._await_answers():
+            self._consumer.close()
+        else:
+            log.warning("client_not_closed", unanswered=self._commits.on_their_way)
 
     def _on_assign(self, reader: Consumer, partitions: list[TopicPartition]) -> None:
         # Only noted: the positions come from the store, and waiting for it inside this callback would block Kafka.
