@@ -62,12 +62,17 @@ def test_every_topic_reaches_its_tables(stand: Stand) -> None:
     assert json.loads(_get(stand, "/health"))["ok"] is True
 
 
-def test_a_sink_that_catches_up_grades_an_alert_by_ticks_that_it_reads_after_the_moves(stand: Stand) -> None:
-    """Of a backlog the few moves are read before the many ticks; graded then, the market had no price for ever."""
+def _publish_a_backlog(stand: Stand) -> None:
+    """An alert, many ticks, of which the last grades it, and a move that makes the grade due."""
     before = [a_tick("T1", NOON_US - i * US_PER_S) for i in range(40_000, 0, -1)]
     stand.publish(ALERTS, an_alert(price_then_ppm=450_000, price_ppm=600_000))
     stand.publish(TICKS, *before, a_tick("T1", NOON_US + 30 * US_PER_S, price_ppm=525_000))
     stand.publish(MOVES, a_move("T2", NOON_US + 180 * US_PER_S))
+
+
+def test_a_sink_that_catches_up_grades_an_alert_by_ticks_that_it_reads_after_the_moves(stand: Stand) -> None:
+    """Of a backlog the few moves are read before the many ticks; graded then, the market had no price for ever."""
+    _publish_a_backlog(stand)
 
     stand.start_sink()
 
@@ -78,10 +83,7 @@ def test_a_sink_that_catches_up_grades_an_alert_by_ticks_that_it_reads_after_the
 def test_a_clock_that_was_ahead_for_a_moment_lets_no_grade_go_before_its_ticks(stand: Stand) -> None:
     """Kafka, asked where the ticks stood at a time, finds the one that was stamped an hour ahead."""
     stand.publish_stamped(TICKS, a_tick("T1", NOON_US - 60_000 * US_PER_S), ahead_s=3_000)
-    before = [a_tick("T1", NOON_US - i * US_PER_S) for i in range(40_000, 0, -1)]
-    stand.publish(ALERTS, an_alert(price_then_ppm=450_000, price_ppm=600_000))
-    stand.publish(TICKS, *before, a_tick("T1", NOON_US + 30 * US_PER_S, price_ppm=525_000))
-    stand.publish(MOVES, a_move("T2", NOON_US + 180 * US_PER_S))
+    _publish_a_backlog(stand)
 
     stand.start_sink()
 
