@@ -12,8 +12,9 @@ from kernel.errors import StoreAwayError, UserError
 from kernel.settings import ClickHouseRole, ClickHouseSettings
 from kernel.tls import certificate_refusal
 
-# At each try it warns that something is wrong, not what: that tells who asked, once.
-logging.getLogger("clickhouse_connect").setLevel(logging.ERROR)
+# Each warns at each try that fails: that it did tells who asked, once.
+for _library in ("clickhouse_connect", "urllib3.connectionpool"):
+    logging.getLogger(_library).setLevel(logging.ERROR)
 
 
 def connect(

@@ -39,3 +39,13 @@ def test_of_a_store_that_hangs_up_only_who_asked_tells(hanging_up: int, caplog: 
         connect(ClickHouseSettings(clickhouse_port=hanging_up), client_name="test", role="read")
 
     assert [record.getMessage() for record in caplog.records if record.levelname != "DEBUG"] == []
+
+
+def test_of_a_store_that_is_gone_only_who_asked_tells(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        gone = server.getsockname()[1]
+
+    with pytest.raises(StoreAwayError):
+        connect(ClickHouseSettings(clickhouse_port=gone), client_name="test", role="read")
+
+    assert [record.getMessage() for record in caplog.records if record.levelname != "DEBUG"] == []
