@@ -43,6 +43,7 @@ def configure(level: str = "info", *, process: str = "movers") -> None:
         library.propagate = True
     for chatty in ("httpx", "httpcore", "uvicorn.access", "watchdog"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.captureWarnings(True)
     structlog.contextvars.bind_contextvars(process=process)
 
 

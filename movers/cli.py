@@ -139,10 +139,12 @@ def replay(
 @app.command(epilog="Example: movers process analytics")
 def process(name: Annotated[str, typer.Argument(metavar="APP", help=", ".join(PROCESSORS))]) -> None:
     """Run one stream processor."""
-    from processors.quix import run
     from processors.registry import load as find
 
-    run(find(name), process_settings(f"process-{name}"))
+    processor, settings = find(name), process_settings(f"process-{name}")
+    from processors.quix import run  # what this imports warns, so the log is set up before
+
+    run(processor, settings)
 
 
 @app.command("compile", epilog="Example: movers compile")

@@ -52,6 +52,7 @@ def test_a_taken_metrics_port_is_one_clear_line(command: tuple[str, ...], tmp_pa
     assert result.returncode == 2, result.stderr
     assert "Traceback" not in result.stderr
     assert f"METRICS_PORT {port}" in result.stderr.splitlines()[-1]
+    assert [line for line in result.stderr.splitlines() if not line.startswith("{")] == []
 
 
 class Lives:
