@@ -3,6 +3,7 @@
 lost      published or computed, and not stored; or not computed
 doubled   stored or computed more than once, or never shown by anybody
 untold    shown by a venue, and neither stored, nor in a told gap, nor dead-lettered
+misjudged a grade that the alerts and the stored mids do not give, or that is not there though it came due
 
 What the tape shows is worked out from its lines alone. What the processors make is held against one undisturbed pass
 over the ticks as they stand in Kafka: whatever was killed meanwhile must not be seen in it. (That such a pass is right
@@ -29,6 +30,7 @@ from schemas.events import Alert, Bar, DeadLetter, Event, FeedStatus, Move, Tick
 from schemas.topics import ALERTS, BARS, BY_NAME, DEAD_LETTERS, FEED_STATUS, MOVES, TICKS
 from schemas.units import US_PER_S
 from simulator.tape import Line, Quote
+from tests.chaos.grades import GRADES, MIDS, Found, Grade, compared, recomputed
 from tests.stack.processes import kafka_at
 
 Place = tuple[str, int]
@@ -51,24 +53,28 @@ class Verdict:
     doubled: list[str] = field(default_factory=list)
     untold: list[str] = field(default_factory=list)
     counted: dict[str, int] = field(default_factory=dict)
+    grades: Found = field(default_factory=Found)
 
     @property
     def good(self) -> bool:
         """Whether every promise was kept."""
-        return not (self.lost or self.doubled or self.untold)
+        return not any(self._findings().values())
 
     def line(self, kills: int, seed: int) -> str:
         """The last line of a run."""
-        return (
-            f"lost {len(self.lost)}, doubled {len(self.doubled)}, untold {len(self.untold)}, kills {kills}, seed {seed}"
-        )
+        found = ", ".join(f"{kind} {len(of_kind)}" for kind, of_kind in self._findings().items())
+        return f"{found}, kills {kills}, seed {seed}"
 
     def details(self) -> Iterator[str]:
         """What was counted, and the first few findings of each kind."""
         yield ", ".join(f"{what} {count}" for what, count in self.counted.items())
-        for kind, found in (("lost", self.lost), ("doubled", self.doubled), ("untold", self.untold)):
+        yield self.grades.line()
+        for kind, found in self._findings().items():
             for one in found[:_SHOWN]:
                 yield f"{kind}: {one}"
+
+    def _findings(self) -> dict[str, list[str]]:
+        return {"lost": self.lost, "doubled": self.doubled, "untold": self.untold, "misjudged": self.grades.findings()}
 
 
 def shown(lines: Iterable[Line], until_us: Mapping[str, int]) -> dict[Place, Prices]:
@@ -153,6 +159,7 @@ def audit(
     _audit_ticks(verdict, shown(lines, until_us), topics, rows, registry)
     _audit_computed(verdict, topics, registry, rules)
     _audit_tables(verdict, topics, rows)
+    _audit_grades(verdict, topics, rows)
     return verdict
 
 
@@ -265,6 +272,16 @@ def _audit_tables(verdict: Verdict, topics: Topics, rows: Callable[[str], list[t
     _compare(verdict, "ohlcv_1m", Counter({(b.token_id, b.bar_start_us) for b in topics.bars}), Counter(bars))
     alerts = rows("SELECT toString(event_id) FROM alerts FINAL")
     _compare(verdict, "alerts", Counter({a.event_id for a in topics.alerts}), Counter(row[0] for row in alerts))
+
+
+def _audit_grades(verdict: Verdict, topics: Topics, rows: Callable[[str], list[tuple[Any, ...]]]) -> None:
+    """Each grade is that of the alerts as told and of the mids as stored."""
+    newest_us: dict[str, int] = {}
+    for move in topics.moves:
+        newest_us[move.venue] = max(newest_us.get(move.venue, 0), move.ts_event_us)
+    expected = recomputed(topics.alerts, [(token, ts_us, ppm) for token, ts_us, ppm in rows(MIDS)])
+    given = {(alert_id, after_s): Grade(*grade) for alert_id, after_s, *grade in rows(GRADES)}
+    verdict.grades = compared(expected, given, newest_us)
 
 
 def _compare(verdict: Verdict, table: str, expected: Counter[T], got: Counter[T]) -> None:

@@ -56,6 +56,8 @@ def bad_day(
         say(line)
     if world.restarts:
         say(f"ended by themselves: {dict(world.restarts)}")
+    for end in world.ends:
+        say(f"ended by itself: {end}")
     return outcome
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from schemas.events import FeedStatus, Tick
 from simulator.tape import Line, Market, Quote
-from tests.chaos.ledger import Place, Prices, Topics, Verdict, _audit_ticks, shown
+from tests.chaos.grades import GRADES
+from tests.chaos.ledger import Place, Prices, Topics, Verdict, _audit_grades, _audit_ticks, shown
 from tests.chaos.trouble import OUTAGES, a_day
 from tests.processors.ticks import make_tick
+from tests.sinks.events import NOON_US
 from tests.stack.made_tape import made_tape
 
 SECOND = 1_000_000
@@ -87,7 +89,19 @@ def test_what_was_shown_and_never_published_is_untold_unless_a_gap_tells_it() ->
 
     assert (len(silent.lost), len(silent.untold)) == (0, 1)
     assert told.good
-    assert silent.line(3, 7) == "lost 0, doubled 0, untold 1, kills 3, seed 7"
+    assert silent.line(3, 7) == "lost 0, doubled 0, untold 1, misjudged 0, kills 3, seed 7"
+
+
+def test_a_day_whose_grades_are_not_those_of_its_alerts_is_not_good() -> None:
+    verdict = Verdict()
+    topics = Topics([], [], [], [], [], [])
+    nobodys = ("a" * 24, 60, NOON_US, 500_000, 1.0, "low", "4-x")
+
+    _audit_grades(verdict, topics, lambda sql: [nobodys] if sql == GRADES else [])
+
+    assert not verdict.good
+    assert verdict.line(3, 7) == "lost 0, doubled 0, untold 0, misjudged 1, kills 3, seed 7"
+    assert "grades: 0 equal, 0 wrong, 0 missing, 1 of what nobody was told" in list(verdict.details())
 
 
 def test_the_tape_alone_says_what_was_shown() -> None:

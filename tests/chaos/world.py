@@ -21,6 +21,7 @@ from kernel.schema_registry import SchemaRegistry
 from kernel.settings import ClickHouseSettings
 from processors.registry import PROCESSORS
 from schemas.topics import CATALOGUE, TICKS, VENUES, Topic
+from schemas.units import US_PER_S
 from simulator.tape import Line, write_tape
 from sinks.clickhouse.migrate import migrate
 from tests.stack.cluster import KafkaCluster
@@ -35,6 +36,7 @@ PARTITIONS = 3
 RULE = {"ALERT_THRESHOLD_PP": "6", "ALERT_COOLDOWN_S": "900", "MIN_VOLUME_24H": "1000", "MAX_SPREAD_PP": "5"}
 _KEEPER_TURN_S = 0.3
 _PAGE = 4096
+_JUDGED_AFTER_US = 300 * US_PER_S
 _PROBE = "probe"
 """A topic that nobody reads: whether Kafka can write."""
 
@@ -79,6 +81,9 @@ class World:
         self.venues = SimulatorProcess.start(folder / "venues.log", "--tape", str(tape), "--lockstep")
         self.restarts: Counter[str] = Counter()
         self.killed: Counter[str] = Counter()
+        self.ends: list[str] = []
+        """How each process of ours ended that nobody had killed."""
+        self._starved: set[int] = set()
         self._clocks: dict[str, SteppedClock] = {}
         self._roles = self._all_roles(pause_s)
         self._running: dict[str, MoversProcess] = {}
@@ -179,6 +184,7 @@ class World:
     def starve(self, name: str, seconds: float) -> None:
         """One of our processes gets not a page more than it has, for a while; whether it lives is its affair."""
         pid = self.process(name).pid
+        self._starved.add(pid)
         usual = resource.prlimit(pid, resource.RLIMIT_AS)
         resource.prlimit(pid, resource.RLIMIT_AS, (1 << 20, usual[1]))
         self._over.wait(seconds)
@@ -236,9 +242,15 @@ class World:
         return min(served.values())
 
     def settle(self) -> None:
-        """Everything heals, the venues stand still, and what is on its way arrives."""
+        """Everything heals, what has come due is judged, the venues stand still, and what is on its way arrives."""
         self.kafka_line.heal()
         self.store_line.heal()
+        wait_while_it_gets_on(
+            self._judged_until(self.venues.ask("status")["venue_now_us"]),
+            "all that came due is judged",
+            self._place,
+            ended=self.given_up,
+        )
         self.venues.ask("hold", {"hold": True})
         wait_until(
             lambda: min(self.venues.ask("status")["sweeps_of_moment"].values()) >= 2,
@@ -250,6 +262,16 @@ class World:
             wait_while_it_gets_on(self._drained(), "the pipeline is drained", self._place, ended=self.given_up)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self._lag()}") from None
+
+    def _judged_until(self, now_us: dict[str, int]) -> Callable[[], bool]:
+        """True once each venue's stored moves are minutes past a moment: a sink that was started in it has then seen
+        moves of its own, by which it judges what was told before."""
+
+        def judged() -> bool:
+            reached = dict(self.rows("SELECT venue, max(toUnixTimestamp64Micro(ts)) FROM movers_latest GROUP BY venue"))
+            return all(reached.get(venue, 0) >= at + _JUDGED_AFTER_US for venue, at in now_us.items())
+
+        return judged
 
     def _place(self) -> tuple[object, ...]:
         """How far everybody has come: rows, fences, ticks computed with."""
@@ -361,8 +383,15 @@ class World:
                         continue
                     if asked[name] == self.killed[name]:
                         self.restarts[name] += 1
+                        self.ends.append(self._end_of(name))
                     asked[name] = self.killed[name]
                     self._running[name] = self._start(role)
+
+    def _end_of(self, name: str) -> str:
+        process = self._running[name]
+        starved = ", starved of memory" if process.pid in self._starved else ""
+        last_lines = [line for line in process.said[-2000:].splitlines() if line.strip()][-2:]
+        return f"{name} with {process.process.returncode}{starved}: {' | '.join(last_lines)[-400:]}"
 
     def _drained(self) -> Callable[[], bool]:
         """True once, five looks in a row, all ticks are computed with and all that the sink reads is stored."""
