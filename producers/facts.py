@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, Literal, NamedTuple
+
+import orjson
 
 from kernel.errors import BadMessageError
 
@@ -106,6 +109,28 @@ class Facts:
     def leave_out(self, reason: str) -> None:
         """One more thing that was not used."""
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
+
+
+def read_frame(body: bytes, read: Callable[[Any, Facts], None]) -> Facts:
+    """What a frame tells: one object, or an array of them. Broken parts are in `bad` and cost nothing else.
+
+    Args:
+        read: a venue's own, of one object.
+    """
+    facts = Facts()
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        facts.bad.append(BadMessageError("not_json", str(error), body))
+        return facts
+    for item in parsed if isinstance(parsed, list) else (parsed,):
+        try:
+            read(item, facts)
+        except BadMessageError as error:
+            facts.bad.append(error)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            facts.bad.append(bad_frame(error, body))
+    return facts
 
 
 def bad_frame(error: Exception, body: bytes) -> BadMessageError:

@@ -9,11 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-import orjson
-
-from kernel.errors import BadMessageError
 from producers.books import Side
-from producers.facts import Ack, Facts, LastTrades, News, NewsWord, Top, Traded, bad_frame
+from producers.facts import Ack, Facts, LastTrades, News, NewsWord, Top, Traded, read_frame
 from producers.kalshi.settings import COMBO_PREFIX
 from schemas.units import PPM, ppm_from_venue
 
@@ -78,23 +75,10 @@ class KalshiFrames:
             self._books.pop(ticker, None)
 
     def read(self, body: bytes) -> Facts:
-        """What a frame tells: one object, or an array of them. Broken parts are in `bad` and cost nothing else."""
-        facts = Facts()
-        try:
-            parsed = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            facts.bad.append(BadMessageError("not_json", str(error), body))
-            return facts
-        for item in parsed if isinstance(parsed, list) else (parsed,):
-            try:
-                self._item(item, facts)
-            except BadMessageError as error:
-                facts.bad.append(error)
-            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-                facts.bad.append(bad_frame(error, body))
-        return facts
+        """What a frame tells."""
+        return read_frame(body, self._item)
 
-    def _item(self, item: dict[str, Any], facts: Facts) -> None:
+    def _item(self, item: Any, facts: Facts) -> None:
         kind = item["type"]
         is_new = "seq" not in item or self._counts(_number(item["sid"]), _number(item["seq"]), kind, facts)
         if kind == "orderbook_delta" and not is_new:  # a change that is made twice makes a wrong book

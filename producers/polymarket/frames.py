@@ -13,7 +13,7 @@ import orjson
 
 from kernel.errors import BadMessageError
 from producers.books import Side
-from producers.facts import Ack, Facts, LastTrades, News, Top, Traded, bad_frame
+from producers.facts import Ack, Facts, LastTrades, News, Top, Traded, bad_frame, read_frame
 from schemas.units import PPM, ppm_from_venue
 
 POLYBOLT_CHANNEL: Final = "price.polymarket"
@@ -60,26 +60,16 @@ class PolymarketFrames:
             self._unopened.discard(token)
 
     def read(self, body: bytes) -> Facts:
-        """What a frame tells: one object, or an array of them. Broken parts are in `bad` and cost nothing else."""
-        facts = Facts()
-        try:
-            parsed = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            facts.bad.append(BadMessageError("not_json", str(error), body))
-            return facts
-        for item in parsed if isinstance(parsed, list) else (parsed,):
-            try:
-                kind = item["event_type"]
-                reader = self._kinds.get(kind)
-                if reader is None:
-                    facts.leave_out("unused" if kind in _UNUSED else "unknown_event")
-                else:
-                    reader(item, facts)
-            except BadMessageError as error:
-                facts.bad.append(error)
-            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-                facts.bad.append(bad_frame(error, body))
-        return facts
+        """What a frame tells."""
+        return read_frame(body, self._item)
+
+    def _item(self, item: Any, facts: Facts) -> None:
+        kind = item["event_type"]
+        reader = self._kinds.get(kind)
+        if reader is None:
+            facts.leave_out("unused" if kind in _UNUSED else "unknown_event")
+        else:
+            reader(item, facts)
 
     def _price_change(self, item: dict[str, Any], facts: Facts) -> None:
         """Levels of one market, mostly of both tokens. What counts is the state after the last entry of a token."""
