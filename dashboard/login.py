@@ -5,26 +5,30 @@ login page itself answer without one; pages, data, media and the WebSocket do no
 
 - The settings hold a scrypt hash, never the password (`movers hash-password` makes it).
 - The cookie is signed with a key derived from that hash: a new password ends every session, a restart ends none.
+- Logging out, and twelve hours, end what is open too: other tabs of that browser get no more numbers.
+- Who was led to the form goes on to where he wanted to go.
 - Wrong passwords are limited, for each address and over all, so that guessing is slower than a person's patience.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
 import hmac
+import math
 import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
 from html import escape
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kernel.errors import UserError
 from kernel.logs import get_logger
@@ -35,6 +39,11 @@ COOKIE = "movers_login"
 SESSION_S = 12 * 3600
 MAX_FORM_BYTES = 4096
 OPEN_PATHS = frozenset({"/_stcore/health"})
+
+_LOGIN, _LOGOUT, _NEXT = "/login", "/logout", "next"
+_LONGEST_ADDRESS = 1000
+"""Written in a form it may be three times as long, and has room there beside the password."""
+_REFUSED = {"type": "websocket.close", "code": 4401, "reason": "log in first"}
 
 _SCHEME = "scrypt"
 _LOG2_N, _R, _P, _KEY_BYTES = 15, 8, 1, 32
@@ -94,6 +103,7 @@ class Tickets:
     def __init__(self, key: bytes, now: Callable[[], float] = time.time) -> None:
         self._key = key
         self._now = now
+        self._ended: set[str] = set()
 
     def issue(self) -> str:
         """One that is valid for `SESSION_S`."""
@@ -101,11 +111,19 @@ class Tickets:
         return f"{body}.{self._sign(body)}"
 
     def valid(self, ticket: str) -> bool:
-        """Whether we issued it and it has not expired."""
+        """Whether we issued it, and it has neither expired nor been ended."""
         body, _, signature = ticket.rpartition(".")
         if not hmac.compare_digest(signature.encode(), self._sign(body).encode()):
             return False
-        return int(body.partition(".")[0]) > self._now()
+        return self.left_s(ticket) > 0 and ticket not in self._ended
+
+    def left_s(self, ticket: str) -> float:
+        """How long one that we issued is valid."""
+        return int(ticket.partition(".")[0]) - self._now()
+
+    def end(self, ticket: str) -> None:
+        """It counts no longer. A restart forgets that; the browser has thrown it away by then."""
+        self._ended = {ended for ended in self._ended if self.left_s(ended) > 0} | {ticket}
 
     def _sign(self, body: str) -> str:
         return hmac.new(self._key, body.encode(), "sha256").hexdigest()
@@ -195,6 +213,7 @@ class RequirePassword:
         self._hash = PasswordHash(password_hash)
         self._tickets = Tickets(self._hash.signing_key())
         self._tries = Tries()
+        self._open: dict[str, set[asyncio.Event]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Admits, or answers in the app's place."""
@@ -202,68 +221,115 @@ class RequirePassword:
             await self._app(scope, receive, send)
             return
         connection = HTTPConnection(scope)
-        path = connection.url.path
-        if path in OPEN_PATHS or self._tickets.valid(connection.cookies.get(COOKIE, "..")):
-            if path == "/logout":
-                await _logged_out()(scope, receive, send)
-            else:
-                await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 4401, "reason": "log in first"})
+        path, ticket = connection.url.path, connection.cookies.get(COOKIE, "..")
+        admitted = self._tickets.valid(ticket)
+        if scope["type"] == "websocket":
+            await (self._as_long_as_valid(ticket, scope, receive, send) if admitted else send(_REFUSED))
+        elif path == _LOGOUT:
+            await self._logged_out(ticket if admitted else None)(scope, receive, send)
+        elif path == _LOGIN:
+            await (await self._form(Request(scope, receive), admitted))(scope, receive, send)
+        elif admitted or path in OPEN_PATHS:
+            await self._app(scope, receive, send)
         else:
-            await (await self._answer(Request(scope, receive)))(scope, receive, send)
+            await _to_the_form(Request(scope, receive))(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
-        if request.url.path != "/login":
-            if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-                return RedirectResponse("/login", 303)
-            return PlainTextResponse("log in first\n", 401)
+    async def _as_long_as_valid(self, ticket: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket, closed when its ticket expires or is ended by logging out in another tab."""
+        over = asyncio.Event()
+        self._open.setdefault(ticket, set()).add(over)
+        expiry = asyncio.get_running_loop().call_later(self._tickets.left_s(ticket), over.set)
+
+        async def receive_until_over() -> Message:
+            message, ending = asyncio.ensure_future(receive()), asyncio.ensure_future(over.wait())
+            await asyncio.wait((message, ending), return_when=asyncio.FIRST_COMPLETED)
+            ending.cancel()
+            if message.done():
+                return message.result()
+            message.cancel()
+            await send(_REFUSED)
+            return {"type": "websocket.disconnect", "code": _REFUSED["code"]}
+
+        try:
+            await self._app(scope, receive_until_over, send)
+        finally:
+            expiry.cancel()
+            self._open[ticket].discard(over)
+            if not self._open[ticket]:
+                del self._open[ticket]
+
+    def _logged_out(self, ticket: str | None) -> Response:
+        if ticket is not None:
+            self._tickets.end(ticket)
+            for over in self._open.get(ticket, ()):
+                over.set()
+        answer = RedirectResponse(_LOGIN, 303)
+        answer.delete_cookie(COOKIE)
+        return answer
+
+    async def _form(self, request: Request, admitted: bool) -> Response:
         if request.method == "POST":
             return await self._try(request)
-        return _page()
+        wanted = _own_page(request.query_params.get(_NEXT, ""))
+        return RedirectResponse(wanted, 303) if admitted else _page(wanted=wanted)
 
     async def _try(self, request: Request) -> Response:
         address = request.client.host if request.client else "unknown"
-        wait_s = self._tries.wait_s(address)
-        if wait_s > 0:
-            return _page("Too many wrong passwords.", status=429, headers={"Retry-After": f"{wait_s:.0f}"})
-        password = await _password(request)
-        if password is None:
+        fields = await _fields(request)
+        if fields is None or "password" not in fields:
             return _page("That was no login form.", status=400)
-        if not await run_in_threadpool(self._hash.matches, password):
+        wanted, wait_s = _own_page(fields.get(_NEXT, "")), math.ceil(self._tries.wait_s(address))
+        if wait_s > 0:
+            note = f"Too many wrong passwords. Try again in {wait_s} s."
+            return _page(note, wanted=wanted, status=429, headers={"Retry-After": str(wait_s)})
+        if not await run_in_threadpool(self._hash.matches, fields["password"]):
             self._tries.wrong(address)
             log.warning("login_refused", address=address)
-            return _page("Wrong password.", status=401)
+            return _page("Wrong password.", wanted=wanted, status=401)
         self._tries.right(address)
         log.info("login", address=address)
-        answer = RedirectResponse("/", 303)
+        answer = RedirectResponse(wanted, 303)
+        # Lax: with strict, who follows a link in a mail is asked again. What other sites' pages send is refused anyway.
         secure = request.url.scheme == "https"
         answer.set_cookie(
-            COOKIE, self._tickets.issue(), max_age=SESSION_S, httponly=True, samesite="strict", secure=secure
+            COOKIE, self._tickets.issue(), max_age=SESSION_S, httponly=True, samesite="lax", secure=secure
         )
         return answer
 
 
-async def _password(request: Request) -> str | None:
+async def _fields(request: Request) -> dict[str, str] | None:
+    """What a form holds; None when that is too much."""
     body = b""
     async for piece in request.stream():
         body += piece
         if len(body) > MAX_FORM_BYTES:
             return None
-    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=4)
-    return fields.get("password", [None])[0]
+    try:
+        fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=4)
+    except ValueError:
+        return None
+    return {name: values[0] for name, values in fields.items()}
 
 
-def _logged_out() -> Response:
-    answer = RedirectResponse("/login", 303)
-    answer.delete_cookie(COOKIE)
-    return answer
+def _to_the_form(request: Request) -> Response:
+    """Leads a reader to the form, and from there to what he asked for; a program is told."""
+    if request.method != "GET" or "text/html" not in request.headers.get("accept", ""):
+        return PlainTextResponse("log in first\n", 401)
+    query = f"?{request.url.query}" if request.url.query else ""
+    wanted = _own_page(request.url.path + query)
+    return RedirectResponse(_LOGIN if wanted == "/" else f"{_LOGIN}?{urlencode({_NEXT: wanted})}", 303)
 
 
-def _page(note: str = "", *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def _own_page(address: str) -> str:
+    """The address where it is a page of ours, else the first page: a link to the form may name anything."""
+    is_ours = address.startswith("/") and not address.startswith("//") and len(address) <= _LONGEST_ADDRESS
+    return address if is_ours and urlsplit(address).path not in (_LOGIN, _LOGOUT) else "/"
+
+
+def _page(note: str = "", *, wanted: str = "/", status: int = 200, headers: dict[str, str] | None = None) -> Response:
     policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
     return HTMLResponse(
-        _HTML.replace("{note}", escape(note)),
+        _HTML.replace("{note}", escape(note)).replace("{next}", escape(wanted)),
         status,
         {**(headers or {}), "Content-Security-Policy": policy, "Cache-Control": "no-store"},
     )
@@ -275,14 +341,17 @@ _HTML = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="view
 body {font: 16px/1.5 system-ui, sans-serif; display: grid; place-content: center; min-height: 90vh; margin: 0;
       color-scheme: light dark}
 form {display: grid; gap: .7rem; width: 18rem}
-input, button {font: inherit; padding: .5rem .7rem; border-radius: .4rem; border: 1px solid #8888}
+h1 {font: inherit; font-weight: bold; margin: 0}
+input, button {font: inherit; padding: .5rem .7rem; border-radius: .4rem; border: 1px solid #767676}
 button {background: #2563eb; color: #fff; border: 0}
 p {margin: 0; min-height: 1.5em; color: #c2410c}
+@media (prefers-color-scheme: dark) {p {color: #fb923c}}
 </style>
-<form method="post" action="/login"><strong>Prediction Movers</strong>
+<form method="post" action="/login"><h1>Prediction Movers</h1>
+<input name="next" type="hidden" value="{next}">
 <label for="password">Password</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required autofocus>
-<button>Look</button><p role="alert">{note}</p></form></html>
+<button>Log in</button><p role="alert">{note}</p></form></html>
 """
 
 

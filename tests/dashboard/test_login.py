@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from html import unescape
 
 import httpx
 import pytest
@@ -16,6 +18,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from dashboard import login
 from dashboard.login import (
     COOKIE,
     SESSION_S,
@@ -39,6 +42,13 @@ async def _page(_request: Request) -> PlainTextResponse:
     return PlainTextResponse("the board")
 
 
+async def _long_socket(socket: WebSocket) -> None:
+    await socket.accept()
+    await socket.send_text("the board")
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
 async def _socket(socket: WebSocket) -> None:
     await socket.accept()
     await socket.send_text("the board")
@@ -48,7 +58,11 @@ async def _socket(socket: WebSocket) -> None:
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
     """A browser before a dashboard with a password, on a real port."""
-    routes = [Route("/{path:path}", _page, methods=["GET", "POST"]), WebSocketRoute("/_stcore/stream", _socket)]
+    routes = [
+        Route("/{path:path}", _page, methods=["GET", "POST"]),
+        WebSocketRoute("/_stcore/stream", _socket),
+        WebSocketRoute("/_stcore/long", _long_socket),
+    ]
     app = OwnPagesOnly(RequirePassword(Starlette(routes=routes), HASH), ["127.0.0.1", "movers.example"])
     listener = listen(0, "dashboard")
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="websockets-sansio"))
@@ -65,16 +79,35 @@ def client() -> Iterator[httpx.Client]:
         thread.join(90)
 
 
+def _stream(client: httpx.Client, path: str = "/_stcore/stream") -> websockets.connect:
+    cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    url = str(client.base_url.copy_with(scheme="ws", path=path))
+    return websockets.connect(url, additional_headers={"Cookie": cookie}, proxy=None)
+
+
 def _look_at_the_stream(client: httpx.Client) -> str:
     """What the WebSocket says first. Raises InvalidStatus when it is refused."""
-    cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
 
     async def look() -> str:
-        url = str(client.base_url.copy_with(scheme="ws", path="/_stcore/stream"))
-        async with websockets.connect(url, additional_headers={"Cookie": cookie}, proxy=None) as socket:
+        async with _stream(client) as socket:
             return str(await socket.recv())
 
     return asyncio.run(look())
+
+
+def _close_code_of_a_stream(client: httpx.Client, meanwhile: Callable[[], object] = lambda: None) -> int:
+    """How a WebSocket is closed that was open when something happened."""
+
+    async def wait_for_its_end() -> int:
+        async with _stream(client, "/_stcore/long") as socket:
+            await socket.recv()
+            await asyncio.to_thread(meanwhile)
+            with pytest.raises(websockets.ConnectionClosed) as caught:
+                await asyncio.wait_for(socket.recv(), 60)
+            assert caught.value.rcvd is not None
+            return caught.value.rcvd.code
+
+    return asyncio.run(wait_for_its_end())
 
 
 @pytest.mark.parametrize("path", ["/", "/top_movers", "/media/x.png", "/_stcore/host-config", "/_stcore/metrics"])
@@ -94,7 +127,7 @@ def test_the_websocket_is_refused_without_a_ticket(client: httpx.Client) -> None
 
 def test_a_browser_is_led_to_the_form_and_the_password_lets_it_in(client: httpx.Client) -> None:
     led = client.get("/top_movers", headers={"accept": "text/html"})
-    assert (led.status_code, led.headers["location"]) == (303, "/login")
+    assert (led.status_code, led.headers["location"]) == (303, "/login?next=%2Ftop_movers")
     assert 'type="password"' in client.get("/login").text
 
     entered = client.post("/login", data={"password": PASSWORD})
@@ -102,7 +135,7 @@ def test_a_browser_is_led_to_the_form_and_the_password_lets_it_in(client: httpx.
     assert entered.status_code == 303
     cookie = entered.headers["set-cookie"].lower()
     assert "httponly" in cookie
-    assert "samesite=strict" in cookie
+    assert "samesite=lax" in cookie
     assert client.get("/top_movers").text == "the board"
     assert _look_at_the_stream(client) == "the board"
 
@@ -115,6 +148,86 @@ def test_a_page_of_another_site_cannot_post_here(client: httpx.Client, origin: s
     answer = client.post("/login", data={"password": PASSWORD}, headers={"origin": origin})
 
     assert answer.status_code == status
+
+
+def _asked_for(page: str) -> str:
+    """The address in the form that leads on."""
+    found = re.search(r'name="next" type="hidden" value="([^"]*)"', page)
+    assert found is not None
+    return unescape(found[1])
+
+
+def test_a_link_with_a_market_leads_there_after_a_wrong_and_the_right_password(client: httpx.Client) -> None:
+    link = "/market_detail?market=POLY%3A0x1&movers_window=1h"
+    led = client.get(link, headers={"accept": "text/html"})
+    form = client.get(led.headers["location"])
+
+    refused = client.post("/login", data={"password": "not this one", "next": _asked_for(form.text)})
+    entered = client.post("/login", data={"password": PASSWORD, "next": _asked_for(refused.text)})
+
+    assert refused.status_code == 401
+    assert entered.headers["location"] == link
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "///evil.example",
+        "evil.example",
+        "/logout",
+        "/login?next=/",
+        "/" * 1001,
+    ],
+)
+def test_the_form_leads_to_no_other_site_and_not_out_again(client: httpx.Client, wanted: str) -> None:
+    entered = client.post("/login", data={"password": PASSWORD, "next": wanted})
+
+    assert entered.headers["location"] == "/"
+
+
+@pytest.mark.parametrize("wanted", ["/\\evil.example", "/\t/evil.example", "/\r\nSet-Cookie: a=b"])
+def test_what_a_browser_reads_as_another_site_is_led_to_as_a_path_of_ours(client: httpx.Client, wanted: str) -> None:
+    entered = client.post("/login", data={"password": PASSWORD, "next": wanted})
+
+    assert client.base_url.join(entered.headers["location"]).host == client.base_url.host
+    assert not re.search(r"[\\\t\r\n]", entered.headers["location"])
+
+
+def test_an_address_in_the_form_is_no_markup(client: httpx.Client) -> None:
+    page = client.get("/login", params={"next": '/"><script>alert(1)</script>'}).text
+
+    assert "<script" not in page
+    assert _asked_for(page) == '/"><script>alert(1)</script>'
+
+
+def test_who_logs_in_in_two_tabs_is_led_on_in_both(client: httpx.Client) -> None:
+    client.post("/login", data={"password": PASSWORD})
+
+    again = client.post("/login", data={"password": PASSWORD, "next": "/alerts"})
+    reloaded = client.get("/login?next=%2Falerts")
+
+    assert (again.status_code, again.headers["location"]) == (303, "/alerts")
+    assert (reloaded.status_code, reloaded.headers["location"]) == (303, "/alerts")
+
+
+def test_logging_out_ends_what_another_tab_shows_and_the_ticket_itself(client: httpx.Client) -> None:
+    client.post("/login", data={"password": PASSWORD})
+    ticket = client.cookies[COOKIE]
+
+    assert _close_code_of_a_stream(client, lambda: client.get("/logout")) == 4401
+
+    assert client.get("/", headers={"cookie": f"{COOKIE}={ticket}"}).status_code == 401
+
+
+def test_a_page_that_stays_open_gets_no_more_numbers_once_its_ticket_has_expired(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login, "SESSION_S", 3)
+    client.post("/login", data={"password": PASSWORD})
+
+    assert _close_code_of_a_stream(client) == 4401
 
 
 def test_logging_out_ends_the_admission(client: httpx.Client) -> None:
@@ -143,10 +256,12 @@ def test_the_sixth_wrong_password_has_to_wait_even_when_it_is_right(client: http
     assert codes == [401] * Tries.FREE
     assert blocked.status_code == 429
     assert int(blocked.headers["retry-after"]) >= 1
+    assert f"Try again in {blocked.headers['retry-after']} s." in blocked.text
 
 
 def test_a_form_that_is_too_large_is_refused(client: httpx.Client) -> None:
     assert client.post("/login", data={"password": "x" * 10_000}).status_code == 400
+    assert client.post("/login", data={f"field {n}": "x" for n in range(9)}).status_code == 400
 
 
 def test_a_ticket_expires_and_one_of_another_key_never_counts() -> None:
