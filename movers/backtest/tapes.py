@@ -1,8 +1,8 @@
 """Tapes as ticks: what our producers would have made of the same quotes.
 
 Two kinds of file: a tape of the simulated venues (`simulator.tape`), and CSV with the columns `ts,market,price` and
-optionally `bid,ask,size_usd`: ts in epoch seconds or ISO 8601 (UTC when no offset is given), prices 0..1, rows in any
-order. Either may be gzipped.
+optionally `bid,ask,size_usd`: ts in epoch seconds or ISO 8601 (UTC when no offset is given), prices 0..1, rows and
+columns in any order, names of columns in upper or lower case. Either may be gzipped.
 
 What a tape does not tell is assumed, and the summary says so: a price without a book is a trade in the book that its
 market told last, and gets a book of 0.0001 either side, as `movers simulate convert` does, where it has told none; a
@@ -45,6 +45,8 @@ _END_S = 253_402_300_800
 
 _REQUIRED = ("ts", "market", "price")
 _KNOWN = (*_REQUIRED, "bid", "ask", "size_usd")
+
+_LONGEST_LINE = 1_000_000
 
 
 @dataclass(slots=True)
@@ -161,29 +163,58 @@ def _tick(market: Market, line: Quote, ts_us: int, status: MarketStatus, volume_
 
 
 def _read_csv(path: Path, volume_usd: float) -> Recording:
-    rows: list[_Row] = []
     try:
         with _text(path) as file:
-            reader = csv.DictReader(file, restval="", skipinitialspace=True)
-            columns = reader.fieldnames or []
-            if missing := [name for name in _REQUIRED if name not in columns]:
-                raise UserError(f"{path}, line 1: no column {missing[0]}; expected ts,market,price[,bid,ask,size_usd]")
-            if twice := [name for name in _KNOWN if columns.count(name) > 1]:
-                raise UserError(f"{path}, line 1: two columns {twice[0]}")
-            for number, row in enumerate(reader, start=2):
-                try:
-                    if None in row:  # what comes after the last column: 0,5 is not a half
-                        raise ValueError(f"{len(columns) + len(row[None])} fields under {len(columns)} names")
-                    rows.append(_row(row))
-                except (ValueError, TypeError) as error:
-                    raise UserError(f"{path}, line {number}: {error}") from error
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+            rows = list(_csv_rows(path, _numbered(path, file)))
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"cannot read tape {path}: {error}") from error
     if not rows:
         raise UserError(f"tape {path} has no rows")
     rows.sort(key=lambda row: row.ts_us)
     assumed = [f"volume_24h_usd {volume_usd:,.0f} for every market (CSV tells none)", *_assumed_books(rows)]
     return Recording(_csv_ticks(rows, volume_usd), [row.ts_us for row in rows], assumed)
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """The lines of a file; not one of gigabytes, which is no CSV, before it is known to be too long."""
+    while line := file.readline(_LONGEST_LINE):
+        if len(line) == _LONGEST_LINE:
+            raise ValueError(f"longer than {_LONGEST_LINE - 1:,} characters")
+        yield line
+
+
+def _numbered(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
+    """The fields of each row that is not blank, with the line of the file on which it begins."""
+    reader, begins = csv.reader(_lines(file), skipinitialspace=True), 1
+    try:
+        for fields in reader:
+            if fields:
+                yield begins, fields
+            begins = reader.line_num + 1
+    except UnicodeDecodeError as error:  # text is decoded ahead of the lines
+        raise UserError(f"{path}, line {begins} or later: no UTF-8 text ({error.reason})") from error
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path}, line {begins}: {error}") from error
+
+
+def _csv_rows(path: Path, numbered: Iterator[tuple[int, list[str]]]) -> Iterator[_Row]:
+    line, header = next(numbered, (1, []))
+    columns = [name.strip().lower() for name in header]
+    if missing := [name for name in _REQUIRED if name not in columns]:
+        found = ",".join(header)
+        raise UserError(
+            f"{path}, line {line}: no column {missing[0]} in {found!r:.80}; "
+            "expected ts,market,price[,bid,ask,size_usd], told apart by commas"
+        )
+    if twice := [name for name in _KNOWN if columns.count(name) > 1]:
+        raise UserError(f"{path}, line {line}: two columns {twice[0]}")
+    for number, fields in numbered:
+        try:
+            if len(fields) > len(columns):  # 0,5 is not a half
+                raise ValueError(f"{len(fields)} fields under {len(columns)} names")
+            yield _row(dict(zip(columns, fields, strict=False)))
+        except ValueError as error:
+            raise UserError(f"{path}, line {number}: {error}") from error
 
 
 def _assumed_books(rows: Iterable[_Row]) -> list[str]:
@@ -219,13 +250,14 @@ class _Row:
 
 
 def _row(row: dict[str, str]) -> _Row:
-    price = _ppm("price", row["price"])
-    if not row["market"] or price is None:
+    price = _ppm("price", row.get("price") or "")
+    market = (row.get("market") or "").strip()
+    if not market or price is None:
         raise ValueError("market and price are needed")
     size_usd = _size_usd(row.get("size_usd") or "")
     return _Row(
         instant_us(row["ts"]),
-        sys.intern(row["market"]),
+        sys.intern(market),
         price,
         _ppm("bid", row.get("bid") or ""),
         _ppm("ask", row.get("ask") or ""),

@@ -87,6 +87,10 @@ def test_a_price_alone_is_a_trade_where_the_book_is_known_and_no_tight_book_of_i
         ('ts,market,price\n1,"A,0.5\n2,A,0.6\n', "line 2: market and price are needed"),
         ("ts,market,price\n1,A,0,5\n", "line 2: 4 fields under 3 names"),
         ("ts,market,price,size_usd\n1,A,0.5,nan\n", "line 2: size_usd nan"),
+        ("ts;market;price\n1;A;0.5\n", "line 1: no column ts in 'ts;market;price'.*told apart by commas"),
+        ("ts,market,price\n1,A,0.5\n\n\n2,A,often\n", "line 5: price 'often' is no number"),
+        ('ts,market,price\n1,A,0.5\n2,"A\n' + "3,A,0.5\n" * 20_000, "line 3: field larger than field limit"),
+        ("ts,market,price\n1,A,0.5" + " " * 1_000_000, "line 2: longer than 999,999 characters"),
         ("ts,market,price,size_usd\n1,A,0.5,inf\n", "line 2: size_usd inf"),
         ("ts,market,price,size_usd\n1,A,0.5,-3\n", "line 2: size_usd -3"),
     ],
@@ -112,6 +116,28 @@ def test_spaces_after_commas_are_no_part_of_names_and_markets(tmp_path: Path) ->
     path.write_text('ts, market, price\n1, A, 0.5\n2, "A, B", 0.6\n')
 
     assert [(t.market_id, t.price_ppm) for t in read(path).ticks] == [("A", 500_000), ("A, B", 600_000)]
+
+
+def test_columns_are_known_in_any_order_and_case_and_a_market_by_its_name_without_spaces(tmp_path: Path) -> None:
+    path = tmp_path / "tape.csv"
+    path.write_text("\nPrice , MARKET,note,Ts\n0.1,A ,,1\n0.2, A,,2\n")
+
+    ticks = read(path).ticks
+
+    assert [(t.ts_event_us, t.market_id, t.price_ppm) for t in ticks] == [
+        (1_000_000, "A", 100_000),
+        (2_000_000, "A", 200_000),
+    ]
+
+
+def test_text_that_is_no_utf8_names_the_line_before_which_all_is_well(tmp_path: Path) -> None:
+    path = tmp_path / "tape.csv"
+    path.write_bytes(b"ts,market,price\n" + b"1,A,0.5\n" * 5_000 + "1,Übung,0.5\n".encode("latin-1"))
+
+    with pytest.raises(UserError, match=r"tape\.csv, line (\d+) or later: no UTF-8 text") as refused:
+        read(path)
+
+    assert 3_000 < int(str(refused.value).split("line ")[1].split()[0]) <= 5_002
 
 
 @pytest.mark.parametrize("damage", ["bits", "cut"])
