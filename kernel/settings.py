@@ -82,6 +82,10 @@ def _readable(path: Path | None) -> Path | None:
 OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: value or None), AfterValidator(_readable)]
 """A file that need not be given: empty is none. One that is given must be there."""
 
+LONGEST_DAYS = 18_250
+"""Days that the store can be told to keep rows: fifty years. It counts their end in seconds of 32 bits, which pass in
+2106: an end beyond that lies in the past, and the rows are deleted at once."""
+
 ClickHouseRole = Literal["migrate", "write", "read"]
 """What a process does with the store; each may have a user of its own, with no more rights than it needs."""
 
@@ -150,9 +154,15 @@ class ClickHouseSettings(Group):
     )
     clickhouse_read_password: SecretStr = Field(SecretStr(""), description="Password of the user that reads")
     clickhouse_database: str = Field("movers", pattern=r"^[a-zA-Z_]\w*$", description="Database for all our tables")
-    snapshots_retention_days: int = Field(14, ge=1, description="Days that ticks are kept in the store")
-    bars_retention_days: int = Field(365, ge=1, description="Days that 1-minute bars are kept in the store")
-    movers_cache_retention_days: int = Field(30, ge=1, description="Days that ranked movers are kept in the store")
+    snapshots_retention_days: int = Field(
+        14, ge=1, le=LONGEST_DAYS, description="Days that ticks are kept in the store"
+    )
+    bars_retention_days: int = Field(
+        365, ge=1, le=LONGEST_DAYS, description="Days that 1-minute bars are kept in the store"
+    )
+    movers_cache_retention_days: int = Field(
+        30, ge=1, le=LONGEST_DAYS, description="Days that ranked movers are kept in the store"
+    )
 
     def login(self, role: ClickHouseRole) -> tuple[str, str]:
         """User and password of a role. Where the role has no user of its own, the one that writes."""

@@ -152,6 +152,12 @@ def test_a_setting_left_empty_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         load()
 
 
+@pytest.mark.parametrize("name", ["SNAPSHOTS", "BARS", "MOVERS_CACHE"])
+def test_rows_cannot_be_kept_beyond_what_the_store_counts_to(name: str) -> None:
+    with pytest.raises(UserError, match=f"^setting {name}_RETENTION_DAYS: .*18250.*'36500'"):
+        load({f"{name}_RETENTION_DAYS": "36500"})
+
+
 def test_more_windows_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WINDOWS", "60, 300,21600")
 

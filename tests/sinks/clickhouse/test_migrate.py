@@ -9,7 +9,7 @@ from clickhouse_connect.driver.client import Client
 
 from kernel.clickhouse import connect
 from kernel.errors import TransientError, UserError
-from kernel.settings import ClickHouseSettings
+from kernel.settings import LONGEST_DAYS, ClickHouseSettings
 from sinks.clickhouse.migrate import (
     Migration,
     apply,
@@ -241,6 +241,20 @@ def test_retention_follows_the_settings_and_is_changed_only_when_different(datab
     modified = _modified_at(database)
     migrate(shorter)
     assert _modified_at(database) == modified
+
+
+@pytest.mark.stack
+def test_rows_outlive_a_merge_at_the_longest_retention_that_can_be_set(database: ClickHouseSettings) -> None:
+    longest = ("snapshots_retention_days", "bars_retention_days", "movers_cache_retention_days")
+    migrate(database.model_copy(update=dict.fromkeys(longest, LONGEST_DAYS)))
+    with connect(database, client_name="test", role="migrate") as client:
+        client.command(
+            "INSERT INTO market_tokens (token_id, market_id, outcome, outcome_index, status, ts_received)"
+            " VALUES ('T', '1', 'Yes', 0, 'settled', now64(6))"
+        )
+        client.command("OPTIMIZE TABLE market_tokens FINAL")
+
+        assert client.query("SELECT token_id FROM market_tokens").result_rows == [("T",)]
 
 
 def test_two_files_with_one_number_are_refused() -> None:
