@@ -52,7 +52,7 @@ COMPOSE_NAMES = frozenset(
 class Group(BaseModel):
     """Settings that belong together: a field `x_y` is the setting X_Y, its description what `movers config` shows."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

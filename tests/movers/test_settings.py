@@ -152,6 +152,15 @@ def test_a_setting_left_empty_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         load()
 
 
+def test_no_number_is_endless() -> None:
+    for group in groups():
+        for name, field in group.model_fields.items():
+            if field.annotation is float:
+                for endless in ("inf", "nan", "1e400"):
+                    with pytest.raises(UserError, match=f"^setting {name.upper()}: "):
+                        load({name.upper(): endless}).of(group)
+
+
 @pytest.mark.parametrize("name", ["SNAPSHOTS", "BARS", "MOVERS_CACHE"])
 def test_rows_cannot_be_kept_beyond_what_the_store_counts_to(name: str) -> None:
     with pytest.raises(UserError, match=f"^setting {name}_RETENTION_DAYS: .*18250.*'36500'"):
