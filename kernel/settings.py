@@ -79,6 +79,15 @@ def _readable(path: Path | None) -> Path | None:
     return path
 
 
+def _named(value: object) -> object:
+    if value == "":
+        raise ValueError("is empty, name a folder")  # pathlib takes it for the folder one stands in
+    return value
+
+
+Folder = Annotated[Path, BeforeValidator(_named)]
+"""A folder of ours; it is made where it is missing."""
+
 OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: value or None), AfterValidator(_readable)]
 """A file that need not be given: empty is none. One that is given must be there."""
 
@@ -190,7 +199,7 @@ class CollectorSettings(Group):
     markets_topic_days: int = Field(
         45, ge=31, description="Days that a market which has ended stays on the topic markets; alerts stay 30"
     )
-    spill_dir: Path = Field(Path(".movers/spill"), description="Where a producer keeps messages Kafka will not take")
+    spill_dir: Folder = Field(Path(".movers/spill"), description="Where a producer keeps messages Kafka will not take")
     spill_max_mib: int = Field(4096, ge=1, description="MiB that each producer may keep there")
 
 
@@ -230,8 +239,8 @@ class RuleSettings(Group):
 class ProcessSettings(Group):
     """How a process of ours runs."""
 
-    movers_home: Path = Field(Path(".movers"), description="Where the one-machine stack keeps data and caches")
-    state_dir: Path = Field(Path(".movers/state"), description="Where processors keep their state")
+    movers_home: Folder = Field(Path(".movers"), description="Where the one-machine stack keeps data and caches")
+    state_dir: Folder = Field(Path(".movers/state"), description="Where processors keep their state")
     max_bad_share: float = Field(
         0.5, gt=0, le=1, description="Share of unusable input above which a process stops loudly"
     )

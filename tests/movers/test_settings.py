@@ -152,6 +152,12 @@ def test_a_setting_left_empty_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         load()
 
 
+@pytest.mark.parametrize("name", ["MOVERS_HOME", "STATE_DIR", "SPILL_DIR"])
+def test_a_folder_left_empty_is_not_the_folder_one_stands_in(name: str) -> None:
+    with pytest.raises(UserError, match=f"^setting {name}: is empty"):
+        load({name: ""})
+
+
 def test_no_number_is_endless() -> None:
     for group in groups():
         for name, field in group.model_fields.items():
