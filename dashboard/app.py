@@ -20,9 +20,9 @@ _STYLE = """<style>
 .stMainBlockContainer h3 {font-size: 1.25rem}
 [data-testid="stMetricValue"] {font-size: 1.45rem}
 .stToastContainer {top: auto !important; bottom: 1rem}
+.log-out {color: inherit; font-size: .875rem; text-decoration: none; white-space: nowrap}
 @media (max-width: 640px) {.st-key-strip > :first-child {flex-basis: 100%}}
 </style>"""
-
 
 # Ours, since Streamlit would fetch a Material icon or emoji for the tab from somebody else's server.
 _ICON = str(files("dashboard").joinpath("icon.svg"))
@@ -88,6 +88,7 @@ def main() -> None:
         left = st.container()
         controls.times()
         wanted = pop_ups.wanted(shared)
+        controls.log_out(shared)
         with left:
             live.strip(shared, wanted)
     page.run()

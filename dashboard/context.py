@@ -10,6 +10,7 @@ from urllib.parse import quote
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from dashboard.launch import Login, login_needed
 from dashboard.settings import DashboardSettings
 from dashboard.store import Store, StoreUnavailableError
 from dashboard.toasts import AlertFeed
@@ -35,6 +36,8 @@ class Context:
     alerts: AlertFeed
     readers: tuple[str, ...] | None
     """Who may look, by their OpenID Connect address; None when they are not asked that way."""
+    login: Login
+    """How a reader has shown who they are."""
 
     @property
     def windows(self) -> dict[str, int]:
@@ -55,14 +58,15 @@ def context() -> Context:
         UserError: a setting does not fit.
     """
     settings: Settings = load()
-    own = settings.of(DashboardSettings)
+    own, login = settings.of(DashboardSettings), login_needed(settings)
     logs.configure(settings.process.log_level, process="dashboard")
     return Context(
         rules=settings.rules,
         sweep_interval_s=settings.collector.collector_price_interval,
         store=Store(settings.clickhouse),
         alerts=AlertFeed(settings.kafka),
-        readers=own.dashboard_oidc_readers if own.dashboard_oidc_metadata_url else None,
+        readers=own.dashboard_oidc_readers if login == "oidc" else None,
+        login=login,
     )
 
 

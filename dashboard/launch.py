@@ -13,6 +13,9 @@ from kernel.errors import UserError
 from kernel.loopback import is_loopback
 from kernel.settings import Settings
 
+Login = Literal["none", "password", "oidc"]
+"""How a reader shows who they are."""
+
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
 
 
@@ -55,7 +58,7 @@ def argv(settings: Settings) -> list[str]:
     return arguments
 
 
-def login_needed(settings: Settings) -> Literal["none", "password", "oidc"]:
+def login_needed(settings: Settings) -> Login:
     """How a reader shows who they are. What is set is asked for on loopback too.
 
     Raises:

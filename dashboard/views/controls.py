@@ -43,6 +43,14 @@ def times() -> None:
         st.caption(f"Off: as your browser's clock shows them, {own.name}.")
 
 
+def log_out(context: Context) -> None:
+    """A way out where there was a way in."""
+    if context.login == "password":
+        st.html('<a class="log-out" href="/logout">Log out</a>', width="content")
+    elif context.login == "oidc":
+        st.button("Log out", on_click=st.logout, type="tertiary")
+
+
 def venues(context: Context, key: str) -> tuple[str, ...]:
     """Which venues; none chosen means all."""
     return _some("Venue", "All venues", _known(context, "venue"), key, formats.VENUE_NAMES)

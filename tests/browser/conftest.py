@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from dashboard.launch import argv
 from kernel.settings import Settings
-from tests.dashboard.fixtures import seeded, young
+from tests.dashboard.fixtures import begun, seeded, young
 from tests.stack.ports import free_port
 from tests.stack.processes import (
     KafkaProcess,
@@ -28,7 +29,7 @@ from tests.stack.processes import (
 )
 from tests.stack.waiting import wait_until
 
-__all__ = ["kafka_stack", "registry", "seeded", "stack_dir", "warehouse", "young"]
+__all__ = ["begun", "kafka_stack", "registry", "seeded", "stack_dir", "warehouse", "young"]
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _ARGUMENTS = [
@@ -57,7 +58,12 @@ class Visit:
     errors: list[str] = field(default_factory=list)
 
 
-StartDashboard = Callable[[str], DashboardProcess]
+class StartDashboard(Protocol):
+    """Starts a dashboard over a database, with more settings if need be."""
+
+    def __call__(self, database: str, **more: str) -> DashboardProcess: ...
+
+
 OpenPage = Callable[[str, int], Visit]
 
 
@@ -77,20 +83,22 @@ def browser() -> Iterator[Browser]:
 def start_dashboard(
     stack_dir: Path, warehouse: ServiceProcess, kafka_stack: KafkaProcess, registry: ServiceProcess
 ) -> Iterator[StartDashboard]:
-    """Starts a dashboard over a database of the warehouse; one process a database, stopped at the end."""
+    """Starts a dashboard over a database of the warehouse; one process a database and settings, stopped at the end."""
     running: dict[str, DashboardProcess] = {}
 
-    def start(database: str) -> DashboardProcess:
-        if database not in running:
+    def start(database: str, **more: str) -> DashboardProcess:
+        name = "-".join((database, *sorted(more)))
+        if name not in running:
             environment = {
                 "CLICKHOUSE_PORT": str(warehouse.port),
                 "CLICKHOUSE_DATABASE": database,
                 "KAFKA_BOOTSTRAP_SERVERS": kafka_stack.bootstrap,
                 "SCHEMA_REGISTRY_URL": registry.url,
                 "DASHBOARD_PORT": str(free_port()),
+                **more,
             }
-            running[database] = _start(environment, stack_dir / f"{database}.log")
-        return running[database]
+            running[name] = _start(environment, stack_dir / f"{name}.log")
+        return running[name]
 
     yield start
     for dashboard in running.values():

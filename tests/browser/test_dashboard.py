@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
+from dashboard.login import hash_password
 from kernel.clickhouse import connect
 from kernel.kafka.publisher import Publisher
 from kernel.kafka.topics import create_topics
@@ -257,6 +258,20 @@ def test_freshness_ticks_by_itself(seeded: SeededStore, start_dashboard: StartDa
     expect(strip).not_to_have_text(before, timeout=15_000)
 
     assert visit.errors == []
+
+
+def test_who_logs_in_by_a_link_is_led_to_its_market_and_finds_the_way_out(
+    seeded: SeededStore, start_dashboard: StartDashboard, open_page: OpenPage
+) -> None:
+    url = start_dashboard("dashboard_seeded", DASHBOARD_PASSWORD_HASH=hash_password("long enough", log2_n=4)).url
+    page = open_page(f"{url}/market_detail?market=KALSHI:FED-HOLD", 1400).page
+
+    page.get_by_label("Password").fill("long enough")
+    page.get_by_role("button", name="Log in").click()
+
+    expect(page.locator("h2")).to_contain_text("Fed hold", timeout=60_000)
+    page.get_by_role("link", name="Log out").click()
+    expect(page.get_by_label("Password")).to_be_visible(timeout=60_000)
 
 
 def test_new_move_reaches_the_board_without_a_reload(
