@@ -13,7 +13,8 @@ from dashboard.views import alerts, category_trends, controls, market_detail, po
 from kernel.errors import UserError
 
 # Streamlit leaves a hand's breadth of air around; a board wants it for rows. Its pop-ups hang from the top, over what a
-# reader clicks; at the bottom they lie over rows.
+# reader clicks; at the bottom they lie over rows. A page that cannot hear the server is told nothing by it: the browser
+# says so, by an animation that each refresh of the strip begins anew (`live.strip`). Else "data 2 s old" would stand.
 _STYLE = """<style>
 .stMainBlockContainer {padding: 3.4rem clamp(1rem, 2.3vw, 3rem) 2rem}
 .stMainBlockContainer h2 {font-size: 1.6rem; padding-top: 0}
@@ -21,6 +22,15 @@ _STYLE = """<style>
 [data-testid="stMetricValue"] {font-size: 1.45rem}
 .stToastContainer {top: auto !important; bottom: 1rem}
 .log-out {color: inherit; font-size: .875rem; text-decoration: none; white-space: nowrap}
+body::after {content: "No word from the server for 20 seconds: what stands here is old. It goes on by itself once the \
+server answers; if it does not, load the page again."; position: fixed; z-index: 2000000; top: 0; left: 0; right: 0;
+             padding: .8rem 1rem; text-align: center; background: #7f1d1d; color: #fff; visibility: hidden;
+             animation: var(--overdue) 0s 20s forwards}
+.st-key-venues p {animation: var(--struck) 0s 20s forwards}
+@keyframes overdue-0 {to {visibility: visible}}
+@keyframes overdue-1 {to {visibility: visible}}
+@keyframes struck-0 {to {text-decoration: line-through}}
+@keyframes struck-1 {to {text-decoration: line-through}}
 @media (max-width: 640px) {.st-key-strip > :first-child {flex-basis: 100%}}
 </style>"""
 

@@ -14,7 +14,7 @@ from dashboard.context import Context, alert_address, calm, opened_alert
 from dashboard.zone import UTC_ZONE, Zone
 from schemas.units import datetime_from_micros, window_label
 
-_SEEN, _SHOWN = "alerts_seen", "alerts_shown"
+_SEEN, _SHOWN, _TURN = "alerts_seen", "alerts_shown", "strip_turn"
 _CATCHING_UP_S = 180
 _OLD_NEWS_S = 600
 
@@ -58,9 +58,16 @@ def venue_line(row: pd.Series, now: datetime, sweep_interval_s: float, shown_by:
 @st.fragment(run_every=2)
 def strip(context: Context, wanted: toasts.Wanted = toasts.ALL) -> None:
     """Draws the strip and pops up what is new and wanted."""
-    with calm():
+    with calm(), st.container(key="venues"):
         _status(context)
     _pop_up(context, wanted)
+    _still_heard()
+
+
+def _still_heard() -> None:
+    """Begins anew the browser's wait for us, after which it calls the page old (`app._STYLE`): a new name does."""
+    turn = st.session_state[_TURN] = 1 - st.session_state.get(_TURN, 0)
+    st.html(f"<style>:root {{--overdue: overdue-{turn}; --struck: struck-{turn}}}</style>")
 
 
 def _status(context: Context) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -258,6 +260,32 @@ def test_freshness_ticks_by_itself(seeded: SeededStore, start_dashboard: StartDa
     expect(strip).not_to_have_text(before, timeout=15_000)
 
     assert visit.errors == []
+
+
+def test_a_page_that_hears_nothing_of_its_server_says_so_until_it_does(
+    begun: SeededStore, start_dashboard: StartDashboard, open_page: OpenPage
+) -> None:
+    dashboard = start_dashboard("dashboard_begun")
+    page = open_page(dashboard.url, 1400).page
+    age = page.locator("text=/ old/").first
+    expect(age).to_be_visible(timeout=60_000)
+    page.wait_for_timeout(22_000)
+    assert _is_called_old(page, age) == (False, False)
+
+    os.kill(dashboard.process.pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: _is_called_old(page, age) == (True, True), "the page is called old", 40)
+    finally:
+        os.kill(dashboard.process.pid, signal.SIGCONT)
+
+    wait_until(lambda: _is_called_old(page, age) == (False, False), "the page is no longer called old", 60)
+
+
+def _is_called_old(page: Page, age: Locator) -> tuple[bool, bool]:
+    """Whether the line over the page is seen, and the ages of the data are struck out."""
+    told = page.evaluate("() => getComputedStyle(document.body, '::after').visibility")
+    struck = age.evaluate("text => getComputedStyle(text.closest('p')).textDecorationLine")
+    return told == "visible", struck == "line-through"
 
 
 def test_who_logs_in_by_a_link_is_led_to_its_market_and_finds_the_way_out(
