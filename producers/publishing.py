@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from operator import itemgetter
@@ -12,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from kernel import metrics
 from kernel.errors import KafkaAwayError, TransientError, UserError
-from kernel.kafka.link import LinkWatch
+from kernel.kafka.link import LinkWatch, plain_reason
 from kernel.kafka.publisher import Headers, OnDelivered, OnUndelivered, Publisher, Settled
 from kernel.kafka.topics import existing_topics
 from kernel.logs import get_logger
@@ -32,13 +33,15 @@ OnRefusal = Callable[[str], None]
 _STAGE = "producer"
 _PROBE_EVERY_S = 5.0
 _REPLAY_CHUNK = 500
+"""Messages at once; one alone after a replay that stopped, so that what Kafka takes does not come again at each try."""
 _REPLAY_PATIENCE_S = 30.0
 _PURGE_PATIENCE_S = 5.0
 """All that is given up is reported at once; on a busy machine the first report took more than a second."""
 _NO_TOPIC = (KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART)
 _NOT_THAT_TIME = (KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD)
 """A record is invalid without a key in a compacted topic, which ours have, and when its time is off by an hour."""
-_REFUSED_FOR_GOOD = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.TOPIC_AUTHORIZATION_FAILED)
+_REFUSED_FOR_GOOD = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG)
+"""Because of what the message is. Whatever else Kafka says no to, people can mend: it waits in the spill."""
 
 
 class SpillingPublisher:
@@ -73,7 +76,9 @@ class SpillingPublisher:
         self._on_delivered = on_delivered
         self._on_refusal = on_refusal
         self._given_back: list[tuple[int, Spilled]] = []
-        self._replay_failed = False
+        self._not_replayed: list[int] = []
+        self._replay_chunk_size = _REPLAY_CHUNK
+        self._unusable: KafkaError | None = None
         self._probed_s = -_PROBE_EVERY_S
         self._full_told = False
         self.state: State = "away" if spill else "flowing"
@@ -106,19 +111,15 @@ class SpillingPublisher:
             except TransientError:
                 self._give_up()
             except KafkaException as error:
-                if error.args[0].code() in _REFUSED_FOR_GOOD:
-                    self._lose(error.args[0], topic)
+                if self._is_lost(error.args[0], topic):
                     return False
-                if self._tells_why(error.args[0], topic):
-                    self._give_up()
-                else:
-                    self._reopen(error.args[0])
+                self._give_up()
         return self._append(Spilled(topic, key, value, tuple(headers)))
 
     async def pump(self) -> None:
         """Serves delivery reports; gives a stuck queue to the spill; replays the spill when Kafka is back."""
         self._publisher.poll(0)
-        if self.state == "stuck" or self._given_back:
+        if self.state == "stuck" or self._given_back or (self._publisher.broken and self.state == "flowing"):
             self._give_up()
         if self.state == "away" and not self.pending and time.monotonic() - self._probed_s >= _PROBE_EVERY_S:
             self._probed_s = time.monotonic()
@@ -144,7 +145,7 @@ class SpillingPublisher:
             return
         self._tells_why(error, message.topic())
         if self.state == "replaying":  # it is in the spill already
-            self._replay_failed = True
+            self._not_replayed.append(number)
             return
         if self.state == "flowing":
             log.info("spill_begun", name=self._name, error=error.name())
@@ -159,9 +160,24 @@ class SpillingPublisher:
             self._on_refusal(f"Kafka has no topic {topic}; run `movers topics create`")
         elif error.code() in _NOT_THAT_TIME:
             self._on_refusal(f"Kafka refuses the time of messages for {topic}: are our clock and its own right?")
+        elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            self._on_refusal(f"Kafka does not let us write to {topic}; give our user the right to WRITE")
+        elif error.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+            self._on_refusal("Kafka lets us write nowhere; give our user the right to WRITE to our topics")
+        elif error.code() > 0 and not error.fatal():  # the broker's own word; its client's are below 0
+            self._on_refusal(f"Kafka refuses messages for {topic}: {plain_reason(error)}")
         else:
             return False
         return True
+
+    def _is_lost(self, error: KafkaError, topic: str) -> bool:
+        """Whether what the client refuses at once is lost. Else it is to wait, perhaps for another client."""
+        if error.code() in _REFUSED_FOR_GOOD:
+            self._lose(error, topic)
+            return True
+        if not self._tells_why(error, topic):
+            self._unusable = error
+        return False
 
     def _give_up(self) -> None:
         """Moves all that the client has to the spill, in the order of its publication. Also what is in flight: what
@@ -171,13 +187,18 @@ class SpillingPublisher:
         for _, message in sorted(self._given_back, key=itemgetter(0)):
             self._append(message)
         self._given_back.clear()
+        self._replace_if_broken()
         self.state = "away"
 
-    def _reopen(self, error: KafkaError) -> None:
-        """The client is broken for good: what it still holds goes to the spill, a new one takes its place."""
-        log.error("kafka_client_broken", name=self._name, error=error.name(), detail=error.str())
-        self._give_up()
-        self._publisher = self._open_publisher(self._undelivered)
+    def _replace_if_broken(self) -> None:
+        """Another client takes the place of one that will never publish again and holds nothing any more."""
+        error = self._publisher.broken or self._unusable
+        if error is None:
+            return
+        if not self._tells_why(error, ""):
+            log.error("kafka_client_broken", name=self._name, error=error.name(), detail=error.str())
+        self._publisher.close()
+        self._publisher, self._unusable = self._open_publisher(self._undelivered), None
 
     def _append(self, message: Spilled) -> bool:
         if self._spill.append(message):
@@ -205,55 +226,53 @@ class SpillingPublisher:
         return True
 
     async def _replay(self) -> None:
-        """The spill to Kafka in order, chunk by chunk; stops at the first chunk that is not delivered whole."""
+        """The spill to Kafka in order, chunk by chunk; stops at the first message that is not delivered."""
+        self._replace_if_broken()
         replayed, began_s = 0, time.monotonic()
         while chunk := self._chunk():
-            if not await self._replay_chunk(chunk):
+            delivered = await self._replay_chunk([message for message, _ in chunk])
+            if delivered:
+                self._spill.mark(chunk[delivered - 1][1])
+                replayed += delivered
+            if delivered < len(chunk):
+                self._replay_chunk_size = 1
                 return
-            self._spill.mark(chunk[-1][1])
-            replayed += len(chunk)
+            self._replay_chunk_size = _REPLAY_CHUNK
         self._spill.finish()
         self.state, self._full_told = "flowing", False
         self._on_refusal("")
         duration_ms = round((time.monotonic() - began_s) * 1000)
         log.info("spill_replayed", name=self._name, messages=replayed, duration_ms=duration_ms)
 
-    async def _replay_chunk(self, chunk: Sequence[tuple[Spilled, int]]) -> bool:
-        """Whether all of it was delivered."""
-        self.state, self._replay_failed = "replaying", False
+    async def _replay_chunk(self, chunk: Sequence[Spilled]) -> int:
+        """How many of the first are done with: Kafka has them, or will never take them."""
+        self.state, self._not_replayed = "replaying", []
+        first = self._publisher.published
+        handed_over = sum(1 for _ in itertools.takewhile(self._publish_again, chunk))
         deadline = time.monotonic() + _REPLAY_PATIENCE_S
-        try:
-            for message, _ in chunk:
-                self._publisher.publish(
-                    message.topic, message.key, message.value, message.headers, on_delivered=self._on_delivered
-                )
-            while self._publisher.pending() and not self._replay_failed and time.monotonic() < deadline:
-                self._publisher.poll(0.05)
-                await asyncio.sleep(0)
-            if self._publisher.pending() or self._replay_failed:
-                self._publisher.purge(_PURGE_PATIENCE_S)
-                return False
-            return True
-        except TransientError:
+        while self._publisher.pending() and not self._not_replayed and time.monotonic() < deadline:
+            self._publisher.poll(0.05)
+            await asyncio.sleep(0)
+        if self._publisher.pending():
             self._publisher.purge(_PURGE_PATIENCE_S)
+        done = 0 if self._publisher.pending() else min([first + handed_over, *self._not_replayed]) - first
+        self.state = "away"
+        return done
+
+    def _publish_again(self, message: Spilled) -> bool:
+        """Whether it is on its way, or lost."""
+        try:
+            self._publisher.publish(
+                message.topic, message.key, message.value, message.headers, on_delivered=self._on_delivered
+            )
+        except TransientError:
             return False
         except KafkaException as error:
-            self._publisher.purge(_PURGE_PATIENCE_S)
-            if self._tells_why(error.args[0], chunk[0][0].topic):
-                return False
-            self._publisher = self._open_publisher(self._undelivered)
-            log.error("kafka_client_broken", name=self._name, error=error.args[0].name())
-            return False
-        finally:
-            self.state = "away"
+            return self._is_lost(error.args[0], message.topic)
+        return True
 
     def _chunk(self) -> list[tuple[Spilled, int]]:
-        chunk: list[tuple[Spilled, int]] = []
-        for item in self._spill.waiting():
-            chunk.append(item)
-            if len(chunk) >= _REPLAY_CHUNK:
-                break
-        return chunk
+        return list(itertools.islice(self._spill.waiting(), self._replay_chunk_size))
 
 
 def opener(

@@ -17,7 +17,7 @@ _LOST_LINK = frozenset(
 )
 _NOT_LET_IN = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
 _LINK_LINE = re.compile(
-    r"^(FAIL|ERROR|REQTMOUT|SESSTMOUT|FETCHERR|GETPID|COORD|METADATAUPDATE) \[|brokers are down"
+    r"^(FAIL|FATAL|ERROR|REQTMOUT|SESSTMOUT|FETCHERR|GETPID|COORD|METADATAUPDATE) \[|brokers are down"
     r"|^Kafka (consumer|producer) error: "
 )
 
@@ -41,7 +41,8 @@ def plain_reason(error: KafkaError) -> str:
 
 
 class LinkSilence(logging.Filter):
-    """Keeps what client libraries say about lost connections, once a try and client, out of all but a debug log."""
+    """Keeps what client libraries say about lost connections, and of clients that are broken for good, once a try and
+    client, out of all but a debug log: who holds the client hears it too, and tells it once."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is to be shown."""

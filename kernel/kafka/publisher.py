@@ -2,7 +2,8 @@
 
 Facts: librdkafka's idempotence covers broker retries only; after `delivery.timeout.ms` a message is gone and only the
 delivery report says so (confluent-kafka 2.12). Quix partitions by murmur2 while librdkafka's default is CRC32, so the
-partitioner is set here for every producer of ours.
+partitioner is set here for every producer of ours. A fatal error, after which a client publishes nothing more, comes as
+an exception out of whatever call serves reports next, not through `error_cb`: here it is kept in `broken`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from kernel.errors import KafkaAwayError
 from kernel.kafka.connection import client_config
@@ -61,7 +62,10 @@ class Publisher:
         self._producer = Producer({**PRODUCER_CONFIG, **client_config(kafka, client_id, watch), **(overrides or {})})
         self._on_undelivered = on_undelivered
         self._spans: deque[_Span] = deque([_Span(None)])
-        self._published = 0
+        self.published = 0
+        """Messages so far; each one's number is what this was before it."""
+        self.broken: KafkaError | None = None
+        """Why this client will never publish again; None: it does."""
 
     def publish(
         self,
@@ -78,9 +82,10 @@ class Publisher:
 
         Raises:
             KafkaAwayError: no room in time: the broker takes nothing.
+            KafkaException: the client refuses the message at once, or is broken for good.
         """
-        span, number = self._spans[-1], self._published
-        self._published += 1
+        span, number = self._spans[-1], self.published
+        self.published += 1
 
         def report(error: KafkaError | None, message: Message) -> None:
             if error is not None:
@@ -97,19 +102,27 @@ class Publisher:
             except BufferError as error:
                 if time.monotonic() > deadline_s:
                     raise KafkaAwayError(f"Kafka takes no message since {queue_timeout_s:.0f} s") from error
-                self._producer.poll(0.1)
+                self.poll(0.1)
             else:
                 span.open += 1
-                self._producer.poll(0)
+                self.poll(0)
                 return
 
     def poll(self, timeout_s: float = 0.0) -> int:
         """Serves delivery reports; returns how many."""
-        return int(self._producer.poll(timeout_s))
+        try:
+            return int(self._producer.poll(timeout_s))
+        except KafkaException as error:
+            self._note_broken(error)
+            return 0
 
     def flush(self, timeout_s: float) -> int:
         """Waits until everything queued is reported or the time is over; returns how many are still open."""
-        return int(self._producer.flush(timeout_s))
+        try:
+            return int(self._producer.flush(timeout_s))
+        except KafkaException as error:
+            self._note_broken(error)
+            return self.pending()
 
     def purge(self, patience_s: float) -> None:
         """Gives up what waits in the queue and what is on its way, and waits until each is reported as undelivered: for
@@ -136,6 +149,12 @@ class Publisher:
         while self._spans[0].open == 0 and len(self._spans) > 1:
             self._spans.popleft()
         return Settled(self._spans[0].since_us, len(self._spans) - 1)
+
+    def _note_broken(self, error: KafkaException) -> None:
+        """Raises what is not fatal."""
+        if not error.args[0].fatal():
+            raise error
+        self.broken = error.args[0]
 
 
 class Settled(NamedTuple):

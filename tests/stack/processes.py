@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -222,15 +223,17 @@ class _Node(LocalKafka):
         controller_port: int,
         reached_at: int,
         doors: Sequence[LockedDoor],
+        more: Mapping[str, str],
     ) -> None:
         super().__init__(data_dir, cache_dir, port, controller_port, doors=doors)
         self._reached_at = reached_at
+        self._more = more
         self.classes = ClassArchive(cache_dir)
 
     def properties(self) -> dict[str, str | int]:
         own = super().properties()
         told = str(own["advertised.listeners"]).replace(f"127.0.0.1:{self.port}", f"127.0.0.1:{self._reached_at}", 1)
-        return {**own, "advertised.listeners": told}
+        return {**own, "advertised.listeners": told, **self._more}
 
     def _java_command(self) -> list[str]:
         return self.classes.faster(super()._java_command())
@@ -268,10 +271,12 @@ class KafkaProcess:
         reached_at: int | None = None,
         port: int | None = None,
         doors: Sequence[LockedDoor] = (),
+        more: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Starts it. `reached_at` is the port that clients are led to, when a `Link` stands before the node."""
+        """Starts it. `reached_at` is the port that clients are led to, when a `Link` stands before the node; `more` are
+        settings of the broker beyond the product's."""
         port = port or free_port()
-        self.kafka = _Node(folder / "kafka data", JAR_CACHE, port, free_port(), reached_at or port, doors)
+        self.kafka = _Node(folder / "kafka data", JAR_CACHE, port, free_port(), reached_at or port, doors, more)
         self.kafka.prepare(lambda _message: None)
         self._log = folder / "kafka.log"
         self._child = self._start()
