@@ -70,6 +70,7 @@ class Rounds:
         self._unfound: Counter[str] = Counter()
         self._traded_us = 0
         self._last_sweep_s: float | None = None
+        self._complained = False
 
     def expect(self, markets: int) -> None:
         """A whole listing showed so many to the process before."""
@@ -148,8 +149,11 @@ class Rounds:
         if self._rhythm.changed():
             event = "price_interval_kept" if self._rhythm.kept else "price_interval_not_kept"
             asked_s, keeps_s = self._settings.collector_price_interval, self._rhythm.heartbeat_s
-            # While a tape catches up at a hundred times its speed, nobody waits for each quarter minute of it.
-            tell = log.warning if self._venue_clock.pace <= 1 else log.info
+            # While a tape catches up at a hundred times its speed, nobody waits for each quarter minute of it; and that
+            # it is over has to hear who was warned.
+            loud = self._complained if self._rhythm.kept else self._venue_clock.pace <= 1
+            self._complained = loud and not self._rhythm.kept
+            tell = log.warning if loud else log.info
             tell(event, venue=self._venue, shard=self._label, asked_s=asked_s, keeps_s=keeps_s)
 
     async def _look_up(self, ids: Sequence[str], tally: Tally) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from kernel.errors import TooMuchBadInputError
 from producers.kalshi.feed import KalshiFeed
@@ -260,3 +261,22 @@ def test_a_hot_tick_promises_the_next_sweep_since_its_market_may_cool_down(bench
     assert [(tick.source, tick.heartbeat_s) for tick in ticks] == [("sweep", 0), ("sweep", 15), ("hot", 110)], (
         "nothing while nobody knows how long a sweep takes, then the interval, then what is really kept"
     )
+
+
+@pytest.mark.parametrize("bench", ["kalshi"], indirect=True)
+@pytest.mark.parametrize(("pace", "level"), [("1", "warning"), ("120", "info")])
+def test_that_the_interval_is_kept_again_is_a_warning_to_whom_was_warned(bench: Bench, pace: str, level: str) -> None:
+    bench.answer, running_at = kalshi_venue([kalshi_row("KXE-SLOW")], {}), pace
+    bench.headers = lambda: bench.date() | {"Simulator-Pace": running_at}
+    jobs = bench.jobs("kalshi")
+
+    with capture_logs() as told:
+        for pause_s in (110, 15, 15):
+            perform(jobs, jobs.rounds.sweep)
+            bench.clock.advance(pause_s)
+            running_at = pace if pause_s > 15 else "1"
+
+    assert [(line["event"], line["log_level"]) for line in told if line["event"].startswith("price_interval")] == [
+        ("price_interval_not_kept", level),
+        ("price_interval_kept", level),
+    ]
