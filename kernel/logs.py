@@ -44,7 +44,16 @@ def configure(level: str = "info", *, process: str = "movers") -> None:
     for chatty in ("httpx", "httpcore", "uvicorn.access", "watchdog"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.captureWarnings(True)
+    warnings = logging.getLogger("py.warnings")
+    warnings.filters[:] = [_of_developers]
     structlog.contextvars.bind_contextvars(process=process)
+
+
+def _of_developers(record: logging.LogRecord) -> bool:
+    """What a library will drop one day is for who develops with it: kept, but not told to whoever runs us."""
+    if "DeprecationWarning: " in record.getMessage():
+        record.levelno, record.levelname = logging.INFO, "INFO"
+    return True
 
 
 def get_logger(name: str) -> FilteringBoundLogger:

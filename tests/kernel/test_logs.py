@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import threading
+import warnings
 from typing import Any
 
 import pytest
@@ -46,6 +47,24 @@ def test_an_event_is_one_line_with_its_keys_its_process_and_an_instant_in_utc(mo
     assert (line["event"], line["free_mib"], line["title"]) == ("disk_low", 3, "two\nlines")
     assert (line["process"], line["level"]) == ("sink", "warning")
     assert line["timestamp"].endswith("Z")
+
+
+def test_a_librarys_warning_is_an_event_and_what_it_tells_its_developers_is_none_of_the_operators(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stderr = listen(monkeypatch)
+    with warnings.catch_warnings():  # pytest's own place for them
+        warnings.simplefilter("always")
+        logging.captureWarnings(False)
+        configure(process="sink")
+
+        warnings.warn("the disk is odd", RuntimeWarning, stacklevel=1)
+        warnings.warn("use another module", DeprecationWarning, stacklevel=1)
+
+        logging.captureWarnings(False)
+
+    assert [line["level"] for line in lines(stderr)] == ["warning", "info"]
+    assert "use another module" in lines(stderr)[1]["event"]
 
 
 def test_a_library_writes_the_same_kind_of_line(monkeypatch: pytest.MonkeyPatch) -> None:
