@@ -43,6 +43,8 @@ def argv(settings: Settings) -> list[str]:
         "server.maxUploadSize": "1",
         "server.maxWidgetStateSize": "1",
         "browser.gatherUsageStats": "false",
+        # Its greeting is no event; `server.py` tells the address in one.
+        "logger.hideWelcomeMessage": "true",
         # What was chosen is set again where a page is drawn anew (`dashboard.context.remembered`), beside its default.
         "global.disableWidgetStateDuplicationWarning": "true",
         "client.showErrorDetails": "none",

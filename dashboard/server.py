@@ -21,6 +21,8 @@ from kernel.settings import load
 
 _BEAT_S = 1.0
 
+log = logs.get_logger(__name__)
+
 _settings = load()
 logs.configure(_settings.process.log_level, process="dashboard")
 _hosts = allowed_hosts(_settings)
@@ -46,6 +48,8 @@ async def _lifespan(_app: st.App) -> AsyncIterator[None]:
             await asyncio.sleep(_BEAT_S)
 
     beating = asyncio.create_task(beat())
+    host, port = st.get_option("browser.serverAddress"), st.get_option("server.port")
+    log.info("dashboard_started", address=f"http://{host}:{port}", login=_login)
     try:
         yield
     finally:

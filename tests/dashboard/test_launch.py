@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ from dashboard.launch import allowed_hosts, argv, login_needed
 from dashboard.login import hash_password
 from kernel.errors import UserError
 from kernel.settings import load
+from tests.stack.ports import free_port
+from tests.stack.processes import child_environment
 
 OIDC = {
     "DASHBOARD_OIDC_METADATA_URL": "https://id.example/.well-known/openid-configuration",
@@ -38,6 +43,28 @@ def test_argv_starts_our_app_quietly_on_the_set_address(monkeypatch: pytest.Monk
     assert options["--server.enableAgentApi"] == "false"
     pairs = list(zip(arguments[4::2], arguments[5::2], strict=True))
     assert [value for name, value in pairs if name == "--server.allowedHosts"] == allowed_hosts(load())
+
+
+def test_every_line_of_its_log_is_an_event_and_one_tells_the_address(tmp_path: Path) -> None:
+    port = free_port()
+    settings = {"DASHBOARD_PORT": str(port), "MOVERS_HOME": str(tmp_path)}
+    said = list[dict[str, object]]()
+    with subprocess.Popen(
+        [sys.executable, "-m", "movers", "dashboard"],
+        env=child_environment(settings),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(json.loads(line))
+            if said[-1]["event"] == "Application startup complete.":
+                process.terminate()
+        process.wait(30)
+
+    told = [line["address"] for line in said if line["event"] == "dashboard_started"]
+    assert told == [f"http://127.0.0.1:{port}"], said
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.20", "dashboard.example"])
