@@ -19,6 +19,7 @@ from kernel.clickhouse import connect
 from kernel.kafka.topics import create_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import ClickHouseSettings
+from movers.supervisor import CHECK_EVERY_S, STUCK_CHECKS
 from processors.registry import PROCESSORS
 from schemas.topics import CATALOGUE, TICKS, VENUES, Topic
 from schemas.units import US_PER_S
@@ -84,13 +85,14 @@ class World:
         self.ends: list[str] = []
         """How each process of ours ended that nobody had killed."""
         self._starved: set[int] = set()
+        self._stuck: set[int] = set()
         self._clocks: dict[str, SteppedClock] = {}
         self._roles = self._all_roles(pause_s)
         self._running: dict[str, MoversProcess] = {}
         self._paused: set[str] = set()
         self._lock = threading.RLock()
         self._over = threading.Event()
-        self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        self._keepers = [threading.Thread(target=keep, daemon=True) for keep in (self._keep, self._end_stuck)]
         self._set_up()
 
     # ── the parts ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -229,7 +231,8 @@ class World:
         """Starts our processes and returns when the first rows are stored."""
         for role in self._roles.values():
             self._running[role.name] = self._start(role)
-        self._keeper.start()
+        for keeper in self._keepers:
+            keeper.start()
         wait_until(lambda: self.stored() > 0, "the first rows", 120, ended=self.given_up)
 
     def stored(self) -> int:
@@ -291,8 +294,9 @@ class World:
     def close(self) -> None:
         """Ends everything."""
         self._over.set()
-        if self._keeper.is_alive():
-            self._keeper.join()
+        for keeper in self._keepers:
+            if keeper.is_alive():
+                keeper.join()
         for process in self._running.values():
             process.kill()
         for clock in self._clocks.values():
@@ -387,11 +391,23 @@ class World:
                     asked[name] = self.killed[name]
                     self._running[name] = self._start(role)
 
+    def _end_stuck(self) -> None:
+        """Ends what says of itself, look after look, that its loop stands still, as the supervisor does."""
+        looks: Counter[int] = Counter()
+        while not self._over.wait(CHECK_EVERY_S):
+            for name in self.names:
+                process = self.process(name)
+                looks[process.pid] = looks[process.pid] + 1 if process.health().get("state") == "stuck" else 0
+                if looks[process.pid] >= STUCK_CHECKS:
+                    self._stuck.add(process.pid)
+                    process.kill()
+
     def _end_of(self, name: str) -> str:
         process = self._running[name]
-        starved = ", starved of memory" if process.pid in self._starved else ""
+        known = {"starved of memory": self._starved, "stuck": self._stuck}
+        why = "".join(f", {what}" for what, pids in known.items() if process.pid in pids)
         last_lines = [line for line in process.said[-2000:].splitlines() if line.strip()][-2:]
-        return f"{name} with {process.process.returncode}{starved}: {' | '.join(last_lines)[-400:]}"
+        return f"{name} with {process.process.returncode}{why}: {' | '.join(last_lines)[-400:]}"
 
     def _drained(self) -> Callable[[], bool]:
         """True once, five looks in a row, all ticks are computed with and all that the sink reads is stored."""

@@ -1,10 +1,12 @@
-/* A wall clock of a process's own: the machine's, plus the seconds that the first eight bytes of a mapped file say. */
+/* A wall clock of a process's own: the machine's, plus the seconds that the first eight bytes of a mapped file say.
+   What librdkafka waits for by that clock ends by it too, also where it steps meanwhile, as the kernel has it. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/time.h>
+#include <threads.h>
 #include <time.h>
 
 static const volatile long *step_s;
@@ -45,4 +47,24 @@ time_t time(time_t *now)
     if (now)
         *now = exact.tv_sec;
     return exact.tv_sec;
+}
+
+int cnd_timedwait(cnd_t *restrict condition, mtx_t *restrict mutex, const struct timespec *restrict until)
+{
+    static int (*wait)(cnd_t *, mtx_t *, const struct timespec *);
+    if (!wait)
+        wait = (int (*)(cnd_t *, mtx_t *, const struct timespec *))dlsym(RTLD_NEXT, "cnd_timedwait");
+    for (;;) {
+        struct timespec stepped, look_again;
+        clock_gettime(CLOCK_REALTIME, &stepped);
+        real(CLOCK_REALTIME, &look_again);
+        long long left_ns = (until->tv_sec - stepped.tv_sec) * 1000000000LL + until->tv_nsec - stepped.tv_nsec;
+        int is_last = left_ns <= 1000000000LL;
+        long long next_ns = look_again.tv_nsec + (left_ns < 0 ? 0 : is_last ? left_ns : 1000000000LL);
+        look_again.tv_sec += next_ns / 1000000000LL;
+        look_again.tv_nsec = next_ns % 1000000000LL;
+        int outcome = wait(condition, mutex, &look_again);
+        if (outcome != thrd_timedout || is_last)
+            return outcome;
+    }
 }
