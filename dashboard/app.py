@@ -25,12 +25,13 @@ _STYLE = """<style>
 body::after {content: "No word from the server for 20 seconds: what stands here is old. It goes on by itself once the \
 server answers; if it does not, load the page again."; position: fixed; z-index: 2000000; top: 0; left: 0; right: 0;
              padding: .8rem 1rem; text-align: center; background: #7f1d1d; color: #fff; visibility: hidden;
-             animation: var(--overdue) 0s 20s forwards}
-.st-key-venues p {animation: var(--struck) 0s 20s forwards}
+             animation: none 0s 20s forwards}
+body:has(.st-key-heard-0)::after {animation-name: overdue-0}
+body:has(.st-key-heard-1)::after {animation-name: overdue-1}
+[class*="st-key-heard-"] p {animation: struck 0s 20s forwards}
 @keyframes overdue-0 {to {visibility: visible}}
 @keyframes overdue-1 {to {visibility: visible}}
-@keyframes struck-0 {to {text-decoration: line-through}}
-@keyframes struck-1 {to {text-decoration: line-through}}
+@keyframes struck {to {text-decoration: line-through}}
 @media (max-width: 640px) {.st-key-strip > :first-child {flex-basis: 100%}}
 </style>"""
 

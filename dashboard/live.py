@@ -58,16 +58,11 @@ def venue_line(row: pd.Series, now: datetime, sweep_interval_s: float, shown_by:
 @st.fragment(run_every=2)
 def strip(context: Context, wanted: toasts.Wanted = toasts.ALL) -> None:
     """Draws the strip and pops up what is new and wanted."""
-    with calm(), st.container(key="venues"):
+    # Under another name each time the browser begins anew to wait for us; else it calls the page old (`app._STYLE`).
+    turn = st.session_state[_TURN] = 1 - st.session_state.get(_TURN, 0)
+    with st.container(key=f"heard-{turn}"), calm():
         _status(context)
     _pop_up(context, wanted)
-    _still_heard()
-
-
-def _still_heard() -> None:
-    """Begins anew the browser's wait for us, after which it calls the page old (`app._STYLE`): a new name does."""
-    turn = st.session_state[_TURN] = 1 - st.session_state.get(_TURN, 0)
-    st.html(f"<style>:root {{--overdue: overdue-{turn}; --struck: struck-{turn}}}</style>")
 
 
 def _status(context: Context) -> None:

@@ -43,10 +43,13 @@ def times() -> None:
         st.caption(f"Off: as your browser's clock shows them, {own.name}.")
 
 
+_LOG_OUT = '<a class="log-out" href="/logout">Log out</a>'
+
+
 def log_out(context: Context) -> None:
     """A way out where there was a way in."""
     if context.login == "password":
-        st.html('<a class="log-out" href="/logout">Log out</a>', width="content")
+        st.html(_LOG_OUT, width="content")
     elif context.login == "oidc":
         st.button("Log out", on_click=st.logout, type="tertiary")
 
