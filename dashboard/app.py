@@ -25,7 +25,7 @@ _STYLE = """<style>
 body::after {content: "No word from the server for 20 seconds: what stands here is old. It goes on by itself once the \
 server answers; if it does not, load the page again."; position: fixed; z-index: 2000000; top: 0; left: 0; right: 0;
              padding: .8rem 1rem; text-align: center; background: #7f1d1d; color: #fff; visibility: hidden;
-             animation: none 0s 20s forwards}
+             animation-delay: 20s; animation-fill-mode: forwards}
 body:has(.st-key-heard-0)::after {animation-name: overdue-0}
 body:has(.st-key-heard-1)::after {animation-name: overdue-1}
 [class*="st-key-heard-"] p {animation: struck 0s 20s forwards}
