@@ -11,12 +11,15 @@ import streamlit as st
 
 from dashboard import data, formats, toasts, zone
 from dashboard.context import Context, alert_address, calm, opened_alert
+from dashboard.views import tables
 from dashboard.zone import UTC_ZONE, Zone
 from schemas.units import datetime_from_micros, window_label
 
 _SEEN, _SHOWN, _TURN = "alerts_seen", "alerts_shown", "strip_turn"
 _CATCHING_UP_S = 180
 _OLD_NEWS_S = 600
+_LATE_S = 120
+"""A pop-up whose move is older tells its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +97,19 @@ def _pop_up(context: Context, wanted: toasts.Wanted) -> None:
     limit = 1 if newest_s > _OLD_NEWS_S else 3
     plan = toasts.plan(alerts, st.session_state.setdefault(_SHOWN, {}), limit)
     for toast in plan.toasts:
-        st.toast(toast_text(toast, plan.hidden if toast is plan.toasts[-1] else 0), icon=_icon(toast), duration="long")
+        hidden = plan.hidden if toast is plan.toasts[-1] else 0
+        st.toast(toast_text(toast, hidden, now, zone.chosen()), icon=_icon(toast), duration="long")
 
 
 def _icon(toast: toasts.Toast) -> str:
     return ":material/trending_up:" if toast.alert.direction == "up" else ":material/trending_down:"
 
 
-def toast_text(toast: toasts.Toast, hidden: int) -> str:
-    """What a pop-up says, in Markdown; its move opens the alert, its title the market, each in a tab of its own."""
+def toast_text(toast: toasts.Toast, hidden: int, now: datetime, shown_by: Zone = UTC_ZONE) -> str:
+    """What a pop-up says, in Markdown; its move opens the alert, its title the market, each in a tab of its own.
+
+    One that is late tells from when it is, and one whose episode has ended meanwhile that it has.
+    """
     alert = toast.alert
     price = formats.percent(None if alert.price_ppm is None else alert.price_ppm / 1e6)
     move = formats.points(toasts.size_pp(alert))
@@ -113,4 +120,18 @@ def toast_text(toast: toasts.Toast, hidden: int) -> str:
     others = "" if not toast.more_markets else f", and {toast.more_markets} more of {formats.escape(alert.event_title)}"
     what = f"[**{move}** in {window_label(alert.window_s)}]({alert_address(alert.alert_id)}){windows} to {price}{grew}"
     text = f"{what}  \n[{title}]({page}){others}"
+    text += "".join(f"  \n{line}" for line in _late(toast, now, shown_by))
     return f"{text}  \n:gray[and {hidden} more, see Alerts]" if hidden else text
+
+
+def _late(toast: toasts.Toast, now: datetime, shown_by: Zone) -> list[str]:
+    """What a pop-up says besides when it tells of what is no longer so."""
+    lines = []
+    moment, ended = datetime_from_micros(toast.alert.ts_event_us), toast.ended
+    if (now - moment).total_seconds() >= _LATE_S:
+        lines.append(f":gray[Told at {shown_by.at(moment)}, {formats.ago(moment, now)}]")
+    if ended is not None:
+        why = f" ({tables.why_closed(ended.close_reason)})" if ended.close_reason else ""
+        at = shown_by.at(datetime_from_micros(ended.ts_event_us))
+        lines.append(f"**Over since:** {ended.state} at {at}{why}")
+    return lines

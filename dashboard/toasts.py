@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import deque
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaException
@@ -22,6 +22,7 @@ from schemas.codec import Codec, UndecodableError
 from schemas.events import Alert
 from schemas.topics import ALERTS
 from schemas.units import US_PER_S
+from schemas.words import ENDED_STATES
 
 log = get_logger(__name__)
 
@@ -46,6 +47,8 @@ class Toast:
     alert: Alert
     more_windows: int
     more_markets: int = 0
+    ended: Alert | None = None
+    """How its episode ended meanwhile, where the page is told of both at once, as one that slept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +71,13 @@ class Wanted:
     """Words; a market in whose title or event one of them stands is not told of. Large and small letters are one."""
 
     def takes(self, alert: Alert) -> bool:
-        """Whether an alert is among it."""
+        """Whether an alert is among it; endings always are, as they belong to what was told at its size then."""
         names = f"{alert.title}\n{alert.event_title}".casefold()
         return (
             self.is_on
             and (not self.venues or alert.venue in self.venues)
             and (not self.categories or alert.category in self.categories)
-            and abs(size_pp(alert)) >= self.least_pp
+            and (abs(size_pp(alert)) >= self.least_pp or alert.state in ENDED_STATES)
             and not any(word.casefold() in names for word in self.muted)
         )
 
@@ -90,22 +93,26 @@ def plan(alerts: Iterable[Alert], shown: Shown, limit: int = 3) -> ToastPlan:
     shortest window. Largest moves first; what goes over `limit` is counted, not shown.
     """
     groups: dict[tuple[str, str], list[Alert]] = {}
+    ended: dict[str, Alert] = {}
     for alert in alerts:
+        if alert.state in ENDED_STATES:
+            ended[alert.alert_id] = alert
         if alert.kind == "move" and alert.state in ("confirmed", "escalated"):
             groups.setdefault((alert.event_key or alert.market_id, alert.direction), []).append(alert)
-    toasts = [_toast(group) for key, group in groups.items() if _is_news(key, group, shown)]
+    toasts = [_toast(group, ended) for key, group in groups.items() if _is_news(key, group, shown)]
     toasts.sort(key=lambda toast: -abs(size_pp(toast.alert)))
     _forget_old(shown)
     return ToastPlan(tuple(toasts[:limit]), max(0, len(toasts) - limit))
 
 
-def _toast(group: Sequence[Alert]) -> Toast:
+def _toast(group: Sequence[Alert], ended: Mapping[str, Alert]) -> Toast:
     furthest = _furthest(group).market_id
     own = [alert for alert in group if alert.market_id == furthest]
     shortest = min(alert.window_s for alert in own)
     newest = max((alert for alert in own if alert.window_s == shortest), key=lambda alert: alert.ts_event_us)
     more_windows = len({w for alert in own for w in (alert.window_s, *alert.windows_s)}) - 1
-    return Toast(newest, more_windows, len({alert.market_id for alert in group}) - 1)
+    more_markets = len({alert.market_id for alert in group}) - 1
+    return Toast(newest, more_windows, more_markets, ended.get(newest.alert_id))
 
 
 def _is_news(key: tuple[str, str], group: Sequence[Alert], shown: Shown) -> bool:

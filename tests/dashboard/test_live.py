@@ -11,7 +11,8 @@ import pytest
 
 from dashboard.live import VenueLine, toast_text, venue_line
 from dashboard.toasts import Toast
-from dashboard.zone import Zone
+from dashboard.zone import UTC_ZONE, Zone
+from schemas.units import datetime_from_micros
 from tests.dashboard.test_toasts import BASE
 
 _NOW = datetime(2026, 11, 23, 18, 42, tzinfo=UTC)
@@ -73,10 +74,31 @@ def test_a_venue_line_tells_times_by_the_readers_clock() -> None:
     assert venue_line(row, _NOW, 60, Zone(330)).text.startswith("feed gap since 00:07 UTC+5:30,")
 
 
+_SOON_AFTER = datetime_from_micros(BASE.ts_event_us) + timedelta(seconds=20)
+
+
+def test_a_pop_up_that_is_minutes_late_tells_its_time_by_the_readers_clock() -> None:
+    late = _SOON_AFTER + timedelta(minutes=7)
+    moment = datetime_from_micros(BASE.ts_event_us)
+
+    text = toast_text(Toast(BASE, more_windows=0), 0, late, Zone(60))
+
+    assert text.splitlines()[-1] == f":gray[Told at {Zone(60).clock(moment)} UTC+1, 7 min ago]"
+
+
+def test_a_pop_up_whose_episode_has_ended_meanwhile_says_so_and_why() -> None:
+    gone = replace(BASE, state="closed", close_reason="reversed", ts_event_us=BASE.ts_event_us + 10_000_000)
+
+    text = toast_text(Toast(BASE, more_windows=0, ended=gone), 0, _SOON_AFTER)
+
+    at = UTC_ZONE.clock(datetime_from_micros(gone.ts_event_us))
+    assert text.splitlines()[-1] == f"**Over since:** closed at {at} UTC (turned round)"
+
+
 def test_a_pop_up_leads_to_its_market_and_no_title_or_id_breaks_out_of_the_link() -> None:
     alert = replace(BASE, title="[Fed](x) $5", market_id="KALSHI:A)&b=c")
 
-    text = toast_text(Toast(alert, more_windows=2), hidden=3)
+    text = toast_text(Toast(alert, more_windows=2), hidden=3, now=_SOON_AFTER)
 
     assert text.splitlines() == [
         f"[**+12.0 pp** in 5m](/alerts?alert={alert.alert_id}) (and 2 longer) to 40.0 %  ",
@@ -86,6 +108,6 @@ def test_a_pop_up_leads_to_its_market_and_no_title_or_id_breaks_out_of_the_link(
 
 
 def test_a_pop_up_says_how_many_markets_of_its_event_go_along() -> None:
-    text = toast_text(Toast(replace(BASE, event_title="*The* vote"), more_windows=0, more_markets=19), hidden=0)
+    text = toast_text(Toast(replace(BASE, event_title="*The* vote"), more_windows=0, more_markets=19), 0, _SOON_AFTER)
 
     assert text.endswith(r"?market=KALSHI%3AA), and 19 more of \*The\* vote")

@@ -151,6 +151,15 @@ def test_newest_state_of_the_shortest_window_is_shown() -> None:
     assert result.toasts[0].alert.move_pp == 19.0
 
 
+def test_a_page_that_slept_is_told_with_a_move_how_it_ended() -> None:
+    gone = replace(_alert(s=60), state="closed", close_reason="reversed")
+    of_another = replace(gone, alert_id="b" * 24)
+
+    assert plan([_alert(), gone], {}).toasts[0].ended == gone
+    assert plan([_alert(), of_another], {}).toasts[0].ended is None
+    assert Wanted(least_pp=10.0).takes(replace(gone, move_pp=1.0))  # or who wants large moves alone is not told
+
+
 def test_feed_without_kafka_says_away_and_closes() -> None:
     feed = AlertFeed(
         KafkaSettings(
