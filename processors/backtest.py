@@ -151,6 +151,7 @@ class Backtest:
             market.alerts, made = alerts.by_time(market.alerts, name, self.last_us, self._rules)
             for alert in made:
                 self._note(alert)
+            self._note_peaks(name, market.alerts)
         for record in self._records.values():
             mids = self._markets[record.market_id].mids
             for horizon_s in HORIZONS_S:
@@ -159,6 +160,13 @@ class Backtest:
                         record.told_us, record.from_ppm, record.price_ppm, horizon_s, mids
                     )
         return sorted(self._records.values(), key=lambda r: (r.detected_us, r.market_id, r.rule))
+
+    def _note_peaks(self, market_id: str, state: AlertState | None) -> None:
+        """How far the episodes that are open at the end have gone: further, maybe, than was told of them."""
+        for key, episode in state.episodes.items() if state is not None else ():
+            record = self._records.get(alerts.alert_id(key, market_id, episode))
+            if record is not None:
+                record.peak_pp = episode.peak_pp * key[1]
 
     def _note(self, alert: Alert) -> None:
         record = self._records.get(alert.alert_id)

@@ -447,6 +447,12 @@ def _alert(
     )
 
 
+def alert_id(key: Key, market_id: str, episode: Episode) -> str:
+    """The name of an episode, the same in every replay."""
+    name, direction = key
+    return event_id(name, market_id, _DIRECTIONS[direction], episode.opened_at_us)
+
+
 def _bare(
     state: EpisodeState,
     key: Key,
@@ -460,10 +466,10 @@ def _bare(
 ) -> Alert:
     """An alert with what the episode itself knows."""
     name, direction = key
-    alert_id = event_id(name, market_id, _DIRECTIONS[direction], episode.opened_at_us)
+    episode_id = alert_id(key, market_id, episode)
     return Alert(
-        event_id=event_id(alert_id, state, at_us),
-        alert_id=alert_id,
+        event_id=event_id(episode_id, state, at_us),
+        alert_id=episode_id,
         state=state,
         kind=episode.kind,
         venue=venue,

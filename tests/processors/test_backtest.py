@@ -107,3 +107,17 @@ def test_an_episode_stands_under_the_severity_that_was_told_first() -> None:
 
     assert record.escalated_us
     assert (record.severity, record.peak_pp) == ("low", 16.0)
+
+
+def test_an_episode_that_is_open_at_the_end_has_gone_as_far_as_its_price_not_as_it_was_told() -> None:
+    """It had the peak of its last message: 8 points of an episode that went 11 and was never told of again."""
+    quotes = [(0, 400_000), (330, 480_000), (400, 510_000), (410, 490_000)]
+    backtest = Backtest(WindowPlan((300, 900)), [Rule(min_volume_24h_usd=0)])
+    for tick in with_sweeps([make_tick(at_s, price_ppm) for at_s, price_ppm in quotes], hole_us=10**12):
+        backtest.take(tick)
+
+    (record,) = backtest.finish()
+
+    assert record.confirmed_us is not None
+    assert record.closed_us is None
+    assert record.peak_pp == 11.0
