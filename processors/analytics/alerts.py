@@ -8,12 +8,13 @@ otherwise) over a window that has a price at its start, like compared with like,
 market is open, at least the minimum of US dollars was traded in 24 hours (and inside the window, where a rule asks for
 it), there is a bid and an ask no further apart than the maximum spread, the price is the middle of the two, and the
 price is at least a third of the move away from its own time-weighted mean over the window, so that the echo of an old
-spike is no move. And it is unusual: where the price has changed five times or more, the move is at least six of the
-market's usual steps, in log-odds (a rule may say another number). In a lively market that is quoted minutes apart six
-points lie between two quotes.
+spike is no move. What was told is not told again: where the last message of the same rule and direction lies inside a
+window, only what the price has moved beyond the price told then counts (after a reversion: beyond the price from which
+the false step had begun). The shortest window that says so leads.
 
-What was told is not told again: where the last message of the same rule and direction lies inside a window, only what
-the price has moved beyond the price told then counts. The shortest window that says so leads.
+And it is unusual: where the price has changed five times or more, the move of the window that leads is at least six of
+the market's usual steps, in log-odds (a rule may say another number). In a lively market that is quoted minutes apart
+six points lie between two quotes.
 
 While an episode of kind *across_gap* runs, a move over a window without a gap is news of its own: the old episode is
 closed as *superseded*, and a new one is detected at once, without a cool-down.
@@ -27,15 +28,16 @@ minute or faster is so decided within 60 seconds of its detection. Only a quote 
 (its spread at most twice the rule's maximum, or half the move: books are thin after news). Where a thin book empties or
 gapes after a step, the first such quote that comes back decides.
 
-A confirmed episode is **escalated** when the move has grown to one and a half times what was last told and the quote
-can be believed. Each escalation sets the bar for the next.
+A confirmed episode is **escalated** when the move has grown to one and a half times the most that was told of it and
+the quote can be believed. Each escalation sets the bar for the next.
 
 It is **closed** as soon as one of these holds, in this order: its rule is gone (*rule_removed*); the market is not
 open any more (*market_ended*); or, of a confirmed one: it has no price any more (*price_lost*); the episode is as old
 as its window (*rolled_off*); the move has changed its sign (*reversed*); the move has shrunk below half the threshold
-that was in force at detection (*faded*). Where no quote comes, time decides: an undecided episode is reverted after
-16 minutes (the slowest sweep and a bit), a confirmed one closed a minute after its window (or after the quote that
-confirmed it, where that came later), or an hour after its market's expected end.
+that was in force at detection (*faded*). Like with like here too: a last trade, where there is no mid, neither ends an
+episode as reversed or faded nor escalates it. Where no quote comes, time decides: an undecided episode is reverted
+after 16 minutes (the slowest sweep and a bit), a confirmed one closed a minute after its window (or after the quote
+that confirmed it, where that came later), or an hour after its market's expected end.
 
 After a closing the cool-down begins, in which no episode of the same rule, market and direction opens; after a
 reversion it is two minutes at the most, because what follows a false step may be the true one.
