@@ -209,9 +209,10 @@ def topics_former(
     delete: Annotated[bool, typer.Option("--delete", help="Delete them, but for those in use.")] = False,
 ) -> None:
     """Show the changelogs of earlier logs and versions, which no processor uses."""
-    from movers.former_topics import show
+    kafka = command_settings().kafka
+    from movers.former_topics import show  # what this imports warns, so logs are set up before
 
-    show(command_settings().kafka, delete=delete, write=typer.echo)
+    show(kafka, delete=delete, write=typer.echo)
 
 
 @schemas_app.command("register", epilog="Example: movers schemas register")
