@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import (
@@ -91,6 +92,26 @@ Folder = Annotated[Path, BeforeValidator(_named)]
 OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: value or None), AfterValidator(_readable)]
 """A file that need not be given: empty is none. One that is given must be there."""
 
+
+def _address(*schemes: str) -> AfterValidator:
+    """Takes addresses that begin with one of the schemes and name a host."""
+
+    def check(value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            named = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            named = False
+        if not named:
+            raise ValueError(f"no address like {schemes[-1]}://host:port/path")
+        return value
+
+    return AfterValidator(check)
+
+
+HttpAddress = Annotated[str, _address("http", "https")]
+SocketAddress = Annotated[str, _address("ws", "wss")]
+
 LONGEST_DAYS = 18_250
 """Days that the store can be told to keep rows: fifty years. It counts their end in seconds of 32 bits, which pass in
 2106: an end beyond that lies in the past, and the rows are deleted at once."""
@@ -105,9 +126,7 @@ class KafkaSettings(Group):
     kafka_bootstrap_servers: str = Field(
         "127.0.0.1:19092", min_length=3, description="Kafka or Redpanda, host:port[,host:port]"
     )
-    schema_registry_url: str = Field(
-        "http://127.0.0.1:18081", min_length=8, description="Schema registry, base address"
-    )
+    schema_registry_url: HttpAddress = Field("http://127.0.0.1:18081", description="Schema registry, base address")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
     )

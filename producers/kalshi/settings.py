@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import Field, SecretStr
 
-from kernel.settings import Group, OptionalFile
+from kernel.settings import Group, HttpAddress, OptionalFile, SocketAddress
 from schemas.words import Category, MarketStatus
 
 NAME: Final = "kalshi"
@@ -17,8 +17,8 @@ ID_PREFIX: Final = "KALSHI:"
 class KalshiSettings(Group):
     """Kalshi's addresses, and the key that its streaming asks for; reading over REST needs none."""
 
-    kalshi_api_url: str = Field("https://external-api.kalshi.com/trade-api/v2", description="REST base address")
-    kalshi_ws_url: str = Field(
+    kalshi_api_url: HttpAddress = Field("https://external-api.kalshi.com/trade-api/v2", description="REST base address")
+    kalshi_ws_url: SocketAddress = Field(
         "wss://external-api-ws.kalshi.com/trade-api/ws/v2", description="WebSocket address (streaming)"
     )
     kalshi_stream_connections: int = Field(

@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import Field
 
-from kernel.settings import Group
+from kernel.settings import Group, HttpAddress, SocketAddress
 from schemas.words import Category
 
 NAME: Final = "polymarket"
@@ -17,15 +17,17 @@ ID_PREFIX: Final = "POLY:"
 class PolymarketSettings(Group):
     """Polymarket's public addresses. Reading it needs no key."""
 
-    polymarket_gamma_url: str = Field("https://gamma-api.polymarket.com", description="Gamma (metadata) base address")
-    polymarket_clob_url: str = Field("https://clob.polymarket.com", description="CLOB (books) base address")
-    polymarket_ws_url: str = Field(
+    polymarket_gamma_url: HttpAddress = Field(
+        "https://gamma-api.polymarket.com", description="Gamma (metadata) base address"
+    )
+    polymarket_clob_url: HttpAddress = Field("https://clob.polymarket.com", description="CLOB (books) base address")
+    polymarket_ws_url: SocketAddress = Field(
         "wss://ws-subscriptions-clob.polymarket.com/ws/market", description="Market channel (streaming)"
     )
     polymarket_stream_connections: int = Field(
         10, ge=0, le=1000, description="WebSockets at the most, 400 markets each, the busiest first; 0 = no streaming"
     )
-    polymarket_witness_url: str = Field(
+    polymarket_witness_url: SocketAddress = Field(
         "wss://ws-live-v2.polymarket.com/ws", description="PolyBolt (second price channel, held against the first)"
     )
     polymarket_witness_connections: int = Field(

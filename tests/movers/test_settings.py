@@ -158,6 +158,18 @@ def test_a_folder_left_empty_is_not_the_folder_one_stands_in(name: str) -> None:
         load({name: ""})
 
 
+@pytest.mark.parametrize(
+    "nowhere", ["", "example.com", "http://[bad", "http://", "file:///x", "http://host:0", "http://h:x"]
+)
+def test_an_address_that_leads_nowhere_is_one_line(nowhere: str) -> None:
+    names = {name: group for group in groups() for name in group.names() if name.endswith("_URL")}
+    for name, group in names.items():
+        if not name.startswith("DASHBOARD_"):
+            with pytest.raises(UserError, match=f"^setting {name}: no address like .*got") as caught:
+                load({name: nowhere}).of(group)
+            assert "\n" not in str(caught.value)
+
+
 def test_no_number_is_endless() -> None:
     for group in groups():
         for name, field in group.model_fields.items():
