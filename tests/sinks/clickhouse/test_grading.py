@@ -97,6 +97,25 @@ def test_a_grade_is_given_once_and_later_ones_when_they_come_due(store: Store) -
     assert sorted(h for _, h in grades(store)) == [60, 300]
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_came_due_in_days_without_a_sink_is_graded_when_it_is_back(store: Store, restarted: bool) -> None:
+    """Of an alert's day nothing was told when the sink was away for the hour in which that came due."""
+    first, later = (an_episode(n, token, NOON_US + n * HOUR_US, random.Random(1))[0] for n, token in enumerate("AB"))
+    ticks = [a_tick("A", first.ts_event_us + 23 * HOUR_US + 3500 * US_PER_S), a_tick("B", later.ts_event_us + US_PER_S)]
+    job = Grading(store)
+    store.insert(to.ALERTS, [to.alert_row(first)], "first")
+    job.advance({"kalshi": NOON_US + 180 * US_PER_S})
+    store.insert(to.SNAPSHOTS, [to.tick_row(tick, 0, place) for place, tick in enumerate(ticks)], "ticks")
+    store.insert(to.ALERTS, [to.alert_row(later)], "later")
+
+    (Grading(store) if restarted else job).advance({"kalshi": NOON_US + 72 * HOUR_US})
+
+    given = grades(store)
+    assert sorted(given) == sorted((a.alert_id, after_s) for a in (first, later) for after_s in HORIZONS_S)
+    assert given[first.alert_id, 86_400] is not None
+    assert given[later.alert_id, 60] is not None
+
+
 def test_the_grade_keeps_what_a_track_record_asks_for(store: Store) -> None:
     first, _ = an_episode(1, "A", NOON_US, random.Random(1))
     confirmed = replace(first, event_id="c" * 24, state="confirmed", severity="high", ts_event_us=NOON_US + US_PER_S)

@@ -120,7 +120,7 @@ class Grades(RuleBasedStateMachine):
             begun_us = told.first.ts_event_us
             for after_s in AFTER_S:
                 key = (told.first.alert_id, after_s)
-                if begun_us + after_s * US_PER_S <= until_us < begun_us + 25 * 3600 * US_PER_S:
+                if begun_us + after_s * US_PER_S <= until_us:
                     self.graded.setdefault(key, (*key, self._kept(told.first, after_s), told.confirmed))
         rows = self.store.rows(
             "SELECT toString(alert_id), horizon_s, kept, confirmed FROM alert_grades WHERE market_id = %(market)s",
