@@ -57,6 +57,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "board_market_ids": _OF_A_MARKET,
     "cache_span": {"first_ts": _TIME, "last_ts": _TIME},
     "coverage": {"coverage_s": _COUNT, "markets": _COUNT, "covered": _COUNT},
+    "watched": {"open": _COUNT, "fresh": _COUNT, "moved": _COUNT},
     "sparklines": {"token_id": _TEXT, "prices": _LIST},
     "feed": {
         "venue": _TEXT,

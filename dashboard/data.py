@@ -42,6 +42,15 @@ class AlertFilters:
     alert_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Of the markets that are open: how many are known, have a fresh price, have a move over a window."""
+
+    open: int
+    fresh: int
+    moved: int
+
+
 def _shared(ttl_s: float) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Caches per store and arguments; one session computes while the others wait for it."""
     return st.cache_data(ttl=ttl_s, max_entries=200, show_spinner=False, hash_funcs={Store: lambda s: s.address})
@@ -108,6 +117,12 @@ def coverage(store: Store, window: str) -> Coverage | None:
         return known
     told = _ask(store, "coverage", window=window).itertuples(index=False, name=None)
     return next((Coverage(*counts) for counts in told), None)
+
+
+@_shared(15)
+def watched(store: Store, window: str, fresh_s: int) -> Watched:
+    """How many open markets are known, have a price of the last seconds, and a move over a window."""
+    return Watched(*_ask(store, "watched", window=window, fresh_s=fresh_s).iloc[0])
 
 
 @_shared(10)

@@ -135,14 +135,14 @@ def _titles(frame: pd.DataFrame) -> pd.Series:
     return frame["title"].where(frame["title"] != "", frame["market_id"]).map(formats.cell)
 
 
-_OLD_S = 120
+OLD_S = 120
 """A price older than that is said to be: its venue is silent, or looks at the market seldom."""
 
 
 def _notes(row: Any, now: datetime | None) -> str:
     notes = ["across a gap"] * bool(row.across_gap) + ["settling"] * bool(row.is_settling)
     age_s = 0.0 if now is None else (now - row.ts).total_seconds()
-    return ", ".join(notes + [f"{formats.span(age_s)} old"] * (age_s > _OLD_S))
+    return ", ".join(notes + [f"{formats.span(age_s)} old"] * (age_s > OLD_S))
 
 
 _STATES: dict[EpisodeState, str] = {

@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard import data, formats, zone
 from dashboard.board.ranking import BoardFilters, Coverage
 from dashboard.context import WAITING, Context, calm, choose_market, follow_choice, remembered
+from dashboard.data import Watched
 from dashboard.store import StoreUnavailableError
 from dashboard.views import controls, tables
 
@@ -169,13 +170,15 @@ def _say_coverage(context: Context, window: str, known: Coverage | None, frame: 
     elif frame.empty:
         st.info(f"No market moved in the last {window} within these filters.", icon=":material/filter_alt:")
     else:
-        part = (
-            f" {known.covered} of {known.markets} markets have a move over {window}; the others have ended or have no "
-            "two prices to compare."
-        )
-        more = part if known.covered < known.markets else ""
         ranked_by = tables.RANKED_BY[context.rules.score]
-        st.caption(f"Ranked by {ranked_by}. Click a row to open its market.{more}")
+        watched = _say_watched(data.watched(context.store, window, tables.OLD_S), window)
+        st.caption(f"Ranked by {ranked_by}. Click a row to open its market. {watched}")
+
+
+def _say_watched(watched: Watched, window: str) -> str:
+    """What stands behind the board. An ended market has its last price for ever, and says nothing of it."""
+    fresh = f"{watched.fresh} of them have a price of the last {formats.span(tables.OLD_S)}"
+    return f"{watched.open} open markets are watched: {fresh}, {watched.moved} a move over {window}."
 
 
 def _table(context: Context, window: str, frame: pd.DataFrame, now: datetime | None = None) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 
+from dashboard import data
 from dashboard.columns import COLUMNS
+from dashboard.data import Watched
 from dashboard.store import Store as Reader
 from kernel import settings as kernel_settings
+from kernel.clickhouse import connect
 from kernel.settings import ClickHouseSettings, RuleSettings
 from movers.console import top_movers
 from schemas.units import datetime_from_micros
@@ -64,3 +68,24 @@ def test_live_at_a_minute_is_the_cache_of_that_minute_also_after_a_restart(
     assert list(live["market_id"]) == list(cached["market_id"])
     assert list(live["score"]) == list(cached["score"])
     assert [row["score"] for row in printed] == list(live["score"])
+
+
+def test_what_is_watched_are_open_markets_and_only_a_price_of_now_is_fresh(database: ClickHouseSettings) -> None:
+    now_us = time.time_ns() // 1000
+    priced = {"windows": (a_window(3600, move_pp=2.0),)}
+    moves = [
+        a_move("fresh", now_us, **priced),
+        a_move("fresh, without a move", now_us, windows=(a_window(3600, move_pp=None),)),
+        a_move("old", now_us - 300_000_000, **priced),
+        a_move("without a price", now_us, price_ppm=None, windows=(a_window(3600, move_pp=None),)),
+        a_move("ended", now_us, market_status="closed", **priced),
+    ]
+    sink = Store(database)
+    sink.insert(to.MOVERS_LATEST, to.move_rows(moves), "moves")
+    for number, status in enumerate(["open"] * 5 + ["closed", "settled"]):  # one has not been quoted yet
+        client = connect(database, client_name="test", role="write")
+        client.insert("markets", [[f"M{number}", "kalshi", status]], column_names=["market_id", "venue", "status"])
+        client.close()
+    sink.close()
+
+    assert data.watched(Reader(database), "1h", 120) == Watched(open=5, fresh=2, moved=2)

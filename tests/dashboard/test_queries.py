@@ -41,6 +41,7 @@ def _parameters(now: datetime) -> dict[str, dict[str, Any]]:
         "board_so_far": {**board, "window_s": 300},
         "cache_span": {"window": "1h"},
         "coverage": {"window": "1h"},
+        "watched": {"window": "1h", "fresh_s": 120},
         "sparklines": {"token_ids": [_TOKEN], "until": now, "span_s": 3600, "step_s": 60},
         "feed": {},
         "filters": {},
