@@ -145,7 +145,14 @@ def _cell(value: object) -> str:
         return value.strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}".rstrip("0").rstrip(".")
-    return "\n".join(map(printable, str(value).split("\n")))
+    return "\n".join(map(printable, str(_read(value)).split("\n")))
+
+
+def _read(value: object) -> object:
+    """Bytes, in which the store answers its FixedString, as the text that they are; in its lists too."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return [_read(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def printable(text: str) -> str:
@@ -166,7 +173,7 @@ def _plain(value: object) -> object:
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        return _read(value)
     if isinstance(value, Iterable) and not isinstance(value, str):
         return list(value)
     return value.isoformat() if isinstance(value, datetime) else str(value)

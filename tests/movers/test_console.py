@@ -76,6 +76,9 @@ def test_a_long_cell_is_never_cut_when_a_program_reads(capsys: Capture) -> None:
         (Decimal("0.4300"), "0.4300"),
         (datetime(2026, 11, 21, 12, 0, 0, 5, tzinfo=UTC), "2026-11-21 12:00:00"),
         ("", ""),
+        (b"02b0f6a41ca485e4293d9919", "02b0f6a41ca485e4293d9919"),
+        ([b"02b0", b"42cf"], "['02b0', '42cf']"),
+        (b"\xff\x1b[2J", "\ufffd\ufffd[2J"),
     ],
 )
 def test_a_cell_is_short_and_exact_enough(value: object, shown: str) -> None:
