@@ -7,7 +7,7 @@ import json
 import sys
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from math import isfinite
 
@@ -176,4 +176,6 @@ def _plain(value: object) -> object:
         return _read(value)
     if isinstance(value, Iterable) and not isinstance(value, str):
         return list(value)
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+    if isinstance(value, datetime):  # the client gives what the store keeps in UTC without a zone
+        return (value if value.tzinfo is not None else value.replace(tzinfo=UTC)).isoformat()
+    return str(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -83,6 +83,17 @@ def test_a_long_cell_is_never_cut_when_a_program_reads(capsys: Capture) -> None:
 )
 def test_a_cell_is_short_and_exact_enough(value: object, shown: str) -> None:
     assert console._cell(value) == shown
+
+
+def test_a_moment_in_json_tells_its_offset_and_one_without_is_the_stores_utc(capsys: Capture) -> None:
+    berlin = datetime(2026, 11, 21, 13, tzinfo=timezone(timedelta(hours=1)))
+
+    console.print_rows([{"ts": berlin.astimezone(UTC).replace(tzinfo=None), "berlin": berlin}], as_json=True)
+
+    assert json.loads(capsys.readouterr().out) == {
+        "ts": "2026-11-21T12:00:00+00:00",
+        "berlin": "2026-11-21T13:00:00+01:00",
+    }
 
 
 def test_no_rows_are_said_beside_the_output_and_not_in_it(capsys: Capture) -> None:
