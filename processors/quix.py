@@ -22,6 +22,7 @@ from quixstreams.state.exceptions import (
 
 from kernel.clock import SystemClock
 from kernel.dead_letters import BadInputLimit, DeadLetters
+from kernel.errors import UserError
 from kernel.kafka.connection import COMING_BACK, connection_config
 from kernel.kafka.link import LinkSilence, LinkWatch
 from kernel.kafka.publisher import PRODUCER_CONFIG
@@ -35,7 +36,12 @@ from kernel.settings import KafkaSettings, Settings
 from processors.former_changelogs import remove_of_former_logs
 from processors.former_states import remove_former
 from processors.log_watch import Log, LogWatch, grow, look
-from processors.quix_inside import ProcessorApplication, ReaderStuckError, says_log_was_cut
+from processors.quix_inside import (
+    ProcessorApplication,
+    ReaderStuckError,
+    says_log_was_cut,
+    says_no_right_to_read,
+)
 from processors.state_options import StateOptions
 from processors.step import Processor, Stage
 from processors.worker import Worker
@@ -183,6 +189,10 @@ class _Life:
             with LogWatch(self._kafka, begun, self._changed):
                 app.run()
         except Exception as error:
+            if says_no_right_to_read(error):
+                raise UserError(
+                    f"Kafka does not let us read {begun.topic}: give our user the right to READ it, and its group"
+                ) from error
             if not self._mend(error, app, begun):
                 raise
             self._again = True

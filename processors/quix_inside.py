@@ -347,3 +347,11 @@ def says_log_was_cut(error: BaseException) -> bool:
     return bool(
         error.code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION)
     )
+
+
+def says_no_right_to_read(error: BaseException) -> bool:
+    """Whether a consumer stopped because Kafka does not let us read any more."""
+    return isinstance(error, KafkaConsumerException) and error.code in (
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+    )
