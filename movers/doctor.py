@@ -26,6 +26,9 @@ from schemas.topics import CATALOGUE, FEED_STATUS
 from schemas.units import US_PER_S
 from sinks.clickhouse.migrate import packaged_migrations
 
+_ANSWER_S = 15
+"""A store that is suspended takes the connection and never answers; nobody waits minutes for a doctor."""
+
 _SILENT_S = 300.0
 """A venue whose full sweep takes minutes is not silent in between."""
 
@@ -138,13 +141,17 @@ def _registry(settings: Settings) -> str:
     return f"{settings.kafka.schema_registry_url}: all subjects registered"
 
 
+def _asked(settings: Settings, sql: str) -> list[store.Row]:
+    return store.query(settings, sql, silence_s=_ANSWER_S)
+
+
 def _clickhouse(settings: Settings) -> str:
-    version = store.query(settings, "SELECT version() AS version")[0]["version"]
+    version = _asked(settings, "SELECT version() AS version")[0]["version"]
     return f"{settings.clickhouse.clickhouse_host}:{settings.clickhouse.clickhouse_port} lets us in; version {version}"
 
 
 def _tables(settings: Settings) -> str:
-    applied = {row["number"] for row in store.query(settings, "SELECT DISTINCT number FROM schema_migrations")}
+    applied = {row["number"] for row in _asked(settings, "SELECT DISTINCT number FROM schema_migrations")}
     missing = [migration.name for migration in packaged_migrations() if migration.number not in applied]
     if missing:
         raise MoversError(f"not applied: {', '.join(missing)}")
@@ -152,7 +159,7 @@ def _tables(settings: Settings) -> str:
 
 
 def _freshness(settings: Settings) -> str:
-    rows = store.query(
+    rows = _asked(
         settings,
         "SELECT venue, toUnixTimestamp64Micro(max(ts_received)) AS us FROM snapshots GROUP BY venue ORDER BY venue",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,16 @@ def test_where_nothing_runs_each_part_that_is_not_well_has_a_fix(tmp_path: Path)
     for row in rows.values():
         assert bool(row["fix"]) == (row["state"] == "NOT WELL"), row
     assert "does not answer" in rows["kafka"]["found"]
+
+
+def test_a_store_that_takes_the_connection_and_never_answers_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        code, rows = doctor(tmp_path, CLICKHOUSE_PORT=str(silent.getsockname()[1]))
+
+    assert code == 1
+    assert "does not answer" in rows["clickhouse"]["found"]
+    assert "or start it" in rows["clickhouse"]["fix"]
+    assert rows["data"]["fix"] == "first clickhouse"
 
 
 def test_a_disk_with_too_little_room_is_told(tmp_path: Path) -> None:
