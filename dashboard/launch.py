@@ -49,7 +49,7 @@ def argv(settings: Settings) -> list[str]:
         "global.disableWidgetStateDuplicationWarning": "true",
         "client.showErrorDetails": "none",
         "client.toolbarMode": "minimal",
-        "theme.light.primaryColor": "#2563eb",
+        "theme.light.primaryColor": "#1d4ed8",
         "theme.dark.primaryColor": "#60a5fa",
     }
     arguments = ["-m", "streamlit", "run", str(files("dashboard").joinpath("server.py"))]

@@ -69,12 +69,15 @@ def _now(context: Context, window: str, threshold_pp: float, volume_usd: float) 
         left, right = st.columns(2, gap="medium")
         with left:
             st.markdown(f"**Mean size of the move over {window}** :gray[(markets); ▲ up on balance, ▼ down]")
-            st.plotly_chart(charts.category_bars(here), key="category_bars", config=charts.CONFIG)
+            bars = charts.category_bars(here)
+            named = f"Bars: mean size of the move of each category over {window}; the table below has the numbers"
+            st.plotly_chart(bars, key="category_bars", config=charts.CONFIG, alt=named)
         with right:
             st.markdown("**All windows** :gray[mean size of the move, pp]")
             ink = _INK[st.context.theme.type or "light"]
             heat = charts.category_heat(frame, list(context.windows), window, ink)
-            st.plotly_chart(heat, key="heat", config=charts.CONFIG)
+            named = "Table in colours: mean size of the move of each category over each window"
+            st.plotly_chart(heat, key="heat", config=charts.CONFIG, alt=named)
         st.dataframe(
             tables.categories(here, threshold_pp),
             hide_index=True,
@@ -109,4 +112,6 @@ def _over_time(context: Context, window: str, span: str, volume_usd: float) -> N
             f"among them, so the lines stand above the figures of now. Times in {shown_by.name}. Click a name to show "
             "or hide it."
         )
-        st.plotly_chart(charts.category_lines(frame, shown_by=shown_by), key="category_lines", config=charts.CONFIG)
+        lines = charts.category_lines(frame, shown_by=shown_by)
+        named = f"Lines: mean size of the {window} moves of each category over the last {span}"
+        st.plotly_chart(lines, key="category_lines", config=charts.CONFIG, alt=named)

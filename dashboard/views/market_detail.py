@@ -226,7 +226,8 @@ def _chart(context: Context, market: Any, token_id: str, newest: datetime, span:
     if series.bars.empty:
         st.info(f"No bar in the last {span} yet.", icon=WAITING)
         return
-    st.plotly_chart(charts.price(series, candles=candles), key="detail_price", config=charts.CONFIG)
+    named = f"Price of the market over the last {span}, with its bid and ask and its alerts"
+    st.plotly_chart(charts.price(series, candles=candles), key="detail_price", config=charts.CONFIG, alt=named)
     notes = [
         f"Times in {series.shown_by.name}, one {'candle' if candles else 'point'} for each {formats.span(step_s)}."
     ]

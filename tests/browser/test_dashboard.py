@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
@@ -388,6 +388,41 @@ def test_a_pop_up_covers_nothing_that_can_be_chosen(
 def _alert(market_id: str, window_s: int) -> Alert:
     now_us = int((datetime.now(tz=UTC) - timedelta(seconds=1)).timestamp() * 1_000_000)
     return replace(BASE, market_id=market_id, window_s=window_s, ts_event_us=now_us, opened_at_us=now_us)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_small_print_and_what_is_chosen_are_read_on_both_themes(
+    seeded: SeededStore, start_dashboard: StartDashboard, browser: Browser, scheme: Literal["light", "dark"]
+) -> None:
+    page = browser.new_context(color_scheme=scheme, viewport={"width": 1400, "height": 900}).new_page()
+    page.goto(start_dashboard("dashboard_seeded").url)
+    small_print = page.locator(".stMain [data-testid=stCaptionContainer]").filter(has_text="Ranked by")
+
+    expect(small_print).to_be_visible(timeout=60_000)
+    assert small_print.locator("p").evaluate(_CONTRAST) >= 4.5
+    assert page.get_by_role("radio", name="5m", exact=True).locator("p").evaluate(_CONTRAST) >= 4.5
+    page.context.close()
+
+
+_CONTRAST = """letters => {
+  const parts = text => text.match(/[\\d.]+/g).map(Number);
+  const over = (top, alpha, ground) => [0, 1, 2].map(i => top[i] * alpha + ground[i] * (1 - alpha));
+  const light = colour => [0.2126, 0.7152, 0.0722].reduce((sum, share, i) => {
+    const part = colour[i] / 255;
+    return sum + share * (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+  }, 0);
+  const around = [];
+  for (let box = letters; box; box = box.parentElement) around.unshift(getComputedStyle(box));
+  let ground = [255, 255, 255], opacity = 1;
+  for (const box of around) {
+    const [red, green, blue, alpha = 1] = parts(box.backgroundColor);
+    ground = over([red, green, blue], alpha, ground);
+    opacity *= Number(box.opacity);
+  }
+  const [red, green, blue, alpha = 1] = parts(around[around.length - 1].color);
+  const both = [light(over([red, green, blue], alpha * opacity, ground)), light(ground)];
+  return (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05);
+}"""
 
 
 def test_narrow_screen_needs_no_sideways_scrolling(

@@ -222,6 +222,7 @@ def test_category_trends_has_a_row_for_each_category(app_environment: pytest.Mon
     assert not app.exception
     assert {"Crypto", "Elections", "Science & tech"} <= set(app.dataframe[0].value["Category"])
     assert len(app.get("plotly_chart")) == 3
+    assert all(chart.proto.alt for chart in app.get("plotly_chart"))
 
 
 def test_market_detail_shows_both_sides_and_siblings(app_environment: pytest.MonkeyPatch, seeded: SeededStore) -> None:
@@ -242,6 +243,7 @@ def test_market_detail_shows_both_sides_and_siblings(app_environment: pytest.Mon
     assert "Grey: a gap of the feed" in _said(app)
     assert re.search(r"ends in .* \(\d+ \w+ 20\d\d\)", _said(app))
     assert len(app.get("plotly_chart")) == 1
+    assert app.get("plotly_chart")[0].proto.alt.startswith("Price of the market over the last 6 h")
 
 
 def test_market_detail_shows_the_other_venues_quotes_their_age_and_who_moves_first_and_claims_no_profit(
