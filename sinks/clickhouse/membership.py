@@ -13,7 +13,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from kernel.errors import KafkaAwayError, PermanentError
+from kernel.errors import KafkaAwayError, PermanentError, UserError
 from kernel.kafka.link import LinkWatch, about_the_link
 from kernel.kafka.readers import Place, consumer
 from kernel.logs import get_logger
@@ -59,6 +59,8 @@ _LEFT_BEHIND = frozenset(
 )
 # The position is none that Kafka has: it deleted what was there, or lost its newest data.
 _OFF_THE_LOG = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION, KafkaError.OFFSET_OUT_OF_RANGE})
+# Told once, and never that it is over: a sink that waited for that would not know when.
+_NO_RIGHT_TO_READ = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
 
 
 _ANSWER_S = 5.0
@@ -107,6 +109,7 @@ class Membership:
 
         Raises:
             PermanentError: another member has our name.
+            UserError: Kafka does not let us read any more.
         """
         messages, self._ahead = self._ahead[:most], self._ahead[most:]
         if len(messages) < most:
@@ -118,6 +121,8 @@ class Membership:
             error = message.error()
             if error is not None and (error.fatal() or error.code() in _PUT_OUT):
                 raise _put_out(error)
+            if error is not None and error.code() in _NO_RIGHT_TO_READ:
+                raise _locked_out(error, message.topic())
         return messages
 
     def is_outside(self) -> bool:
@@ -147,6 +152,7 @@ class Membership:
             KafkaAwayError: no answer.
             PermanentError: another member has our name.
             Reassigned: the group went on without us.
+            UserError: Kafka does not let us into the group any more.
         """
         places = [TopicPartition(*place, offset) for place, offset in self._positions.items()]
         try:
@@ -160,6 +166,8 @@ class Membership:
         codes = {error.code(): error for error in errors}
         if out := _PUT_OUT & codes.keys():
             raise _put_out(codes[min(out)])
+        if locked := _NO_RIGHT_TO_READ & codes.keys():
+            raise _locked_out(codes[min(locked)], None)
         if _LEFT_BEHIND & codes.keys():
             self.reassigned = True
             raise Reassigned
@@ -334,3 +342,9 @@ class Membership:
 def _put_out(error: KafkaError) -> PermanentError:
     cure = "most likely another one was started on this machine, or on another of its name, and a machine has one sink"
     return PermanentError(f"Kafka put this sink out: {cure}: {error.str()}")
+
+
+def _locked_out(error: KafkaError, topic: str | None) -> UserError:
+    is_of_topic = topic and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    what = f"topic {topic}" if is_of_topic else f"group {GROUP}, or a topic of it"
+    return UserError(f"Kafka does not let us read {what}: give our user the right to READ it")
