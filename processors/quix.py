@@ -14,6 +14,7 @@ from confluent_kafka import KafkaException
 from quixstreams.checkpointing.exceptions import CheckpointConsumerCommitError, CheckpointProducerTimeout
 from quixstreams.kafka.configuration import ConnectionConfig
 from quixstreams.kafka.exceptions import KafkaBrokerUnavailableError, KafkaProducerDeliveryError
+from quixstreams.models.topics.exceptions import CreateTopicTimeout
 from quixstreams.state.exceptions import (
     ChangelogTopicPartitionNotAssigned,
     InvalidChangelogOffset,
@@ -22,7 +23,7 @@ from quixstreams.state.exceptions import (
 
 from kernel.clock import SystemClock
 from kernel.dead_letters import BadInputLimit, DeadLetters
-from kernel.errors import UserError
+from kernel.errors import KafkaAwayError, UserError
 from kernel.kafka.connection import COMING_BACK, connection_config
 from kernel.kafka.link import LinkSilence, LinkWatch
 from kernel.kafka.publisher import PRODUCER_CONFIG
@@ -60,6 +61,9 @@ _LINGER_MS = 20
 """What one tick makes goes to three topics, each with its own requests: at 5 ms the client's thread cost a third of the
 work on the tick, at 25 ms (20 was not measured) half of that."""
 
+_ASK_S = 30.0
+"""So long Quix waits for an answer about topics while it is wired."""
+
 _FETCHING = {"fetch.min.bytes": 1 << 16, "fetch.wait.max.ms": 20}
 """An answer for each few ticks cost a third of the work on them; waiting for more delays a tick by so much at most."""
 
@@ -86,6 +90,7 @@ def build(
         auto_offset_reset="error",
         commit_interval=COMMIT_INTERVAL_S,
         consumer_poll_timeout=_POLL_S,
+        request_timeout=_ASK_S,
         # Our topics exist by now; what Quix may create is the changelog of its state.
         auto_create_topics=True,
         auto_recover_from_source_offset_out_of_range=False,
@@ -96,8 +101,11 @@ def build(
         producer_extra_config={**COMING_BACK, **PRODUCER_CONFIG, "linger.ms": _LINGER_MS},
         consumer_extra_config=_consumer_config(group, settings, process, watch),
     )
-    source = app.topic(stage.input.name, value_deserializer="bytes", value_serializer="bytes")
-    app.prepare(worker, source, watch, process.stopping)
+    try:
+        source = app.topic(stage.input.name, value_deserializer="bytes", value_serializer="bytes")
+        app.prepare(worker, source, watch, process.stopping)
+    except (KafkaException, CreateTopicTimeout) as error:
+        raise KafkaAwayError(f"Kafka at {settings.kafka.kafka_bootstrap_servers}: {error}") from error
     return app
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 import pytest
 
+from kernel.errors import KafkaAwayError
 from kernel.process import Process
 from kernel.reader_watch import ReaderWatch
 from kernel.settings import Settings
+from processors import quix
+from processors.analytics_app import STAGE
+from processors.log_watch import Log
 from processors.quix import _consumer_config
+from processors.worker import Worker
+from tests.stack.ports import free_port
 
 
 class _Watch:
@@ -35,3 +42,20 @@ def test_a_reader_whose_group_never_answers_does_not_count_as_a_loop_that_turns(
     config["stats_cb"]('{"brokers": {"a:1/1": {"state": "UP"}}}')
 
     assert process.beats == beats
+
+
+def test_a_kafka_that_goes_away_while_a_processor_is_wired_is_away_and_no_trace(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It answered what we ask first, and not what Quix asks then."""
+    for asked_first in ("require_topics", "remove_of_former_logs", "grow"):
+        monkeypatch.setattr(quix, asked_first, lambda *_: [])
+    monkeypatch.setattr(quix, "_ASK_S", 0.2)
+    where = f"127.0.0.1:{free_port()}"
+    settings = Settings({"KAFKA_BOOTSTRAP_SERVERS": where, "STATE_DIR": str(tmp_path)})
+    process, watch = Process("process-p"), ReaderWatch(settings.kafka, STAGE.name)
+
+    with pytest.raises(KafkaAwayError, match=f"Kafka at {where}"):
+        quix.build(STAGE, cast("Worker", None), settings, process, Log("ticks", 4, "1f"), watch)
+
+    watch.close()
