@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaError, Message
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from kernel.clock import Clock
 from kernel.errors import BadMessageError, KafkaAwayError, TooMuchBadInputError
@@ -80,8 +80,9 @@ class DeadLetters:
 
     def __init__(self, kafka: KafkaSettings, store: SchemaStore, stage: str, clock: Clock) -> None:
         self._codec = Codec(DEAD_LETTERS, store, DeadLetter)
-        self._publisher = Publisher(kafka, f"{stage}-dead-letters", self._on_undelivered)
+        self._kafka = kafka
         self._stage = stage
+        self._publisher = self._open()
         self._clock = clock
         self._undelivered = 0
 
@@ -91,11 +92,17 @@ class DeadLetters:
         Raises:
             TransientError: Kafka did not take all, or the registry does not answer: none counts as filed; call again.
         """
+        if self._publisher.broken is not None:
+            self._replace_client()
         self._undelivered = 0
         for each in refused:
             letter = letter_for(self._stage, each, self._clock.now_us())
             headers = [("venue", each.venue.encode())]
-            self._publisher.publish(DEAD_LETTERS.name, each.place.encode(), self._codec.encode(letter), headers)
+            try:
+                self._publisher.publish(DEAD_LETTERS.name, each.place.encode(), self._codec.encode(letter), headers)
+            except KafkaException as error:  # a client that is broken for good, and did not say so before
+                self._replace_client()
+                raise KafkaAwayError(f"Kafka does not take dead letters: {error.args[0].str()}") from error
         if self._publisher.flush(_FLUSH_S) or self._undelivered:
             raise KafkaAwayError("Kafka does not take dead letters")
         for each in refused:
@@ -108,6 +115,13 @@ class DeadLetters:
         """Gives open letters a last chance."""
         self._publisher.flush(5.0)
         self._publisher.close()
+
+    def _replace_client(self) -> None:
+        self._publisher.close()
+        self._publisher = self._open()
+
+    def _open(self) -> Publisher:
+        return Publisher(self._kafka, f"{self._stage}-dead-letters", self._on_undelivered)
 
     def _on_undelivered(self, message: Message, error: KafkaError, _: int) -> None:
         self._undelivered += 1

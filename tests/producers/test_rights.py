@@ -21,17 +21,12 @@ from producers.spill import Spill
 from schemas.topics import BY_NAME, CATALOGUE
 from tests.producers.test_publishing import drain, flowing_again
 from tests.stack.processes import KafkaProcess, kafka_at
-from tests.stack.rights import Right, Rights, guarded_kafka
+from tests.stack.rights import ANYWHERE, Rights, guarded_kafka
 from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
 _TOPICS = iter([topic.name for topic in CATALOGUE])
-ANYWHERE: tuple[Right, ...] = (
-    (ResourceType.TOPIC, "*", AclOperation.WRITE),
-    (ResourceType.BROKER, "kafka-cluster", AclOperation.IDEMPOTENT_WRITE),
-)
-"""Without these Kafka gives a client of ours no number either, by which it keeps the order: that breaks the client."""
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,12 @@ _GUARD = {
 Right = tuple[ResourceType, str, AclOperation]
 """To do something with a thing of that name; `*` is every name."""
 
+ANYWHERE: tuple[Right, ...] = (
+    (ResourceType.TOPIC, "*", AclOperation.WRITE),
+    (ResourceType.BROKER, "kafka-cluster", AclOperation.IDEMPOTENT_WRITE),
+)
+"""Without these Kafka gives a client of ours no number either, by which it keeps the order: that breaks the client."""
+
 
 class Rights:
     """What the user of `settings` may do: everything, less what was taken away.
