@@ -45,16 +45,16 @@ def test_a_process_sees_its_wall_clock_step_and_its_monotonic_clock_go_on() -> N
 WAITING = """
 import ctypes, sys, time
 
-def wait(seconds):
-    now = time.time()
-    libc.cnd_timedwait(condition, mutex, (ctypes.c_long * 2)(int(now + seconds), int((now + seconds) % 1 * 1e9)))
+def wait(until):
+    libc.cnd_timedwait(condition, mutex, (ctypes.c_long * 2)(int(until), int(until % 1 * 1e9)))
 
 libc = ctypes.CDLL(None)
 condition, mutex = ctypes.create_string_buffer(64), ctypes.create_string_buffer(64)
 libc.cnd_init(condition), libc.mtx_init(mutex, 0), libc.mtx_lock(mutex)
 for line in sys.stdin:
+    until = time.time() + float(line)
     print("waits", flush=True)
-    wait(float(line))
+    wait(until)
     print("has waited", flush=True)
 """
 
