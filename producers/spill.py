@@ -1,4 +1,4 @@
-"""What Kafka would not take, kept in a file in order until it does. One file a venue, one JSON object a line."""
+"""What Kafka would not take, kept in a file in order until it does. One file a collector, one JSON object a line."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Spill:
             self._write_mark(position)
             return
         # First the mark, then the file: a crash in between gives the records out again, never skips new ones.
-        self._write_mark(0)
+        self._mark_path.unlink(missing_ok=True)
         self._file.truncate(0)
         self._file.seek(0)
         self._done = 0
@@ -148,9 +148,11 @@ class Spill:
         return 0
 
     def _write_mark(self, position: int) -> None:
+        """A disk that is full, perhaps with what waits here, costs the mark only: a crash gives more out again then."""
         fresh = self._mark_path.with_suffix(".new")
-        fresh.write_text(str(position), "ascii")
-        fresh.replace(self._mark_path)
+        with contextlib.suppress(OSError):
+            fresh.write_text(str(position), "ascii")
+            fresh.replace(self._mark_path)
 
 
 def _parse(line: bytes) -> Spilled | None:

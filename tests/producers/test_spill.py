@@ -68,6 +68,23 @@ def test_a_drained_file_starts_anew(tmp_path: Path) -> None:
         assert values(spill) == kept(tmp_path) == [message(1)]
 
 
+def test_a_disk_that_takes_no_mark_costs_no_message_and_stops_no_delivery(tmp_path: Path) -> None:
+    with Spill(tmp_path) as spill:
+        for number in range(3):
+            spill.append(message(number))
+        first, second, third = (mark for _, mark in spill.waiting())
+        spill.mark(first)
+        (tmp_path / "delivered_to.new").mkdir()
+
+        spill.mark(second)
+
+        assert values(spill) == [message(2)]
+        assert kept(tmp_path) == [message(1), message(2)]
+        spill.mark(third)
+        spill.append(message(3))
+        assert values(spill) == kept(tmp_path) == [message(3)]
+
+
 @given(cut=st.integers(1, 200))
 def test_a_crash_in_the_middle_of_a_record_costs_that_record_only(
     tmp_path_factory: pytest.TempPathFactory, cut: int
