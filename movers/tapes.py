@@ -62,7 +62,7 @@ def replay(settings: Settings, tape: Path, speed: float, *, publish: bool, write
         return _play(settings, venue, messages, speed, _Lines(write), noted=noted)
     shard = Shard(venue)
     registry = SchemaRegistry.of(settings.kafka)
-    spill = Spill(settings.collector.spill_dir / f"replay-{venue}")
+    spill = Spill(settings.collector.spill_dir / f"replay-{venue}", settings.collector.spill_max_mib * 1024**2)
     outbox = Outbox(shard, settings.kafka, registry, spill, SystemClock())
     try:
         outbox.warm_up()

@@ -19,10 +19,6 @@ from kernel.metrics import SPILL
 log = get_logger(__name__)
 
 
-MAX_BYTES = 4 * 1024**3
-"""So large a spill may grow, unless it is told otherwise. A whole venue's answers fill 50 GB in an hour."""
-
-
 @dataclass(frozen=True, slots=True)
 class Spilled:
     """One message as it was to be published. `value` is None where a compacted topic is to forget the key."""
@@ -41,13 +37,13 @@ class Spill:
 
     Args:
         folder: where the files are.
-        max_bytes: so large it may grow.
+        max_bytes: so large it may grow. A whole venue's answers fill 50 GB in an hour.
 
     Raises:
         UserError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, folder: Path, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._path = folder / "undelivered.jsonl"
         self._mark_path = folder / "delivered_to"

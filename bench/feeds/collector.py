@@ -108,7 +108,7 @@ class Reading:
     ) -> None:
         self.venue, self.shard, self._clock = venue, shard, SystemClock()
         self._sockets = venue.sockets(url, self._clock)
-        self._outbox = Timed(shard, kafka, registry, Spill(folder / f"spill-{shard.name}"), self._clock)
+        self._outbox = Timed(shard, kafka, registry, Spill(folder / f"spill-{shard.name}", 1 << 32), self._clock)
         self._outbox.ways = Ways()
         self._counting: Counting
 

@@ -121,7 +121,7 @@ def bench(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> Itera
     """A bench for the venue that the test is about."""
     store, clock = SchemaRegistry(stack.registry_url), ManualClock(START_US)
     venue: str = request.param
-    outbox = Outbox(Shard(venue), kafka_at(stack.bootstrap), store, Spill(tmp_path), clock)
+    outbox = Outbox(Shard(venue), kafka_at(stack.bootstrap), store, Spill(tmp_path, 1 << 30), clock)
     made = Bench(stack, clock, outbox, lambda _: 500, lambda: {}, venue)
     made.headers = made.date
     yield made

@@ -146,7 +146,7 @@ def test_only_what_was_told_as_settled_long_ago_by_this_shard_leaves_the_topic(s
     found = settled_before(shard, kafka, store, now_ms - DAYS * DAY_MS)
     assert found == [OLD]
 
-    outbox = Outbox(shard, kafka, store, Spill(tmp_path / "spill"), SystemClock())
+    outbox = Outbox(shard, kafka, store, Spill(tmp_path / "spill", 1 << 30), SystemClock())
     outbox.let_go(*OLD)
     outbox.close(30)
 

@@ -39,7 +39,9 @@ def store(stack: Stack) -> Iterator[SchemaRegistry]:
 
 
 def outbox(bootstrap: str, store: SchemaRegistry, folder: Path) -> Outbox:
-    return Outbox(Shard("kalshi"), kafka_at(bootstrap), store, Spill(folder), SystemClock(), overrides=IMPATIENT)
+    return Outbox(
+        Shard("kalshi"), kafka_at(bootstrap), store, Spill(folder, 1 << 30), SystemClock(), overrides=IMPATIENT
+    )
 
 
 def status(number: int, shard: str) -> FeedStatus:
@@ -130,7 +132,7 @@ def test_headers_survive_the_spill(tmp_path: Path, store: SchemaRegistry) -> Non
     box.status(status(1, "headers"))
     box.close(0.2)
 
-    with Spill(tmp_path) as spill:
+    with Spill(tmp_path, 1 << 30) as spill:
         [(message, _)] = list(spill.waiting())
     assert message.headers == (("venue", b"kalshi"),)
     assert (message.topic, message.key) == ("feed.status", b"kalshi/headers")

@@ -65,12 +65,12 @@ class SlowSpill(Spill):
 def spilling(bootstrap: str, folder: Path) -> SpillingPublisher:
     kafka = kafka_at(bootstrap)
     opening = opener(kafka, "test", None, {"log_level": 0})
-    return SpillingPublisher("test", opening, kafka, Spill(folder), lambda _: None)
+    return SpillingPublisher("test", opening, kafka, Spill(folder, 1 << 30), lambda _: None)
 
 
 def kept(folder: Path) -> list[bytes | None]:
     """What a next process would find in the spill."""
-    with Spill(folder) as spill:
+    with Spill(folder, 1 << 30) as spill:
         return [message.value for message, _ in spill.waiting()]
 
 
@@ -82,7 +82,7 @@ def test_a_fatal_error_of_the_client_costs_no_message(tmp_path: Path) -> None:
         opened.append(FatalOnce(NOBODY, "test", on_undelivered, overrides={"log_level": 0}))
         return opened[-1]
 
-    publisher = SpillingPublisher("test", opening, NOBODY, Spill(tmp_path), lambda _: None)
+    publisher = SpillingPublisher("test", opening, NOBODY, Spill(tmp_path, 1 << 30), lambda _: None)
 
     assert publisher.publish(TOPIC, b"k", b"one", ()), "kept, so it counts as published"
     assert publisher.publish(TOPIC, b"k", b"two", ())
@@ -95,7 +95,7 @@ def test_a_fatal_error_of_the_client_costs_no_message(tmp_path: Path) -> None:
 
 def test_what_waits_for_kafka_is_spilled_before_anything_newer_however_long_that_takes(tmp_path: Path) -> None:
     opening = opener(NOBODY, "test", None, {"log_level": 0})
-    publisher = SpillingPublisher("test", opening, NOBODY, SlowSpill(tmp_path), lambda _: None)
+    publisher = SpillingPublisher("test", opening, NOBODY, SlowSpill(tmp_path, 1 << 30), lambda _: None)
     for number in range(2_500):
         publisher.publish(TOPIC, b"k", b"%d" % number, ())
     publisher.state = "stuck"  # as when Kafka has just refused one of them
@@ -131,7 +131,7 @@ def test_why_a_kafka_that_is_reached_takes_nothing_is_told_until_it_does_and_no_
     kafka, process = kafka_at(node.bootstrap), Process("collector")
     watch = LinkWatch(process, "test", node.bootstrap, can_work=True)
     opening = opener(kafka, "test", watch, {"log_level": 0, "topic.metadata.propagation.max.ms": 1_000})
-    publisher = SpillingPublisher("test", opening, kafka, Spill(tmp_path), lambda _: None, watch.refused)
+    publisher = SpillingPublisher("test", opening, kafka, Spill(tmp_path, 1 << 30), lambda _: None, watch.refused)
 
     def says(words: str) -> bool:
         asyncio.run(publisher.pump())
@@ -188,7 +188,7 @@ def test_what_was_in_flight_when_kafka_hangs_reaches_it_before_anything_newer(tm
     node = KafkaProcess(tmp_path / "own node")
     kafka = kafka_at(node.bootstrap)
     opening = opener(kafka, "test", None, {"log_level": 0, "delivery.timeout.ms": 2_000, "batch.num.messages": 10})
-    publisher = SpillingPublisher("test", opening, kafka, Spill(tmp_path / "spill"), lambda _: None)
+    publisher = SpillingPublisher("test", opening, kafka, Spill(tmp_path / "spill", 1 << 30), lambda _: None)
     try:
         create_topics(kafka, [topics.FEED_STATUS])
         publisher.publish(TOPIC, b"k", b"0", ())

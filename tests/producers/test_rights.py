@@ -54,7 +54,9 @@ class Collector:
         watch = LinkWatch(self.process, "test", "there", can_work=True)
         self.clients = 0
         self._opening = opener(rights.kafka, "test", watch, {"log_level": 0})
-        self.publisher = SpillingPublisher("test", self._open, rights.kafka, Spill(folder), _nothing, watch.refused)
+        self.publisher = SpillingPublisher(
+            "test", self._open, rights.kafka, Spill(folder, 1 << 30), _nothing, watch.refused
+        )
         self.published = 0
 
     def publish(self, topic: str, count: int) -> None:

@@ -25,28 +25,28 @@ def values(spill: Spill) -> list[Spilled]:
 
 def kept(folder: Path) -> list[Spilled]:
     """What a fresh start would find."""
-    with Spill(folder) as spill:
+    with Spill(folder, 1 << 30) as spill:
         return values(spill)
 
 
 def fill(folder: Path, count: int) -> None:
-    with Spill(folder) as spill:
+    with Spill(folder, 1 << 30) as spill:
         for number in range(count):
             spill.append(message(number))
 
 
 def test_messages_come_back_whole_in_order_also_after_a_restart(tmp_path: Path) -> None:
-    with Spill(tmp_path / "a folder") as spill:
+    with Spill(tmp_path / "a folder", 1 << 30) as spill:
         assert not spill
     fill(tmp_path / "a folder", 3)
 
-    with Spill(tmp_path / "a folder") as again:
+    with Spill(tmp_path / "a folder", 1 << 30) as again:
         assert again
         assert values(again) == [message(0), message(1), message(2)]
 
 
 def test_what_was_delivered_is_not_given_out_again(tmp_path: Path) -> None:
-    with Spill(tmp_path) as spill:
+    with Spill(tmp_path, 1 << 30) as spill:
         for number in range(3):
             spill.append(message(number))
         _, mark = list(spill.waiting())[1]
@@ -57,7 +57,7 @@ def test_what_was_delivered_is_not_given_out_again(tmp_path: Path) -> None:
 
 
 def test_a_drained_file_starts_anew(tmp_path: Path) -> None:
-    with Spill(tmp_path) as spill:
+    with Spill(tmp_path, 1 << 30) as spill:
         spill.append(message(0))
         spill.mark(list(spill.waiting())[-1][1])
         assert not spill
@@ -69,7 +69,7 @@ def test_a_drained_file_starts_anew(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_takes_no_mark_costs_no_message_and_stops_no_delivery(tmp_path: Path) -> None:
-    with Spill(tmp_path) as spill:
+    with Spill(tmp_path, 1 << 30) as spill:
         for number in range(3):
             spill.append(message(number))
         first, second, third = (mark for _, mark in spill.waiting())
@@ -95,7 +95,7 @@ def test_a_crash_in_the_middle_of_a_record_costs_that_record_only(
     os.truncate(folder / FILE, size - cut)
     whole = (size - cut + 1) * 3 // size  # a record that lacks only its line end is whole
 
-    with Spill(folder) as again:
+    with Spill(folder, 1 << 30) as again:
         again.append(message(9))
 
         assert values(again) == [message(number) for number in range(whole)] + [message(9)]
@@ -114,7 +114,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> No
     (tmp_path / "file").write_text("in the way")
 
     with pytest.raises(UserError, match=r"^SPILL_DIR .*file/a venue: "):
-        Spill(tmp_path / "file" / "a venue")
+        Spill(tmp_path / "file" / "a venue", 1 << 30)
 
 
 def test_a_full_spill_takes_no_more_and_answers_as_received_may_fill_half_of_it(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_full_spill_takes_no_more_and_answers_as_received_may_fill_half_of_it(
 
 def test_a_key_to_be_forgotten_comes_back_as_one(tmp_path: Path) -> None:
     forgotten = Spilled("markets", b"k", None, (("venue", b"v"),))
-    with Spill(tmp_path) as spill:
+    with Spill(tmp_path, 1 << 30) as spill:
         spill.append(forgotten)
 
     assert kept(tmp_path) == [forgotten]
