@@ -234,7 +234,10 @@ class RuleSettings(Group):
     )
     alert_threshold_pp: float = Field(6, gt=0, le=100, description="A move of so many percentage points opens an alert")
     alert_cooldown_s: int = Field(
-        900, ge=0, le=366 * 86_400, description="Seconds after an episode in which none opens in its place"
+        900,
+        ge=0,
+        le=366 * 86_400,
+        description="Seconds after an episode in which only a move of twice the threshold opens one",
     )
     min_volume_24h: float = Field(10_000, ge=0, description="US dollars traded in 24 hours that a mover needs")
     min_window_usd: float = Field(

@@ -1,4 +1,4 @@
-"""When a move becomes an alert. The rule, version 5, in words:
+"""When a move becomes an alert. The rule, version 6, in words:
 
 An **episode** belongs to one rule, one market and one direction (up or down). There is at most one at a time; the
 windows that say the same are its fields.
@@ -39,8 +39,9 @@ episode as reversed or faded nor escalates it. Where no quote comes, time decide
 after 16 minutes (the slowest sweep and a bit), a confirmed one closed a minute after its window (or after the quote
 that confirmed it, where that came later), or an hour after its market's expected end.
 
-After a closing the cool-down begins, in which no episode of the same rule, market and direction opens; after a
-reversion it is two minutes at the most, because what follows a false step may be the true one.
+After an end no episode of the same rule, market and direction opens for two minutes, or for the cool-down where that is
+shorter. After a closing the rest of the cool-down follows, in which only a move of twice the threshold opens one: what
+is that large is no echo of what was told. What follows a reversion may be the true step, and needs the threshold only.
 
 Time is the venue's. The same moves give the same alerts with the same ids, however often they are replayed; a move that
 is not newer than the last one changes nothing. We say that a step happened, never that it will last.
@@ -67,7 +68,8 @@ STANDING_SHARE: Final = 0.5
 REFERENCE_SHARE: Final = 1 / 3
 STILL_TIGHT_FACTOR: Final = 2.0
 DECIDED_AFTER_US: Final = 55 * US_PER_S
-REVERTED_COOLDOWN_S: Final = 120
+QUIET_S: Final = 120
+COOLING_FACTOR: Final = 2.0
 UNDECIDED_AFTER_US: Final = 16 * 60 * US_PER_S
 CLOSED_BY_TIME_AFTER_US: Final = 60 * US_PER_S
 ENDED_BY_TIME_AFTER_US: Final = 3600 * US_PER_S
@@ -257,9 +259,10 @@ def is_believable(move: Move, rule: Rule) -> bool:
 
 
 def _detect(rule: Rule, direction: int, move: Move, told: Told | None) -> _Begun | None:
-    if told is not None and move.ts_event_us < told.cool_until_us:
+    threshold_pp = _threshold_pp(rule, move, told)
+    if threshold_pp is None:
         return None
-    saying = [w for w in move.windows if _says(w, rule, direction, move, told)]
+    saying = [w for w in move.windows if _says(w, rule, direction, move, told, threshold_pp)]
     if not saying or move.price_ppm is None:
         return None
     window = saying[0]
@@ -281,21 +284,28 @@ def _detect(rule: Rule, direction: int, move: Move, told: Told | None) -> _Begun
         detected_pp=size_pp,
         told_pp=0.0 if rule.confirmed_only else size_pp,
         peak_pp=size_pp,
-        threshold_pp=rule.threshold_pp,
+        threshold_pp=threshold_pp,
     )
     key = (rule.name, direction)
     alert = _alert("detected", key, episode, move, rule, reasons.detected(rule, episode, move, window))
     return _Begun(key, rule, episode, alert)
 
 
-def _says(window: WindowMove, rule: Rule, direction: int, move: Move, told: Told | None) -> bool:
+def _threshold_pp(rule: Rule, move: Move, told: Told | None) -> float | None:
+    """How large a move has to be to open an episode now; None where nothing opens one."""
+    if told is None or move.ts_event_us >= told.cool_until_us:
+        return rule.threshold_pp
+    return None if move.ts_event_us < told.at_us + QUIET_S * US_PER_S else rule.threshold_pp * COOLING_FACTOR
+
+
+def _says(window: WindowMove, rule: Rule, direction: int, move: Move, told: Told | None, threshold_pp: float) -> bool:
     """Whether a window's move, as far as it is news, is large enough, covered, paid for and no echo."""
     if window.move_pp is None or move.price_ppm is None or window.coverage_s < window.window_s:
         return False
     if rule.windows_s and window.window_s not in rule.windows_s:
         return False
     news_ppm = (move.price_ppm - _base_ppm(window, direction, move, told)) * direction
-    if news_ppm < rule.threshold_pp * PPM_PER_PP:
+    if news_ppm < threshold_pp * PPM_PER_PP:
         return False
     if rule.min_window_usd and (window.volume_usd is None or window.volume_usd < rule.min_window_usd):
         return False
@@ -382,7 +392,7 @@ def _told(key: Key, episode: Episode, alert: Alert, before: Told | None, rule: R
     if rule is not None and alert.state == "closed":
         cooldown_s = rule.cooldown_s
     elif rule is not None and alert.state == "reverted":
-        cooldown_s = min(rule.cooldown_s, REVERTED_COOLDOWN_S)
+        cooldown_s = min(rule.cooldown_s, QUIET_S)
     price_ppm = before.price_ppm if before is not None else episode.from_ppm
     if alert.state == "reverted":
         price_ppm = episode.from_ppm

@@ -27,7 +27,7 @@ def detected(rule: Rule, episode: Episode, move: Move, window: WindowMove) -> st
     """The rule's conditions, each with its number."""
     labels = ", ".join(window_label(w) for w in episode.windows_s)
     parts = [
-        f"abs_move_pp {_compared(episode.detected_pp, '>=', rule.threshold_pp, 1)} over {labels}",
+        f"abs_move_pp {_compared(episode.detected_pp, '>=', episode.threshold_pp, 1)} over {labels}",
         f"volume_24h_usd {_compared(move.volume_24h_usd or 0, '>=', rule.min_volume_24h_usd, 0)}",
         f"spread_pp {_compared(_spread_pp(move), '<=', rule.max_spread_pp, 1)}",
     ]

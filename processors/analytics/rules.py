@@ -14,7 +14,7 @@ from schemas.words import CATEGORIES, Category, RuleDirection, UnknownCategory
 
 UP, DOWN = 1, -1
 
-LOGIC_VERSION = "5"
+LOGIC_VERSION = "6"
 """Version of the rule written in `alerts`; a rule's own numbers add their digest (`Rule.version`)."""
 
 LONGEST_COOLDOWN_S = 366 * 86_400

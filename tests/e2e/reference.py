@@ -178,8 +178,6 @@ def alerts(moves: list[dict[str, Any]], rule: Mapping[str, float]) -> Iterator[T
         for sign in (1, -1):
             if sign in running or sign in ended or not _believable(move, rule):
                 continue
-            if sign in last and now < last[sign].cool_until:
-                continue
             begun = _begun(move, sign, last.get(sign), rule)
             if begun is None:
                 continue
@@ -194,8 +192,11 @@ def alerts(moves: list[dict[str, Any]], rule: Mapping[str, float]) -> Iterator[T
 
 def _begun(move: dict[str, Any], sign: int, last: Last | None, rule: Mapping[str, float]) -> Running | None:
     """The episode that a move would begin, its market open and quoted."""
-    saying = [w for w in move["windows"] if _says(w, sign, move, last, rule)]
-    if not saying or (last is not None and move["ts_event_us"] < last.cool_until):
+    least = rule["threshold_pp"]
+    if last is not None and move["ts_event_us"] < last.cool_until:
+        least = 2 * least if move["ts_event_us"] >= last.at + 2 * MINUTE_US else math.inf
+    saying = [w for w in move["windows"] if _says(w, sign, move, last, least)]
+    if not saying:
         return None
     base = _base(saying[0], sign, move["ts_event_us"], last)
     if not _unusual(base, move):
@@ -246,13 +247,11 @@ def _base(window: dict[str, Any], sign: int, now: int, last: Last | None) -> flo
     return max(then, last.price) if sign > 0 else min(then, last.price)
 
 
-def _says(
-    window: dict[str, Any], sign: int, move: dict[str, Any], last: Last | None, rule: Mapping[str, float]
-) -> bool:
+def _says(window: dict[str, Any], sign: int, move: dict[str, Any], last: Last | None, least_pp: float) -> bool:
     if window["move_pp"] is None or window["coverage_s"] < window["window_s"]:
         return False
     news = sign * (move["price_ppm"] - _base(window, sign, move["ts_event_us"], last)) / 10_000
-    if news < rule["threshold_pp"]:
+    if news < least_pp:
         return False
     mean = window["reference_ppm"]
     return mean is None or 3 * sign * (move["price_ppm"] - mean) / 10_000 >= sign * window["move_pp"]

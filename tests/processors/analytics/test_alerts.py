@@ -305,10 +305,39 @@ def test_it_goes_on_while_the_price_is_a_last_trade_that_cannot_be_compared() ->
     assert told([*CONFIRMED, at(180, 30, price_basis="last")])[2:] == []
 
 
-def test_nothing_is_detected_in_its_place_during_the_cool_down() -> None:
-    moves = [*CONFIRMED, at(180, 41), at(220, 70), at(1079.999999, 70), at(1080, 70)]
+def test_what_is_less_than_twice_the_threshold_waits_for_the_end_of_the_cool_down() -> None:
+    moves = [*CONFIRMED, at(180, 41), at(300, 60.9999), at(1079.999999, 60.9999), at(1080, 60.9999)]
 
     assert told(moves)[2:] == [(180, "closed", "faded"), (1080, "detected", None)]
+
+
+def test_a_move_of_twice_the_threshold_is_told_in_the_cool_down_once_two_minutes_have_passed() -> None:
+    moves = [*CONFIRMED, at(180, 41), at(299.999999, 61), at(300, 61), at(355, 61), at(430, 50)]
+
+    state, alerts = play(moves)
+
+    assert [((a.ts_event_us - START_US) / US_PER_S, a.state) for a in alerts[3:]] == [
+        (300, "detected"),
+        (355, "confirmed"),
+        (430, "closed"),
+    ]
+    assert alerts[3].reason.startswith("abs_move_pp 20.0 >= 20 over 1h and ")
+    assert {a.threshold_pp for a in alerts[3:]} == {20.0}
+    assert state is not None
+
+
+def test_twice_the_threshold_counts_from_the_price_told_last() -> None:
+    """Rolled off at 52 in an hour's window that began at 40: 61 is nine points of news, 72 are twenty."""
+    rolled = [*CONFIRMED, at(60 + W, 52)]
+
+    assert told([*rolled, at(4000, 61), at(4001, 71.9999)])[3:] == []
+    assert told([*rolled, at(4000, 61), at(4001, 72)])[3:] == [(4001, "detected", None)]
+
+
+def test_a_reverted_spike_that_comes_again_within_two_minutes_is_not_told_however_large() -> None:
+    moves = [*JUMP, at(120, 40), at(150, 90), at(239.999999, 90), at(240, 52)]
+
+    assert told(moves)[1:] == [(120, "reverted", None), (240, "detected", None)]
 
 
 def test_the_cool_down_is_that_of_one_direction_and_one_rule() -> None:

@@ -145,7 +145,7 @@ def test_a_gap_speaks_against_and_is_told_in_the_reason() -> None:
 @pytest.mark.parametrize(
     ("rule", "episode", "move", "says"),
     [
-        (Rule(threshold_pp=6.04), {"detected_pp": 6.04}, {}, "abs_move_pp 6.04 >= 6.04 over"),
+        (Rule(threshold_pp=6.04), {"detected_pp": 6.04, "threshold_pp": 6.04}, {}, "abs_move_pp 6.04 >= 6.04 over"),
         (Rule(threshold_pp=6), {"detected_pp": 6.0449}, {}, "abs_move_pp 6.0 >= 6 over"),
         (Rule(max_spread_pp=0.96), {}, {"spread_ppm": 9_600}, "spread_pp 0.96 <= 0.96"),
         (Rule(max_spread_pp=1), {}, {"spread_ppm": 9_600}, "spread_pp 1.0 <= 1"),
