@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import orjson
 
 from kernel.clock import Clock, SystemClock
-from kernel.errors import BadMessageError, UserError
+from kernel.errors import BadMessageError, KafkaAwayError, UserError
+from kernel.kafka.topics import require_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import Settings
 from producers.intake import Out
@@ -20,9 +22,11 @@ from producers.registry import VENUES
 from producers.replaying import Replay
 from producers.shards import Shard
 from producers.spill import Spill
+from schemas import topics
 from schemas.events import Market, RawMessage, Tick
 from schemas.units import US_PER_S
 
+_ANSWER_S = 10.0
 _FLUSH_S = 30.0
 
 
@@ -37,6 +41,7 @@ def record(settings: Settings, venue: str, tape: Path, since_s: float, for_s: fl
         raise UserError(f"unknown venue {venue}; known: {', '.join(VENUES)}")
     if since_s + for_s <= 0:
         raise UserError("nothing to record: give --since, --for, or both")
+    require_topics(settings.kafka, [topics.BY_NAME[topics.raw_topic(venue)]], _ANSWER_S)
     since_us = SystemClock().now_us() - int(since_s * US_PER_S)
     time.sleep(for_s)
     registry = SchemaRegistry.of(settings.kafka)
@@ -52,7 +57,7 @@ def replay(settings: Settings, tape: Path, speed: float, *, publish: bool, write
 
     Raises:
         UserError: the tape cannot be read.
-        TransientError: the registry does not answer.
+        TransientError: the registry does not answer, or Kafka has not taken all: the tape may be played again.
     """
     venue, messages = read_tape(tape)
     if venue not in VENUES:
@@ -60,16 +65,31 @@ def replay(settings: Settings, tape: Path, speed: float, *, publish: bool, write
     noted = is_noted(read_tape(tape)[1])
     if not publish:
         return _play(settings, venue, messages, speed, _Lines(write), noted=noted)
-    shard = Shard(venue)
     registry = SchemaRegistry.of(settings.kafka)
-    spill = Spill(settings.collector.spill_dir / f"replay-{venue}", settings.collector.spill_max_mib * 1024**2)
-    outbox = Outbox(shard, settings.kafka, registry, spill, SystemClock())
     try:
-        outbox.warm_up()
-        return _play(settings, venue, messages, speed, outbox, noted=noted)
+        with TemporaryDirectory(prefix="movers-replay-") as folder:
+            # No room: what Kafka does not take need not be kept, since it is on the tape.
+            outbox = Outbox(Shard(venue), settings.kafka, registry, Spill(Path(folder), 0), SystemClock())
+            try:
+                outbox.warm_up()
+                told = _play(settings, venue, _as_long_as_taken(messages, outbox), speed, outbox, noted=noted)
+            finally:
+                outbox.close(_FLUSH_S)
+            _require_taken(outbox)
+            return told
     finally:
-        outbox.close(_FLUSH_S)
         registry.close()
+
+
+def _as_long_as_taken(messages: Iterator[RawMessage], outbox: Outbox) -> Iterator[RawMessage]:
+    for raw in messages:
+        _require_taken(outbox)
+        yield raw
+
+
+def _require_taken(outbox: Outbox) -> None:
+    if outbox.kafka_away:
+        raise KafkaAwayError("Kafka has not taken all that the tape gave: play it again when it does")
 
 
 def _play(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import heapq
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, fields
@@ -16,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
-from kernel.errors import UserError
+from kernel.errors import KafkaAwayError, UserError
 from kernel.kafka.readers import consumer, offsets_since, partition_ends
 from kernel.settings import KafkaSettings
 from schemas import topics
@@ -28,7 +29,10 @@ from schemas.units import US_PER_MS
 
 FORMAT = "movers-raw/1"
 _FIELDS = {f.name for f in fields(RawMessage)}
-_POLL_S = 10.0
+_ANSWER_S = 10.0
+_POLL_S = 0.5
+_SILENT_S = 30.0
+"""So long without a message, and Kafka is taken to be away."""
 
 
 def arrival(raw: RawMessage) -> tuple[int, str, int]:
@@ -42,14 +46,20 @@ def arrival(raw: RawMessage) -> tuple[int, str, int]:
 def read_range(
     kafka: KafkaSettings, store: SchemaStore, venue: str, since_us: int, until_us: int
 ) -> Iterator[RawMessage]:
-    """What a venue said between two moments (when it was published), in the order of arrival."""
+    """What a venue said between two moments (when it was published), in the order of arrival.
+
+    Raises:
+        KafkaAwayError: it does not answer; or, while iterating, gives no more of what it has.
+    """
     topic = topics.BY_NAME[topics.raw_topic(venue)]
     asking = consumer(kafka, f"record-{venue}", from_start=True)
     try:
-        known = asking.list_topics(topic.name, timeout=_POLL_S).topics[topic.name].partitions
+        known = asking.list_topics(topic.name, timeout=_ANSWER_S).topics[topic.name].partitions
         starts = [TopicPartition(topic.name, p, since_us // US_PER_MS) for p in known]
-        first = {p.partition: p.offset for p in offsets_since(asking, starts, _POLL_S)}
-        ends = {p: partition_ends(asking, TopicPartition(topic.name, p), _POLL_S)[1] for p in known}
+        first = {p.partition: p.offset for p in offsets_since(asking, starts, _ANSWER_S)}
+        ends = {p: partition_ends(asking, TopicPartition(topic.name, p), _ANSWER_S)[1] for p in known}
+    except KafkaException as error:
+        raise KafkaAwayError(f"Kafka does not tell what {topic.name} holds: {error.args[0].str()}") from error
     finally:
         asking.close()
     codec = Codec(topic, store, RawMessage)
@@ -67,10 +77,16 @@ def _partition(
     reader = consumer(kafka, f"record-{topic}-{partition}", from_start=True)
     try:
         reader.assign([TopicPartition(topic, partition, first)])
+        heard_s = time.monotonic()
         while reader.position([TopicPartition(topic, partition)])[0].offset < end:
-            for message in reader.consume(100, timeout=_POLL_S):
-                if message.error() is None and message.offset() < end:
+            messages = [message for message in reader.consume(100, timeout=_POLL_S) if message.error() is None]
+            for message in messages:
+                if message.offset() < end:
                     yield codec.decode(message.value())
+            if messages:
+                heard_s = time.monotonic()
+            elif time.monotonic() - heard_s > _SILENT_S:
+                raise KafkaAwayError(f"{topic}: nothing for {_SILENT_S:.0f} s, and its end is not reached")
     finally:
         reader.close()
 

@@ -11,12 +11,14 @@ from typing import Any
 import orjson
 import pytest
 
-from kernel.errors import BadMessageError, UserError
+from kernel.errors import BadMessageError, KafkaAwayError, UserError
 from kernel.schema_registry import SchemaRegistry
+from producers import recording
 from producers.recording import arrival, is_noted, read_range, read_tape, write_tape
 from producers.registry import VENUES
 from producers.replaying import Replay, received_of
 from schemas import topics
+from schemas.codec import Codec
 from schemas.events import Market, RawMessage, Tick
 from schemas.units import US_PER_S
 from tests.producers.bench import START_US, Bench, kalshi_row, kalshi_venue, perform
@@ -143,6 +145,22 @@ def test_a_tape_cut_short_is_one_clear_line(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="cannot read"):
         list(read_tape(path)[1])
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("bench", ["kalshi"], indirect=True)
+def test_a_recording_that_kafka_does_not_give_whole_ends_with_an_error(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "_SILENT_S", 1.0)
+    topic, kafka = topics.BY_NAME["raw.kalshi"], kafka_at(bench.stack.bootstrap)
+    store = SchemaRegistry(bench.stack.registry_url)
+    codec = Codec(topic, store, RawMessage)
+
+    with pytest.raises(KafkaAwayError, match="its end is not reached"):
+        list(recording._partition(kafka, topic.name, 0, 0, 2**40, codec))
+
+    store.close()
 
 
 @pytest.mark.parametrize(("status", "body"), [(500, b"{}"), (200, b"<html>"), (200, b'{"error": "no"}'), (None, b"{}")])
