@@ -7,6 +7,7 @@ A venue's group stands in the venue's folder, and `movers.settings` knows them a
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
@@ -353,9 +354,14 @@ def refuse_unknown(groups: Callable[[], Iterable[type[Group]]]) -> None:
         known |= {name for group in groups() for name in (*group.names(), *group.secret_files())}
     for name, _ in keys:
         if name not in known and not name.startswith("COMPOSE_"):
-            lines = _DOTENV.read_text("utf-8").upper().splitlines()
-            number = next(n for n, line in enumerate(lines, start=1) if line.removeprefix("EXPORT ").startswith(name))
-            raise UserError(f".env line {number}: unknown setting {name}; `movers config` lists the known ones")
+            raise UserError(f".env line {_line_of(name)}: unknown setting {name}; `movers config` lists the known ones")
+
+
+def _line_of(name: str) -> int:
+    """Where `.env` sets a name, as python-dotenv reads a line: indented, exported, in quotes, or without a value."""
+    sets = re.compile(rf"\s*(EXPORT\s+)?'?{re.escape(name)}'?\s*(=|#|$)")
+    lines = _DOTENV.read_text("utf-8").upper().splitlines()
+    return next(number for number, line in enumerate(lines, start=1) if sets.match(line))
 
 
 def _make(group: type[GroupT], values: Mapping[str, str]) -> GroupT:

@@ -121,6 +121,17 @@ def test_overrides_go_over_the_environment_and_that_over_dotenv(
     assert "CLICKHOUSE_PORT" not in settings.given
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["MARKETS=1", "  markets = 1", "export  MARKETS=1", "'MARKETS'=1", "MARKETS", "MARKETS # a note"],
+)
+def test_a_misspelt_key_is_named_with_its_line_however_it_is_written(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".env").write_text(f"# one\n\nMARKETS_TOPIC_DAYS=45\n{line}\n")
+
+    with pytest.raises(UserError, match=r"\.env line 4: unknown setting MARKETS;"):
+        load()
+
+
 def test_a_misspelt_key_in_dotenv_is_refused_with_its_line(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("# mine, ALERT_TRESHOLD_PP\nALERT_TRESHOLD_PP=5\n")
 
