@@ -22,6 +22,7 @@ import gc
 import hmac
 import json
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -46,6 +47,9 @@ Facts = Callable[[], Mapping[str, Any]]
 SILENT_AFTER_S = 60.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
+
+ASKED_WITHIN_S = 10.0
+"""Who has connected to our port and asked nothing by then is hung up on: each holds a thread."""
 
 _YOUNG_OBJECTS = 50_000
 """After so many new objects Python looks for rings of dead ones; by default after 700. Ours live for a batch of
@@ -236,14 +240,24 @@ def _listen(settings: ProcessSettings, process: Process) -> ThreadingHTTPServer 
         raise UserError(
             f"METRICS_HOST {host} can be reached from elsewhere: set METRICS_TOKEN, which others have to show"
         )
-    handler = type("Handler", (_Handler,), {"process": process, "token": token.encode()})
+    own = {"process": process, "token": token.encode(), "timeout": ASKED_WITHIN_S}
+    handler = type("Handler", (_Handler,), own)
     try:
-        server = ThreadingHTTPServer((host, port), handler)
+        server = _Server((host, port), handler)
     except OSError as error:
         raise UserError(f"METRICS_PORT {port} on {host} cannot be used: {error.strerror}; choose another") from error
-    server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Who asks and hangs up before the answer, as a scraper does whose time is over, is no news."""
+        error = sys.exception()
+        if not isinstance(error, ConnectionError):
+            log.warning("answer_failed", asked_by=client_address, error=repr(error))
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+import kernel.process
 from kernel.errors import KafkaAwayError, UserError
 from kernel.process import Process, Stopped, living
 from kernel.settings import ProcessSettings
 from tests.stack.ports import free_port
+from tests.stack.waiting import wait_until
 
 
 @contextmanager
@@ -176,6 +179,52 @@ def test_it_answers_health_and_metrics_while_it_lives() -> None:
 
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False, timeout=60)
+
+
+def test_who_hangs_up_before_the_answer_is_told_to_nobody_and_the_next_is_answered(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    port = free_port()
+    with capture_logs() as lines, living("p", ProcessSettings(metrics_port=port)) as process:
+        process.beat()
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", port)) as rude:
+                rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # the end is a reset
+                rude.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+
+        assert httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False, timeout=60).status_code == 200
+        wait_until(lambda: threads_of_requests() == 0, "all are done with")
+
+    assert "Traceback" not in capfd.readouterr().err
+    assert [line["event"] for line in lines] == ["process_started", "process_ended"]
+
+
+def test_who_connects_and_asks_nothing_holds_no_thread_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel.process, "ASKED_WITHIN_S", 0.1)
+    port = free_port()
+    with (
+        living("p", ProcessSettings(metrics_port=port)),
+        socket.create_connection(("127.0.0.1", port), timeout=60) as silent,
+    ):
+        assert silent.recv(1) == b""
+        wait_until(lambda: threads_of_requests() == 0, "its thread has ended")
+
+
+def threads_of_requests() -> int:
+    return sum("process_request_thread" in thread.name for thread in threading.enumerate())
+
+
+def test_a_health_that_cannot_be_told_is_one_event() -> None:
+    port = free_port()
+    with capture_logs() as lines, living("p", ProcessSettings(metrics_port=port)) as process:
+        process.add_facts(lambda: {"broken": 1 // 0})
+
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False, timeout=60)
+
+    assert [line["error"] for line in lines if line["event"] == "answer_failed"] == [
+        "ZeroDivisionError('integer division or modulo by zero')"
+    ]
 
 
 def test_a_taken_port_is_told_before_anything_is_begun() -> None:
