@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -12,9 +11,12 @@ import typer
 
 from kernel import logs
 from kernel.errors import MoversError, TransientError, UserError
+from kernel.logs import get_logger
 from kernel.settings import Settings
 from movers.running import running
 from movers.settings import load
+
+log = get_logger(__name__)
 
 _IN_PROCESS = Event()
 """Set in a process that runs until it is told to stop, as against a command that answers and ends."""
@@ -26,6 +28,10 @@ def command_settings(overrides: Mapping[str, str] | None = None) -> Settings:
     A command prints what it was asked for; the libraries' own lines come only from processes (`process_settings`).
     """
     logs.configure("critical")
+    return _settings_of_the_run(overrides)
+
+
+def _settings_of_the_run(overrides: Mapping[str, str] | None = None) -> Settings:
     tree = load(overrides)
     state = running(tree.process.movers_home)
     if state is None:
@@ -37,7 +43,8 @@ def command_settings(overrides: Mapping[str, str] | None = None) -> Settings:
 def process_settings(name: str) -> Settings:
     """The same for a process that runs until it is told to stop: it logs, under this name, its failure too."""
     _IN_PROCESS.set()
-    tree = command_settings()
+    logs.configure("error", process=name)  # until it is known what is wanted
+    tree = _settings_of_the_run()
     logs.configure(tree.process.log_level, process=name)
     return tree
 
@@ -63,5 +70,5 @@ def _fail(text: str, code: int) -> None:
     if sys.stderr.isatty() or not _IN_PROCESS.is_set():
         typer.echo(f"movers: {text}", err=True)
     else:
-        typer.echo(json.dumps({"level": "error", "event": "failed", "detail": text}), err=True)
+        log.error("failed", detail=text)
     sys.exit(code)

@@ -33,14 +33,14 @@ PROCESSES = {
 WORKS_WITHOUT_KAFKA = {"produce-kalshi"}
 
 
-@pytest.mark.parametrize("command", PROCESSES.values(), ids=PROCESSES)
-def test_a_taken_metrics_port_is_one_clear_line(command: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", PROCESSES)
+def test_a_taken_metrics_port_is_one_clear_line(name: str, tmp_path: Path) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         port = str(listener.getsockname()[1])
         result = subprocess.run(
-            [sys.executable, "-m", "movers", *command],
+            [sys.executable, "-m", "movers", *PROCESSES[name]],
             env=child_environment({"MOVERS_HOME": str(tmp_path / "home"), "METRICS_PORT": port}),
             cwd=tmp_path,
             capture_output=True,
@@ -53,6 +53,23 @@ def test_a_taken_metrics_port_is_one_clear_line(command: tuple[str, ...], tmp_pa
     assert "Traceback" not in result.stderr
     assert f"METRICS_PORT {port}" in result.stderr.splitlines()[-1]
     assert [line for line in result.stderr.splitlines() if not line.startswith("{")] == []
+
+
+@pytest.mark.parametrize("given", [{"METRICS_HOST": "0.0.0.0", "METRICS_PORT": "1"}, {"KAFKA_PARTITIONS": "none"}])
+def test_what_ends_a_process_is_told_as_all_else_in_its_log(given: dict[str, str], tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "movers", "produce", "kalshi"],
+        env=child_environment({"MOVERS_HOME": str(tmp_path / "home"), **given}),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    told = json.loads(result.stderr.splitlines()[-1])
+    assert (result.returncode, told["event"], told["level"]) == (2, "failed", "error")
+    assert (told["process"], told.keys()) == ("produce-kalshi", {"process", "timestamp", "event", "level", "detail"})
 
 
 class Lives:
