@@ -215,7 +215,8 @@ class Jobs:
         return math.ceil(self._rhythm.due_s)
 
     def health(self) -> Mapping[str, Any]:
-        """What /health shows of the collector. May be asked from another thread: it walks over nothing."""
+        """What /health shows of the collector. May be asked from another thread: it walks over nothing that may change
+        meanwhile."""
         return {
             "venue": self._venue,
             "shard": self._shard.label,

@@ -162,8 +162,8 @@ class Streams:
 
     @property
     def opened(self) -> int:
-        """Connections that stand."""
-        return sum(connection.reader is not None for connection in self.connections.values())
+        """Connections that stand. May be asked from another thread, while others are made."""
+        return sum(connection.reader is not None for connection in tuple(self.connections.values()))
 
     def shows(self, token: str) -> bool:
         """Whether a connection that is not in doubt shows a token."""

@@ -50,8 +50,8 @@ class Witnesses:
 
     @property
     def opened(self) -> int:
-        """Connections that stand."""
-        return sum(place.reader is not None for place in self._places.values())
+        """Connections that stand. May be asked from another thread, while others are made."""
+        return sum(place.reader is not None for place in tuple(self._places.values()))
 
     async def run(self) -> None:
         """Keeps the connections open until cancelled."""

@@ -25,6 +25,7 @@ from producers.line import Line
 from producers.merge import Merge
 from producers.polymarket.sockets import PolymarketSockets
 from producers.streams import Connection, Gap, Source, Streams
+from producers.witnesses import Witnesses
 from schemas.units import US_PER_S
 from simulator.tape import Market, Quote, write_tape
 from tests.simulator.conftest import START_US, Running
@@ -122,6 +123,29 @@ def venue(start: Start, tmp_path: Path) -> Venue:
     rows = running.get("/gamma/markets/keyset?limit=100&closed=false&order=id&ascending=true")["markets"]
     by_condition = {row["conditionId"]: json.loads(row["clobTokenIds"])[0] for row in rows}
     return Venue(running, [by_condition[condition] for condition in CONDITIONS])
+
+
+class Growing:
+    """A connection that another one joins, by the loop's thread, while whoever asks looks at it."""
+
+    def __init__(self, all_of_them: dict[int, Any]) -> None:
+        self.all_of_them = all_of_them
+
+    @property
+    def reader(self) -> object:
+        self.all_of_them[len(self.all_of_them) + 1] = self
+        return self
+
+
+@pytest.mark.parametrize("of", [Streams, Witnesses])
+def test_connections_can_be_counted_from_another_thread_while_others_are_made(of: type[Streams | Witnesses]) -> None:
+    known: dict[int, Any] = {}
+    known[1] = Growing(known)
+    pool = of.__new__(of)
+    pool.__dict__ |= {"connections": known, "_places": known}
+
+    assert pool.opened == 1
+    assert len(known) == 2
 
 
 def drive(streams: Streams, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
