@@ -32,8 +32,9 @@ async def _refresh(path: Path, tell: Callable[[], dict[str, Any]]) -> None:
     own = {"pid": me.pid, "created": me.create_time()}
     while True:
         draft = path.with_suffix(".tmp")
-        draft.write_text(json.dumps(own | tell(), indent=1), "utf-8")
-        draft.replace(path)
+        with contextlib.suppress(OSError):  # a disk that is full just now; the next one may be taken
+            draft.write_text(json.dumps(own | tell(), indent=1), "utf-8")
+            draft.replace(path)
         await asyncio.sleep(_EVERY_S)
 
 
