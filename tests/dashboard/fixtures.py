@@ -13,8 +13,8 @@ from dashboard.store import Store
 from kernel.clickhouse import connect
 from kernel.settings import ClickHouseSettings
 from sinks.clickhouse.migrate import migrate
-from sinks.clickhouse.store import Store as Writer
 from tests.dashboard.seed import Path, seed
+from tests.stack.databases import copy_tables, drop
 from tests.stack.processes import ServiceProcess
 
 
@@ -69,14 +69,12 @@ def empty(warehouse: ServiceProcess) -> ClickHouseSettings:
 
 
 @pytest.fixture
-def database(warehouse: ServiceProcess) -> Iterator[ClickHouseSettings]:
+def database(warehouse: ServiceProcess, empty: ClickHouseSettings) -> Iterator[ClickHouseSettings]:
     """Tables without rows, for one test to fill."""
     settings = _settings(warehouse, "dashboard_database")
-    migrate(settings)
+    copy_tables(empty, settings)
     yield settings
-    with_store = Writer(settings)
-    with_store.command(f"DROP DATABASE {settings.clickhouse_database}", {})
-    with_store.close()
+    drop(settings)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from kernel.settings import ClickHouseSettings
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.store import Store
+from tests.stack.databases import copy_tables, drop
 from tests.stack.processes import ServiceProcess, registry, stack_dir, warehouse
 
 __all__ = ["registry", "stack_dir", "warehouse"]
@@ -21,17 +22,31 @@ def warehouse_port(warehouse: ServiceProcess) -> int:
     return warehouse.port
 
 
+@pytest.fixture(scope="package")
+def migrated(warehouse_port: int) -> ClickHouseSettings:
+    """A database with our tables, for `database` to be made after. Nobody writes to it."""
+    settings = _named(warehouse_port)
+    migrate(settings)
+    return settings
+
+
 @pytest.fixture
-def empty_database(warehouse_port: int) -> ClickHouseSettings:
+def empty_database(warehouse_port: int) -> Iterator[ClickHouseSettings]:
     """Settings with the name of a database that does not exist yet."""
-    return ClickHouseSettings(clickhouse_port=warehouse_port, clickhouse_database=f"test_{uuid4().hex}")
+    settings = _named(warehouse_port)
+    yield settings
+    drop(settings)
 
 
 @pytest.fixture
-def database(empty_database: ClickHouseSettings) -> ClickHouseSettings:
+def database(empty_database: ClickHouseSettings, migrated: ClickHouseSettings) -> ClickHouseSettings:
     """Settings of a migrated database."""
-    migrate(empty_database)
+    copy_tables(migrated, empty_database)
     return empty_database
+
+
+def _named(port: int) -> ClickHouseSettings:
+    return ClickHouseSettings(clickhouse_port=port, clickhouse_database=f"test_{uuid4().hex}")
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from sinks.clickhouse.migrate import (
     retention_days,
     statements,
 )
+from tests.stack.databases import drop
 
 _REPEATABLE = (
     *("IF NOT EXISTS", "IF EXISTS", "OR REPLACE", "MODIFY SETTING", "MODIFY TTL", "MODIFY COLUMN"),
@@ -44,6 +45,18 @@ def test_a_second_run_applies_nothing_and_changes_nothing(empty_database: ClickH
     assert _definitions(empty_database) == before
 
 
+@pytest.mark.stack
+def test_what_tests_copy_is_what_migrations_make(
+    empty_database: ClickHouseSettings, database: ClickHouseSettings
+) -> None:
+    made = empty_database.model_copy(update={"clickhouse_database": f"{empty_database.clickhouse_database}_made"})
+    migrate(made)
+
+    assert _definitions(database) == _definitions(made)
+    assert migrate(database) == []
+    drop(made)
+
+
 KEPT = {
     "ingest_offsets": "a row for each partition",
     "market_pairs": "what a person has confirmed",
@@ -53,10 +66,8 @@ KEPT = {
 
 
 @pytest.mark.stack
-def test_every_table_but_the_small_ones_lets_go_of_what_is_old(empty_database: ClickHouseSettings) -> None:
-    migrate(empty_database)
-
-    with connect(empty_database, client_name="test", role="migrate") as client:
+def test_every_table_but_the_small_ones_lets_go_of_what_is_old(database: ClickHouseSettings) -> None:
+    with connect(database, client_name="test", role="migrate") as client:
         made = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
         tables = client.query(f"{made} AND engine LIKE '%MergeTree'").result_rows
 
@@ -64,11 +75,9 @@ def test_every_table_but_the_small_ones_lets_go_of_what_is_old(empty_database: C
 
 
 @pytest.mark.stack
-def test_a_row_that_retention_takes_alone_has_met_the_row_that_it_replaced(empty_database: ClickHouseSettings) -> None:
+def test_a_row_that_retention_takes_alone_has_met_the_row_that_it_replaced(database: ClickHouseSettings) -> None:
     """Else the older one, of a market that was open, is what is left: it is merged with it within days."""
-    migrate(empty_database)
-
-    with connect(empty_database, client_name="test", role="migrate") as client:
+    with connect(database, client_name="test", role="migrate") as client:
         made = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
         tables = client.query(f"{made} AND create_table_query LIKE '% TTL %WHERE status IN%'").result_rows
 
@@ -307,7 +316,8 @@ def test_a_store_that_does_not_answer_may_come_back() -> None:
 def _definitions(settings: ClickHouseSettings) -> dict[str, str]:
     sql = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
     with connect(settings, client_name="test", role="migrate") as client:
-        return {name: query for name, query in client.query(sql).result_rows}  # noqa: C416
+        found = client.query(sql).result_rows
+    return {name: definition.replace(f"{settings.clickhouse_database}.", "") for name, definition in found}
 
 
 def _modified_at(settings: ClickHouseSettings) -> list[object]:
