@@ -204,4 +204,13 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "kept": _NUMBER,
         "graded_after_s": _COUNT,
     },
+    "track_record": {
+        "rule": _TEXT,
+        "stage": _TEXT,
+        "severity": _TEXT,
+        "horizon_s": _COUNT,
+        "cases": _COUNT,
+        "held": _COUNT,
+        "turned": _COUNT,
+    },
 }

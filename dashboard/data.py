@@ -264,3 +264,9 @@ def acknowledge(store: Store, alert_id: str, who: str, note: str) -> None:
     """Marks an episode as seen, for everybody."""
     store.insert("alert_acks", {"alert_id": alert_id, "acked_by": who, "note": note})
     episodes.clear()  # type: ignore[attr-defined]
+
+
+@_shared(60)
+def track_record(store: Store) -> pd.DataFrame:
+    """How often alerts of the rules in force were right, by stage, severity and seconds after they were told."""
+    return _ask(store, "track_record")

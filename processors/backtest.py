@@ -16,11 +16,12 @@ from math import inf
 
 from processors.analytics import alerts, moves
 from processors.analytics.episodes import AlertState
-from processors.analytics.grades import HORIZONS_S, kept_share
+from processors.analytics.grades import kept_share
 from processors.analytics.rules import DOWN, UP, Rule
 from processors.analytics.volume import NO_COUNTER, reading
 from processors.analytics.windows import History, WindowPlan
 from schemas.events import Alert, Tick
+from schemas.grades import HORIZONS_S
 from schemas.units import US_PER_S
 from schemas.words import OPEN_STATUSES, AlertKind, Category, Direction, Severity, UnknownCategory
 

@@ -20,7 +20,7 @@ from dashboard.context import (
     remembered,
 )
 from dashboard.data import AlertFilters
-from dashboard.views import controls, tables
+from dashboard.views import controls, tables, track_record
 from kernel.settings import RuleSettings
 from schemas.words import ENDED_STATES, AlertKind, Factor
 
@@ -34,6 +34,7 @@ def render(context: Context) -> None:
     st.header("Alerts", anchor=False)
     with st.container(horizontal=True, vertical_alignment="center"):
         filters = _filters(context)
+        track_record.render(context)
     chosen = chosen_alert()
     if chosen is not None:
         _panel(context, filters, chosen)

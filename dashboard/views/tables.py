@@ -13,7 +13,7 @@ from pandas.io.formats.style import Styler
 
 from dashboard import charts, formats
 from dashboard.zone import UTC_ZONE, Zone
-from schemas.units import window_label
+from schemas.grades import horizon_label
 from schemas.words import CloseReason, EpisodeState, ScoreName
 
 Columns = dict[str, Any]
@@ -174,8 +174,7 @@ def kept(episode: Any) -> str:
     """The latest grade of an episode, a row of `data.episodes`: 80 % after 1h. Nothing while there is none."""
     if not episode.graded_after_s:
         return ""
-    minutes = int(episode.graded_after_s) // 60
-    after = f"{minutes}m" if minutes < 60 else window_label(int(episode.graded_after_s))
+    after = horizon_label(int(episode.graded_after_s))
     return f"turned, after {after}" if episode.kept < 0 else f"{episode.kept * 100:.0f} % after {after}"
 
 

@@ -15,11 +15,11 @@ from kernel.settings import RuleSettings
 from movers.backtest.evaluation import Verdict, judge, percentile
 from movers.backtest.labels import read_labels
 from movers.backtest.tapes import Recording, instant_us
-from processors.analytics.grades import ENOUGH_CASES, HORIZONS_S, wilson
 from processors.analytics.windows import WindowPlan
 from processors.backtest import Backtest, Record, longest_silence_us, with_sweeps
 from processors.rules_file import default_rule, read_rules, rules_in_force
 from schemas.events import Tick
+from schemas.grades import ENOUGH_CASES, HORIZONS_S, wilson
 from schemas.units import US_PER_S, datetime_from_micros
 
 DAY_US = 86_400 * US_PER_S

@@ -10,12 +10,11 @@ from kernel.errors import UserError
 from kernel.settings import Settings
 from movers import store
 from movers.digest.summary import SPANS_BEFORE, Digest, Episode, Gap, summed_up
-from movers.track_record import BECAME
 from schemas.units import US_PER_S, datetime_from_micros, micros_from_datetime
 
 NEWEST = "SELECT toUnixTimestamp64Micro(max(ts)) AS newest_us FROM snapshots"
 
-EPISODES = f"""
+EPISODES = """
 SELECT
     toString(episode.alert_id) AS alert_id, became.judged AS judged, episode.opened_at AS opened_at,
     episode.market_id AS market_id,
@@ -24,7 +23,7 @@ SELECT
     toFloat64(episode.price_then) AS price_then, toFloat64(episode.price_now) AS price_now,
     episode.peak_move_pp AS peak_move_pp, grade.share AS kept, grade.after_s AS graded_after_s, grade.settled AS result
 FROM alert_episodes AS episode
-INNER JOIN ({BECAME}) AS became ON became.alert_id = episode.alert_id
+INNER JOIN alert_outcomes AS became ON became.alert_id = episode.alert_id
 LEFT JOIN
 (
     SELECT market_id, event_key, event_title
@@ -39,10 +38,10 @@ LEFT JOIN
     FROM alert_grades FINAL
     GROUP BY alert_id
 ) AS grade ON grade.alert_id = episode.alert_id
-WHERE became.newest_kind = 'move' AND episode.opened_at > fromUnixTimestamp64Micro({{since_us:Int64}})
-    AND episode.opened_at <= fromUnixTimestamp64Micro({{until_us:Int64}})
-    AND ({{category:String}} = '' OR episode.category = {{category:String}})
-"""  # noqa: S608  our words; what is asked for comes as parameters
+WHERE became.newest_kind = 'move' AND episode.opened_at > fromUnixTimestamp64Micro({since_us:Int64})
+    AND episode.opened_at <= fromUnixTimestamp64Micro({until_us:Int64})
+    AND ({category:String} = '' OR episode.category = {category:String})
+"""
 """An `Episode` a row."""
 
 HOURS = """

@@ -7,19 +7,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from math import sqrt
 from typing import Protocol
 
+from schemas.grades import MAX_AGE_S
 from schemas.units import US_PER_S
-
-HORIZONS_S = (60, 300, 900, 3600, 86_400)
-"""Seconds after an alert at which it is graded."""
-
-MAX_AGE_US = 900 * US_PER_S
-"""A price older than this says nothing any more."""
-
-ENOUGH_CASES = 30
-"""Under so many cases no percentage is shown: it would say nothing."""
 
 
 class Mids(Protocol):
@@ -48,19 +39,6 @@ def kept_share(told_us: int, from_ppm: int, price_ppm: int, horizon_s: int, mids
     """
     due_us = told_us + horizon_s * US_PER_S
     at = bisect_right(mids.ts_us, due_us) - 1
-    if at < 0 or mids.ts_us[at] < told_us or mids.ts_us[at] < due_us - MAX_AGE_US:
+    if at < 0 or mids.ts_us[at] < told_us or mids.ts_us[at] < due_us - MAX_AGE_S * US_PER_S:
         return None
     return (mids.price_ppm[at] - from_ppm) / (price_ppm - from_ppm)
-
-
-def wilson(hits: int, cases: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's interval of a share, 95 % unless said otherwise: lower and upper end, 0..1.
-
-    E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209. Of no cases nothing is known: (0, 1).
-    """
-    if cases == 0:
-        return 0.0, 1.0
-    share = hits / cases
-    middle = share + z * z / (2 * cases)
-    half = z * sqrt(share * (1 - share) / cases + z * z / (4 * cases * cases))
-    return max(0.0, (middle - half) / (1 + z * z / cases)), min(1.0, (middle + half) / (1 + z * z / cases))

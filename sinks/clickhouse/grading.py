@@ -15,15 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from schemas.grades import HORIZONS_S, MAX_AGE_S
 from schemas.units import US_PER_S
 from sinks.clickhouse.store import Store
 from sinks.clickhouse.told import first_told
-
-HORIZONS_S = (60, 300, 900, 3600, 86_400)
-"""Seconds after an alert at which it is graded."""
-
-MAX_AGE_S = 900
-"""A price older than this says nothing any more."""
 
 WAIT_US = 60 * US_PER_S
 """So long after its moment a grade waits for ticks that are on their way."""

@@ -346,6 +346,18 @@ def test_alerts_lists_open_episodes_on_top(app_environment: pytest.MonkeyPatch, 
     assert "80 % after 5m" in set(app.dataframe[0].value["Kept"])
 
 
+def test_how_often_alerts_were_right_stands_over_the_list(
+    app_environment: pytest.MonkeyPatch, seeded: SeededStore
+) -> None:
+    point_at(app_environment, seeded.settings)
+
+    app = _run(_alerts)
+
+    assert "1 confirmed move graded so far; shares are told from 30 on." in _said(app)
+    (record,) = (element.value for element in app.table)
+    assert list(record["After 5m"]) == ["too few"]
+
+
 def test_a_list_that_is_cut_says_so_and_does_not_count_what_it_leaves_out(
     app_environment: pytest.MonkeyPatch, seeded: SeededStore
 ) -> None:

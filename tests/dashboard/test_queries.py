@@ -57,6 +57,7 @@ def _parameters(now: datetime) -> dict[str, dict[str, Any]]:
         "feed_gaps": {"venue": "kalshi", "until": now, "span_s": 86_400},
         "siblings": {"event_key": "FED-DECISION-IN-DECEMBER", "window": "24h", "limit": 20},
         "same_event": {"market_id": PAIR[0]},
+        "track_record": {},
         "episodes": {
             "venues": [],
             "categories": [],
@@ -236,6 +237,17 @@ def test_an_episode_has_its_latest_grade_that_is_known(seeded: SeededStore) -> N
 
     assert list(zip(graded["kept"], graded["graded_after_s"], strict=True)) == [(0.8, 300)]
     assert _ask(seeded, "episodes").query("graded_after_s == 0")["kept"].isna().all()
+
+
+def test_a_track_record_has_the_horizons_at_which_a_price_was_known(seeded: SeededStore) -> None:
+    frame = _ask(seeded, "track_record")
+
+    columns = ["rule", "stage", "severity", "horizon_s", "cases", "held", "turned"]
+    assert frame[columns].to_numpy().tolist() == [
+        ["default", "confirmed", "medium", 60, 1, 1, 0],
+        ["default", "confirmed", "medium", 300, 1, 1, 0],
+        ["default", "confirmed", "medium", 900, 0, 0, 0],
+    ]
 
 
 def test_what_other_markets_say_stands_beside_an_episodes_own_factors(seeded: SeededStore) -> None:

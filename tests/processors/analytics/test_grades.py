@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.analytics.grades import kept_share, wilson
+from processors.analytics.grades import kept_share
 from schemas.units import US_PER_S
 
 
@@ -55,12 +55,3 @@ def test_grades_agree_with_a_brute_force(points: list[tuple[int, int]], told_s: 
     expected = (max(seen)[1] - 400_000) / 100_000 if seen else None
 
     assert kept_share(told_s * US_PER_S, 400_000, 500_000, horizon_s, mids(*sorted(points))) == expected
-
-
-@pytest.mark.parametrize(
-    ("hits", "cases", "low", "high"),
-    [(0, 0, 0.0, 1.0), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (5, 10, 0.2366, 0.7634), (81, 263, 0.2553, 0.3662)],
-)
-def test_wilsons_interval(hits: int, cases: int, low: float, high: float) -> None:
-    """81 of 263: the worked example of Newcombe, Stat. Med. 17 (1998) 857; the others by hand."""
-    assert list(wilson(hits, cases)) == pytest.approx([low, high], abs=5e-5)

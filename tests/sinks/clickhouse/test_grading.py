@@ -8,9 +8,11 @@ from itertools import chain
 
 import pytest
 
+from dashboard.store import query_text
 from movers import track_record
-from processors.analytics.grades import HORIZONS_S, kept_share
+from processors.analytics.grades import kept_share
 from schemas.events import Alert, Tick
+from schemas.grades import HORIZONS_S
 from schemas.units import US_PER_S, event_id
 from schemas.words import EpisodeState, Severity
 from sinks.clickhouse import grading
@@ -218,7 +220,17 @@ def test_a_track_record_counts_an_episode_as_what_became_of_it_after_its_first_g
     ]
 
 
-def test_the_rule_of_the_store_has_the_numbers_of_the_pure_one() -> None:
-    from processors.analytics import grades as pure
+def test_the_page_tells_the_track_record_of_each_rules_newest_version_only(store: Store) -> None:
+    alerts = []
+    for number, version in enumerate(("5-old", "6-new")):
+        (first, *_) = an_episode(number, "A", NOON_US + number * US_PER_S, random.Random(1))
+        alerts.append(replace(first, kind="move", rule_version=version))
+    store.insert(to.SNAPSHOTS, [to.tick_row(a_tick("A", NOON_US + US_PER_S), 0, 0)], "ticks")
+    store.insert(to.ALERTS, [to.alert_row(alert) for alert in alerts], "alerts")
+    Grading(store).advance({"kalshi": NOON_US + 122 * US_PER_S})
 
-    assert (grading.HORIZONS_S, grading.MAX_AGE_S * US_PER_S) == (pure.HORIZONS_S, pure.MAX_AGE_US)
+    everything = store.rows("SELECT rule_version, cases FROM alert_track_record WHERE horizon_s = 60 ORDER BY ALL")
+    shown = store.rows(f"SELECT horizon_s, cases FROM ({query_text('track_record')}) WHERE horizon_s = 60")
+
+    assert everything == [("5-old", 1), ("6-new", 1)]
+    assert shown == [(60, 1)]
