@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -17,6 +17,7 @@ from tests.stack.processes import KafkaProcess, ServiceProcess, kafka_at
 from tests.stack.processes import kafka_stack as kafka_stack
 from tests.stack.processes import registry as registry
 from tests.stack.processes import stack_dir as stack_dir
+from tests.stack.topics import topics_made_anew
 
 Message = tuple[Event, str, dict[str, bytes]]
 
@@ -51,8 +52,7 @@ def prepared(node: KafkaProcess, schemas: ServiceProcess, topics: Sequence[Topic
 
 
 @pytest.fixture(scope="module")
-def stack(registry: ServiceProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A Kafka of each file's own: a collector that starts takes up what the topics already say."""
-    node = KafkaProcess(tmp_path_factory.mktemp("kafka") / "node")
-    yield prepared(node, registry)
-    node.stop()
+def stack(kafka_stack: KafkaProcess, registry: ServiceProcess) -> Stack:
+    """Topics of each file's own: a collector that starts takes up what they already say."""
+    topics_made_anew(kafka_stack.bootstrap, 2)
+    return prepared(kafka_stack, registry)

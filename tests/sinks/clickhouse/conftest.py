@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
 
 from kernel.kafka.publisher import Publisher
-from kernel.kafka.topics import create_topics
 from kernel.schema_registry import SchemaRegistry
 from kernel.settings import ClickHouseSettings
 from schemas.codec import Codec
@@ -25,6 +23,7 @@ from sinks.clickhouse.store import Store
 from tests.sinks.faulty_line import FaultyLine
 from tests.stack.ports import free_port
 from tests.stack.processes import KafkaProcess, MoversProcess, ServiceProcess, kafka_at
+from tests.stack.topics import topics_made_anew
 from tests.stack.waiting import wait_until
 
 PARTITIONS = 3
@@ -138,7 +137,7 @@ class Stand:
 @pytest.fixture
 def stand(broker: Broker, warehouse_port: int, database: ClickHouseSettings, tmp_path: Path) -> Iterator[Stand]:
     """A stand on the folder's warehouse."""
-    recreate_topics(broker.bootstrap)
+    topics_made_anew(broker.bootstrap, PARTITIONS)
     stand = Stand(broker, FaultyLine(warehouse_port), database, Store(database), tmp_path / "sink.log")
     yield stand
     close_stand(stand)
@@ -147,7 +146,7 @@ def stand(broker: Broker, warehouse_port: int, database: ClickHouseSettings, tmp
 @pytest.fixture
 def stand_with_own_warehouse(broker: Broker, tmp_path: Path) -> Iterator[tuple[Stand, Callable[[bool], None]]]:
     """A stand whose warehouse can be switched off (False) and on (True)."""
-    recreate_topics(broker.bootstrap)
+    topics_made_anew(broker.bootstrap, PARTITIONS)
     folder, module = tmp_path / "warehouse", "movers.local.warehouse.service"
     port = free_port()  # that it comes back to
     running = [ServiceProcess.start(module, folder, port)]
@@ -192,15 +191,3 @@ def close_stand(stand: Stand) -> None:
         print("the sinks said:", *[line[:300] for line in told if " FAIL [" not in line][-30:], sep="\n")
     stand.store.close()
     stand.line.close()
-
-
-def recreate_topics(bootstrap: str) -> None:
-    """Deletes all our topics and makes them anew: offsets start at 0 and every topic has a new id."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    names = [topic.name for topic in CATALOGUE]
-    present = [name for name in names if name in admin.list_topics(timeout=60).topics]
-    if present:
-        for future in admin.delete_topics(present, operation_timeout=60).values():
-            future.result(60)
-        wait_until(lambda: not set(names) & set(admin.list_topics(timeout=60).topics), "topics deleted")
-    create_topics(kafka_at(bootstrap, PARTITIONS))

@@ -24,12 +24,12 @@ from tests.sinks.clickhouse.conftest import (
     Stand,
     assert_stored_once,
     identities,
-    recreate_topics,
     stored,
 )
 from tests.sinks.events import some_ticks
 from tests.stack.ports import free_port
 from tests.stack.processes import kafka_at
+from tests.stack.topics import topics_made_anew
 from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -133,7 +133,7 @@ def test_topics_made_anew_under_a_running_sink_are_read_from_their_start(stand: 
     stand.start_sink()
     assert_stored_once(stand, some_ticks(1_000))
 
-    recreate_topics(stand.broker.bootstrap)
+    topics_made_anew(stand.broker.bootstrap, PARTITIONS)
     stand.publish(TICKS, *some_ticks(500, first=1_000))
 
     wait_until(lambda: stand.count() == 1_500, "ticks of the new topic are stored")

@@ -12,11 +12,12 @@ from kernel.settings import ClickHouseSettings
 from schemas.topics import TICKS
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.store import Store
-from tests.sinks.clickhouse.conftest import Broker, Stand, assert_stored_once, close_stand, recreate_topics
+from tests.sinks.clickhouse.conftest import PARTITIONS, Broker, Stand, assert_stored_once, close_stand
 from tests.sinks.events import some_ticks
 from tests.sinks.faulty_line import FaultyLine
 from tests.stack.processes import ServiceProcess
 from tests.stack.small_disk import small_disk
+from tests.stack.topics import topics_made_anew
 from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -31,7 +32,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def stand(broker: Broker, disk: Path, tmp_path: Path) -> Iterator[Stand]:
-    recreate_topics(broker.bootstrap)
+    topics_made_anew(broker.bootstrap, PARTITIONS)
     warehouse = ServiceProcess.start("movers.local.warehouse.service", disk / "warehouse")
     settings = ClickHouseSettings(clickhouse_port=warehouse.port, clickhouse_database="movers")
     migrate(settings)

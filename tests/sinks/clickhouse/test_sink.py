@@ -31,9 +31,10 @@ from sinks.clickhouse import membership
 from sinks.clickhouse.membership import GROUP, Membership
 from sinks.clickhouse.sink import Sink
 from sinks.clickhouse.store import Store
-from tests.sinks.clickhouse.conftest import PARTITIONS, Stand, assert_stored_once, recreate_topics
+from tests.sinks.clickhouse.conftest import PARTITIONS, Stand, assert_stored_once
 from tests.sinks.events import NOON_US, a_bar, a_market, a_move, a_status, a_tick, an_alert, some_ticks
 from tests.stack.processes import kafka_at
+from tests.stack.topics import topics_made_anew
 from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -340,7 +341,7 @@ def test_topics_made_anew_start_at_zero_and_are_not_swallowed(stand: Stand) -> N
     sink.send_signal(signal.SIGTERM)
     assert sink.wait(90) == 0
 
-    recreate_topics(stand.broker.bootstrap)
+    topics_made_anew(stand.broker.bootstrap, PARTITIONS)
     stand.publish(TICKS, *(second := some_ticks(500, first=1_000)))
     stand.start_sink()
 
