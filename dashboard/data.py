@@ -266,7 +266,7 @@ def acknowledge(store: Store, alert_id: str, who: str, note: str) -> None:
     episodes.clear()  # type: ignore[attr-defined]
 
 
-@_shared(60)
+@_shared(300)
 def track_record(store: Store) -> pd.DataFrame:
     """How often alerts of the rules in force were right, by stage, severity and seconds after they were told."""
     return _ask(store, "track_record")
