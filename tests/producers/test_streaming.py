@@ -126,7 +126,7 @@ def key_file(folder: Path) -> Path:
 def streaming(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Streaming]:
     """Both venues streamed in real time through one fault after another; then stopped by SIGTERM."""
     folder = tmp_path_factory.mktemp("stream")
-    process, simulator = simulate(folder, "--markets", "300", "--since", "5s", "--speed", "1")
+    process, simulator = simulate(folder, "--markets", "700", "--since", "5s", "--speed", "1")
     httpx.post(f"{simulator}/simulator/ledger", json={"on": True}, trust_env=False, timeout=60).raise_for_status()
     ws = simulator.replace("http", "ws")
     settings = settings_for(stack, simulator, folder) | {
