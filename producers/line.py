@@ -1,7 +1,7 @@
 """One WebSocket connection, kept open: handshake, keepalive, frames in their order, and a new life after each end.
 
 Frames are handed on from inside the receive callback, without a queue or a task in between: on one core that reads
-about 2.5 times as many frames a second as `await recv()` does (`bench/feeds.py`).
+about 2.5 times as many frames a second as `await recv()` does (`bench/feeds`).
 """
 
 from __future__ import annotations

@@ -49,19 +49,46 @@ def tests_by_name() -> frozenset[str]:
     return frozenset(name for text in texts for name in re.findall(r"def (test_\w+)", text))
 
 
+NAMED = re.compile(r"`((?!NNNN_)[\w/.-]+\.(?:py|sql|avsc|md))`")
+
+
+@pytest.fixture(scope="module")
+def file_names() -> frozenset[str]:
+    """Of all files of ours; of tests also as docs/feeds.md calls them, without `test_`."""
+    names = {path.name for path in REPO.rglob("*.*") if not {".venv", ".git", ".movers"} & set(path.parts)}
+    return frozenset(names | {name.removeprefix("test_") for name in names})
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPO)))
+def test_a_file_that_a_page_names_is_one_that_there_is(document: Path, file_names: frozenset[str]) -> None:
+    named = {Path(name).name for name in NAMED.findall(document.read_text("utf-8"))}
+
+    assert named - file_names == set()
+
+
+def test_a_file_that_a_comment_or_docstring_names_is_one_that_there_is(file_names: frozenset[str]) -> None:
+    folders = (
+        "schemas",
+        "kernel",
+        "producers",
+        "processors",
+        "sinks",
+        "dashboard",
+        "movers",
+        "simulator",
+        "ops",
+        "bench",
+    )
+    modules = [path for folder in folders for path in (REPO / folder).rglob("*.py")]
+    named = {(path.name, name) for path in modules for name in NAMED.findall(path.read_text("utf-8"))}
+
+    assert {(path, name) for path, name in named if Path(name).name not in file_names} == set()
+
+
 def test_the_readme_lists_every_topic(repo_dir: Path) -> None:
     text = (repo_dir / "README.md").read_text("utf-8")
 
     assert [topic.name for topic in CATALOGUE if f"`{topic.name}`" not in text] == []
-
-
-def test_every_python_file_named_in_the_architecture_exists(repo_dir: Path) -> None:
-    text = (repo_dir / "docs" / "architecture.md").read_text("utf-8")
-    existing = {path.name for path in repo_dir.rglob("*.py") if ".venv" not in path.parts}
-
-    named = {Path(name).name for name in re.findall(r"`([\w/.<>-]+\.py)`", text)}
-
-    assert {name for name in named if "<" not in name} - existing == set()
 
 
 def test_every_module_of_the_way_stands_in_the_architecture(repo_dir: Path) -> None:

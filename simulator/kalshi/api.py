@@ -1,4 +1,4 @@
-"""Kalshi's public REST API, as far as market data goes (facts: `venues.md`, checked 2026-11-22)."""
+"""Kalshi's public REST API, as far as market data goes (as documented, checked 2026-11-22)."""
 
 from __future__ import annotations
 

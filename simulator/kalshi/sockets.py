@@ -1,4 +1,4 @@
-"""Kalshi's WebSocket: ticker, trade, orderbook_delta, market_lifecycle_v2 (facts: `venues.md` 3.7).
+"""Kalshi's WebSocket: ticker, trade, orderbook_delta, market_lifecycle_v2.
 
 The handshake must carry the three KALSHI-ACCESS headers, also for public channels; signatures are checked once a key is
 registered.

@@ -1,4 +1,4 @@
-"""Polymarket's market channel: opening books, price changes, trades, listings and results (facts: `venues.md` 2.8)."""
+"""Polymarket's market channel: opening books, price changes, trades, listings and results."""
 
 from __future__ import annotations
 
