@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -70,15 +71,19 @@ def examine(settings: Settings) -> list[Finding]:
         _Check("collectors", _cover, start, ("kafka", "topics", "schema registry")),
         _Check("data", _freshness, start, ("clickhouse", "tables")),
     ]
-    findings: dict[str, Finding] = {}
-    for check in checks:
-        first = next((part for part in check.behind if not findings[part].well), None)
-        findings[check.part] = (
-            _finding(check, settings)
-            if first is None
-            else Finding(check.part, well=False, found="cannot be seen", fix=f"first {first}")
-        )
-    return list(findings.values())
+    found: dict[str, Future[Finding]] = {}
+
+    def examined(check: _Check) -> Finding:
+        first = next((part for part in check.behind if not found[part].result().well), None)
+        if first is not None:
+            return Finding(check.part, well=False, found="cannot be seen", fix=f"first {first}")
+        return _finding(check, settings)
+
+    # Side by side: each that does not answer is waited for, and those behind it are handed in behind it.
+    with ThreadPoolExecutor(len(checks)) as pool:
+        for check in checks:
+            found[check.part] = pool.submit(examined, check)
+    return [finding.result() for finding in found.values()]
 
 
 def _finding(check: _Check, settings: Settings) -> Finding:

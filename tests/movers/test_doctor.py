@@ -6,11 +6,15 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from kernel.errors import MoversError
 from kernel.kafka.topics import create_topics
+from kernel.settings import Settings
+from movers.doctor import examine
 from tests.stack.ports import free_port
 from tests.stack.processes import KafkaProcess, child_environment, kafka_at
 
@@ -57,8 +61,25 @@ def test_a_store_that_takes_the_connection_and_never_answers_is_told(tmp_path: P
     assert rows["data"]["fix"] == "first clickhouse"
 
 
-def test_a_disk_with_too_little_room_is_told(tmp_path: Path) -> None:
-    _, rows = doctor(tmp_path, DISK_LOW_MIB=str(1 << 40))
+def test_parts_that_do_not_answer_are_waited_for_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2, timeout=60)
+
+    def look(_: Settings) -> str:
+        return f"{both.wait()} came first"
+
+    def nothing(_: Settings) -> str:
+        raise MoversError("nothing there")
+
+    for part, looks in {"kafka": look, "clickhouse": look, "topics": nothing, "tables": nothing}.items():
+        monkeypatch.setattr(f"movers.doctor._{part}", looks)
+    findings = {finding.part: finding for finding in examine(Settings({"MOVERS_HOME": str(tmp_path)}))}
+
+    assert {findings[part].well for part in ("kafka", "clickhouse")} == {True}
+
+
+@pytest.mark.stack
+def test_a_disk_with_too_little_room_is_told(tmp_path: Path, kafka_stack: KafkaProcess) -> None:
+    _, rows = doctor(tmp_path, DISK_LOW_MIB=str(1 << 40), KAFKA_BOOTSTRAP_SERVERS=kafka_stack.bootstrap)
 
     assert rows["disk"]["state"] == "NOT WELL"
     assert "DISK_LOW_MIB" in rows["disk"]["found"]
