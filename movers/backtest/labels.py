@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kernel.errors import UserError
-from movers.backtest.tapes import instant_us
+from movers.backtest.csv_rows import instant_us
 from schemas.words import Direction
 
 

@@ -12,9 +12,10 @@ import orjson
 
 from kernel.errors import UserError
 from kernel.settings import RuleSettings
+from movers.backtest.csv_rows import instant_us
 from movers.backtest.evaluation import Verdict, judge, percentile
 from movers.backtest.labels import read_labels
-from movers.backtest.tapes import Recording, instant_us
+from movers.backtest.tapes import Recording
 from processors.analytics.windows import WindowPlan
 from processors.backtest import Backtest, Record, longest_silence_us, with_sweeps
 from processors.rules_file import default_rule, read_rules, rules_in_force

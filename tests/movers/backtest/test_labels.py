@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from kernel.errors import UserError
+from movers.backtest.csv_rows import instant_us
 from movers.backtest.labels import Label, read_labels
-from movers.backtest.tapes import instant_us
 from schemas.units import US_PER_S
 
 AT_US = 1_790_000_000 * US_PER_S

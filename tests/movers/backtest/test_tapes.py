@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from kernel.errors import UserError
-from movers.backtest.tapes import instant_us, read
+from movers.backtest.csv_rows import instant_us
+from movers.backtest.tapes import read
 from simulator.tape import Close, Market, Quote, Settle, write_tape
 
 
