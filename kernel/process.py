@@ -22,17 +22,17 @@ import gc
 import hmac
 import json
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Literal, TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from kernel.errors import TransientError, UserError
+from kernel.http_server import HttpServer
 from kernel.logs import get_logger
 from kernel.loopback import is_loopback
 from kernel.metrics import HEALTHY
@@ -231,7 +231,7 @@ def living(name: str, settings: ProcessSettings) -> Iterator[Process]:
         log.info("process_ended", name=name)
 
 
-def _listen(settings: ProcessSettings, process: Process) -> ThreadingHTTPServer | None:
+def _listen(settings: ProcessSettings, process: Process) -> HttpServer | None:
     """Serves /metrics and /health from a daemon thread; port 0 means none."""
     host, port, token = settings.metrics_host, settings.metrics_port, settings.metrics_token.get_secret_value()
     if port == 0:
@@ -243,21 +243,11 @@ def _listen(settings: ProcessSettings, process: Process) -> ThreadingHTTPServer 
     own = {"process": process, "token": token.encode(), "timeout": ASKED_WITHIN_S}
     handler = type("Handler", (_Handler,), own)
     try:
-        server = _Server((host, port), handler)
+        server = HttpServer((host, port), handler)
     except OSError as error:
         raise UserError(f"METRICS_PORT {port} on {host} cannot be used: {error.strerror}; choose another") from error
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Who asks and hangs up before the answer, as a scraper does whose time is over, is no news."""
-        error = sys.exception()
-        if not isinstance(error, ConnectionError):
-            log.warning("answer_failed", asked_by=client_address, error=repr(error))
 
 
 class _Handler(BaseHTTPRequestHandler):

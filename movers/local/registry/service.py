@@ -14,13 +14,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from kernel import logs
 from kernel.errors import UserError
+from kernel.http_server import HttpServer
 from movers.local import ports
 from movers.local.folders import FolderLock, prepare_folder
 from movers.local.registry.store import Registered, RegistryError, Store
@@ -202,8 +203,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         """One line for each request would be noise."""
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+class _Server(HttpServer):
     store: Store
 
 

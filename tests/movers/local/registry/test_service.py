@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import subprocess
 import sys
 import uuid
@@ -117,6 +119,18 @@ def test_a_foreign_web_page_gets_nothing(http: httpx.Client) -> None:
     answer = http.put("/config", json={"compatibility": "NONE"}, headers={"Origin": "https://example.org"})
 
     assert answer.status_code == 403
+
+
+def test_who_hangs_up_before_the_answer_leaves_no_trace_in_its_log(tmp_path: Path) -> None:
+    service = ServiceProcess.start(MODULE, tmp_path / "data")
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", service.port)) as rude:
+            rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # the end is a reset
+            rude.sendall(b"GET /subjects HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20)
+
+    assert httpx.get(f"{service.url}/subjects", trust_env=False, timeout=60).json() == []
+    assert service.terminate() == 0
+    assert [line for line in service.said.splitlines() if not line.startswith("{")] == []
 
 
 @pytest.mark.stack
