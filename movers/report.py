@@ -43,6 +43,8 @@ MAY_BE_EMPTY = {ALERTS.name, DEAD_LETTERS.name, "alerts"}
 
 STAGES = ("producer", *PROCESSORS, "store")
 
+_ASK_AGAIN_S = 0.2
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -215,3 +217,4 @@ def _dashboard_status(settings: Settings) -> int:
         except httpx.HTTPError:
             if time.monotonic() > deadline_s:
                 return 0
+            time.sleep(_ASK_AGAIN_S)

@@ -353,12 +353,10 @@ class Streams:
         """Since when the first of them is not shown, or was asked for in vain."""
         now_us = self._clock.now_us()
         gaps = [c.gap for c in self.connections.values() if c.gap is not None]
-        return min(
-            *(gap.since_us for gap in gaps if not gap.tokens.keys().isdisjoint(lacking)),
-            *(now_us - int((now_s - since_s) * US_PER_S) for since_s in late.values()),
-            *(connection.refused_us for connection in refused),
-            now_us, now_us,
-        )  # fmt: skip
+        begins_us = [gap.since_us for gap in gaps if not gap.tokens.keys().isdisjoint(lacking)]
+        begins_us += [now_us - int((now_s - since_s) * US_PER_S) for since_s in late.values()]
+        begins_us += [connection.refused_us for connection in refused]
+        return min([*begins_us, now_us])
 
     def _redrive(self, redrive: Redrive, now_s: float) -> None:
         """Subscribes anew, or ends the connection: its line opens another, and subscribes all."""
