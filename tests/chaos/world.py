@@ -89,7 +89,6 @@ class World:
         self._clocks: dict[str, SteppedClock] = {}
         self._roles = self._all_roles(pause_s)
         self._running: dict[str, MoversProcess] = {}
-        self._paused: set[str] = set()
         self._lock = threading.RLock()
         self._over = threading.Event()
         self._keepers = [threading.Thread(target=keep, daemon=True) for keep in (self._keep, self._end_stuck)]
@@ -196,17 +195,6 @@ class World:
     def step_clock(self, name: str, step_s: int) -> None:
         """The wall clock of one of our processes goes so far from the machine's, from now on."""
         self._clocks[name].step(step_s)
-
-    def stop_role(self, name: str) -> int:
-        """Ends one of our processes by SIGTERM and keeps it down."""
-        with self._lock:
-            self._paused.add(name)
-            return self._running[name].terminate(90)
-
-    def start_role(self, name: str) -> None:
-        """Lets a stopped process run again."""
-        with self._lock:
-            self._paused.discard(name)
 
     def add_replica(self, name: str) -> None:
         """A second process of a role, with state of its own, in the same group."""
@@ -383,7 +371,7 @@ class World:
         while not self._over.wait(_KEEPER_TURN_S):
             with self._lock:
                 for name, role in self._roles.items():
-                    if self._running[name].running or name in self._paused:
+                    if self._running[name].running:
                         continue
                     if asked[name] == self.killed[name]:
                         self.restarts[name] += 1
