@@ -59,6 +59,13 @@ READ_AGAIN_S = 600
 Ends = tuple[int, int]
 """First offset that Kafka has of a partition, and the next one that it will give."""
 
+STOPS_WITHIN_S = 5.0
+"""Told to stop, a processor waits so long for Kafka to take what it has made; what it does not is made again from the
+last checkpoint. The supervisor waits 20 s for it to end."""
+
+_SLICE_S = 0.5
+"""So long at most Python hears of no signal: the client waits outside of it."""
+
 _TIMEOUT_S = 30
 _FAMILY = "default"
 
@@ -92,6 +99,26 @@ def read_on(committed: int, low: int, high: int, recent: int, *, was_cut: bool) 
     if committed > high or was_cut:
         return Position(max(low, min(recent, committed)), cut=True)
     return Position(committed)
+
+
+def flushed(flush: Callable[[float], int], stopping: threading.Event, timeout_s: float) -> int:
+    """Waits until Kafka has all that was made, as `flush` does but in slices; told to stop, `STOPS_WITHIN_S` longer at
+    most. Returns how many messages it has not taken.
+
+    Args:
+        flush: of the client; takes seconds.
+        stopping: set when told to stop.
+        timeout_s: in all; negative: for ever.
+    """
+    began_s, told_s, left = time.monotonic(), None, 0
+    while left := flush(_SLICE_S):
+        now_s = time.monotonic()
+        if stopping.is_set():
+            told_s = now_s if told_s is None else told_s
+        is_over = 0 <= timeout_s <= now_s - began_s
+        if is_over or (told_s is not None and now_s - told_s >= STOPS_WITHIN_S):
+            break
+    return left
 
 
 class _AtCheckpoint(BaseSink):  # type: ignore[misc]  # Quix ships no types
@@ -130,11 +157,16 @@ class ProcessorApplication(Application):  # type: ignore[misc]  # Quix ships no 
         self._store = self._state_manager.get_store(self._stream, DEFAULT_STATE_STORE_NAME)
         self._memories: dict[int, tuple[object, Memory]] = {}
         self._assignments = 0
+        self._flush_in_slices(self._producer._producer)
         report = Failures(self._producer._on_delivery).report
         self._publish = Client(_client(self._producer).produce, report, self._producer.produce).publish
 
     def _setup_signal_handlers(self) -> None:
         """Signals stay the process's: a handler of this application would outlive it, and stop nothing any more."""
+
+    def _flush_in_slices(self, producer: Any) -> None:
+        flush, always_s, stopping = producer.flush, producer._flush_timeout, self._stopping
+        producer.flush = lambda timeout=None: flushed(flush, stopping, always_s if timeout is None else timeout)
 
     def _process_message(self, _dataframes: object) -> None:
         """Takes what has come: called by Quix's loop in place of its own, between which it makes checkpoints."""

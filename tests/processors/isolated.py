@@ -1,9 +1,10 @@
 """The analytics under a name and over an input topic of its own, so that tests share a broker and nothing else.
 
-    python -m tests.processors.isolated NAME [POINT N]
+    python -m tests.processors.isolated NAME [POINT N [PID]]
 
 With a point it kills itself (SIGKILL) the Nth time it gets there: before or after a checkpoint's messages are flushed
-to Kafka, before or after its offsets are committed. On SIGUSR1 its client stops reading.
+to Kafka, before or after its offsets are committed; with a process's number it suspends that one there, Kafka say. On
+SIGUSR1 its client stops reading.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ def topic_of(name: str) -> str:
     return f"ticks.{name}"
 
 
-def kill_at(point: str, number: int) -> None:
+def strike_at(point: str, number: int, pid: str) -> None:
     """Arms the point."""
+    victim, blow = (int(pid), signal.SIGSTOP) if pid else (os.getpid(), signal.SIGKILL)
     when, what = point.split("_")
     owner, method = (InternalProducer, "flush") if what == "flush" else (InternalConsumer, "commit")
     real: Callable[..., Any] = getattr(owner, method)
@@ -44,10 +46,10 @@ def kill_at(point: str, number: int) -> None:
         nonlocal seen
         seen += 1
         if when == "before" and seen == number:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(victim, blow)
         result = real(*args, **kwargs)
         if when == "after" and seen == number:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(victim, blow)
         return result
 
     setattr(owner, method, watched)
@@ -70,12 +72,12 @@ def stop_reading_on_signal() -> None:
     InternalConsumer.poll = poll
 
 
-def main(name: str, point: str = "", number: str = "3") -> None:
+def main(name: str, point: str = "", number: str = "3", pid: str = "") -> None:
     """See the module."""
     logs.configure("info", process=name)
     stop_reading_on_signal()
     if point:
-        kill_at(point, int(number))
+        strike_at(point, int(number), pid)
     stage = replace(STAGE, name=name, input=replace(TICKS, name=topic_of(name)))
     run(Processor(stage=stage, start=PROCESSOR.start), settings.load())
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
@@ -379,6 +380,30 @@ def test_between_two_applications_while_kafka_is_away_it_ends_when_it_is_told_to
 
         assert process.wait(90) == 0
     finally:
+        process.kill()
+        node.stop()
+        client.close()
+
+
+def test_with_messages_on_their_way_to_a_kafka_that_stands_still_it_ends_when_it_is_told_to(
+    tmp_path: Path, registry: ServiceProcess
+) -> None:
+    node = KafkaProcess(tmp_path / "node")
+    client = SchemaRegistry(registry.url)
+    client.register(CATALOGUE)
+    create_topics(kafka_at(node.bootstrap, PARTITIONS))
+    app = Isolated(Stack(node.bootstrap, registry.url, client, tmp_path), "underway")
+    app.publish(app.ticks(0, 20))
+    kafka = psutil.Process(node.process.pid)
+    process = app.start("before_flush", "1", str(kafka.pid))
+    try:
+        wait_until(lambda: kafka.status() == psutil.STATUS_STOPPED, "Kafka stands still under a checkpoint")
+
+        process.terminate()
+
+        assert process.wait(45) == 0
+    finally:
+        node.resume()
         process.kill()
         node.stop()
         client.close()

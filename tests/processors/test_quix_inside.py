@@ -23,6 +23,7 @@ from quixstreams.state.recovery import ChangelogProducer
 from quixstreams.state.rocksdb import RocksDBOptions
 from quixstreams.state.rocksdb.partition import RocksDBStorePartition
 
+from processors import quix_inside
 from processors.memory import OFTEN, Open
 from processors.quix_inside import BATCH, QUIX_VERSION, SOON_S, Position, ProcessorApplication, _Changelog, read_on
 
@@ -36,6 +37,29 @@ def test_the_private_methods_that_are_overridden_exist_as_they_were() -> None:
     assert list(inspect.signature(Application._on_assign).parameters) == ["self", "_", "topic_partitions"]
     assert list(inspect.signature(Application._process_message).parameters) == ["self", "dataframe_composed"]
     assert list(inspect.signature(Application._setup_signal_handlers).parameters) == ["self"]
+
+
+@pytest.mark.parametrize("timeout_s", [-1.0, 300.0])
+def test_told_to_stop_it_waits_no_longer_than_it_may_for_a_kafka_that_takes_nothing(
+    timeout_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quix_inside, "STOPS_WITHIN_S", 0.1)
+    producer = confluent_kafka.Producer({"bootstrap.servers": "127.0.0.1:1", "log_level": 0, "error_cb": print})
+    producer.produce("moves", b"never taken")
+    stopping = threading.Event()
+    threading.Timer(0.1, stopping.set).start()
+
+    assert quix_inside.flushed(producer.flush, stopping, timeout_s) == 1
+
+    producer.purge()
+    producer.flush(60)
+
+
+def test_what_is_flushed_is_waited_for_until_it_is_taken_or_its_time_is_over() -> None:
+    stopping, left = threading.Event(), iter([3, 1, 0])
+
+    assert quix_inside.flushed(lambda _: next(left), stopping, -1.0) == 0
+    assert quix_inside.flushed(lambda _: 2, stopping, 0.0) == 2
 
 
 @pytest.mark.parametrize(
