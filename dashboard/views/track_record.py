@@ -47,10 +47,11 @@ def line(record: pd.DataFrame) -> str:
     if most < ENOUGH_CASES:
         moves = "move" if most == 1 else "moves"
         return f"{most} confirmed {moves} graded so far; shares are told from {ENOUGH_CASES} on."
-    shares = [
-        f"{share_text(held[s], cases[s])} after {horizon_label(s)}" for s in HORIZONS_S if cases[s] >= ENOUGH_CASES
-    ]
-    return f"Of {most:,} confirmed moves half or more still stood in {', '.join(shares)}."
+    told = [s for s in HORIZONS_S if cases[s] >= ENOUGH_CASES]
+    shares = [f"{share_text(held[s], cases[s])} after {horizon_label(s)}" for s in told]
+    # The longer the horizon, the fewer are graded yet: one number must not stand for all.
+    of = "Of" if len({cases[s] for s in told}) == 1 else "Of up to"
+    return f"{of} {most:,} confirmed moves half or more still stood in {', '.join(shares)}."
 
 
 def table(record: pd.DataFrame) -> pd.DataFrame:

@@ -23,6 +23,12 @@ def test_the_line_leaves_out_what_has_too_few_cases() -> None:
     assert line(record(*rows)) == "Of 100 confirmed moves half or more still stood in 80% (71% to 87%) after 1m."
 
 
+def test_the_line_does_not_count_for_a_later_horizon_what_was_graded_at_an_earlier_one_only() -> None:
+    rows = [("confirmed", "low", 60, 100, 80), ("confirmed", "low", 3600, 40, 30)]
+
+    assert line(record(*rows)).startswith("Of up to 100 confirmed moves half or more still stood in 80% ")
+
+
 def test_under_thirty_cases_the_line_tells_no_share() -> None:
     assert line(record(("confirmed", "low", 60, 1, 1))).startswith("1 confirmed move graded so far; ")
     assert line(record(("reverted", "low", 60, 50, 1))).startswith("0 confirmed moves graded so far; ")
