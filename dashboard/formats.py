@@ -13,7 +13,7 @@ from schemas.words import Category
 
 DASH = "–"
 _UNITS = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
-_BEGINS_A_FORMULA = "=+-@\t\r\n"
+_BEGINS_A_FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20\t\r\n"
 
 CATEGORY_NAMES: dict[Category, str] = {"science_tech": "Science & tech"}
 VENUE_NAMES = {"polymarket": "Polymarket", "kalshi": "Kalshi"}
@@ -131,7 +131,7 @@ def escape(text: str) -> str:
 def cell(text: str) -> str:
     """A venue's text made safe for a table, which a reader can save and open in a spreadsheet.
 
-    What would begin a formula there (= + - @, a tab or a line end) gets an invisible word joiner before it, so that it
-    is read as text (OWASP, "CSV injection").
+    What would begin a formula there (= + - @, their full-width forms, which some spreadsheets take for the same, a
+    tab or a line end) gets an invisible word joiner before it, so that it is read as text (OWASP, "CSV injection").
     """
     return f"{_JOINER}{text}" if text.startswith(tuple(_BEGINS_A_FORMULA)) else text

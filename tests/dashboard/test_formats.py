@@ -141,6 +141,11 @@ def test_no_text_of_a_venue_begins_a_formula_and_none_is_changed_but_for_that(te
     assert cell in (text, "\u2060" + text)
 
 
+@pytest.mark.parametrize("sign", ["\uff1d", "\uff0b", "\uff0d", "\uff20"])
+def test_a_full_width_sign_begins_no_formula_either(sign: str) -> None:
+    assert formats.cell(f"{sign}cmd") == f"\u2060{sign}cmd"
+
+
 @given(st.integers(0, 10**9))
 def test_a_length_of_time_is_off_by_less_than_the_last_unit_it_names(seconds: int) -> None:
     words = formats.span(seconds).split()
