@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from confluent_kafka import KafkaException
 from kernel.errors import KafkaAwayError
 from kernel.kafka.publisher import Publisher
 from kernel.kafka.readers import read_to_end
+from kernel.kafka.topics import create_topics
 from kernel.schema_registry import SchemaRegistry
 from schemas.codec import Codec
-from schemas.topics import BY_NAME, Topic
+from schemas.topics import BY_NAME, CATALOGUE, Topic
 from tests.stack.environment import child_environment
 from tests.stack.ports import free_port
-from tests.stack.processes import kafka_at
+from tests.stack.processes import KafkaProcess, ServiceProcess, kafka_at
 from tests.stack.waiting import wait_until
 
 
@@ -102,3 +104,19 @@ class Stack:
             if process.poll() is None:
                 process.terminate()
                 process.wait(90)
+
+
+@contextmanager
+def on_own_kafka(folder: Path, registry: ServiceProcess, partitions: int) -> Iterator[tuple[KafkaProcess, Stack]]:
+    """A broker of whoever asks alone, with our topics, and what runs on it. All of it ends with him."""
+    node = KafkaProcess(folder / "node")
+    client = SchemaRegistry(registry.url)
+    client.register(CATALOGUE)
+    create_topics(kafka_at(node.bootstrap, partitions))
+    stack = Stack(node.bootstrap, registry.url, client, folder)
+    try:
+        yield node, stack
+    finally:
+        stack.end()
+        node.stop()
+        client.close()

@@ -11,15 +11,13 @@ import httpx
 import pytest
 
 from kernel.kafka.readers import read_to_end
-from kernel.kafka.topics import create_topics
-from kernel.schema_registry import SchemaRegistry
 from schemas.events import Alert, Bar, DeadLetter, Event, Market, Move, Tick
-from schemas.topics import ALERTS, BARS, CATALOGUE, DEAD_LETTERS, MARKETS, MOVES, TICKS
+from schemas.topics import ALERTS, BARS, DEAD_LETTERS, MARKETS, MOVES, TICKS
 from schemas.units import US_PER_S
 from tests.processors.analytics.brute_force import price_at, spells
-from tests.processors.on_kafka import Stack
+from tests.processors.on_kafka import Stack, on_own_kafka
 from tests.processors.ticks import START_US, make_tick
-from tests.stack.processes import KafkaProcess, ServiceProcess, kafka_at
+from tests.stack.processes import ServiceProcess, kafka_at
 from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -32,15 +30,8 @@ WINDOWS = (300, 900, 3600, 86400)
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, registry: ServiceProcess) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("processors") / "a folder"
-    node = KafkaProcess(folder / "node")
-    client = SchemaRegistry(registry.url)
-    client.register(CATALOGUE)
-    create_topics(kafka_at(node.bootstrap, partitions=3))
-    made = Stack(node.bootstrap, registry.url, client, folder)
-    yield made
-    made.end()
-    node.stop()
-    client.close()
+    with on_own_kafka(folder, registry, 3) as (_, made):
+        yield made
 
 
 def random_walks(seed: int) -> list[Tick]:

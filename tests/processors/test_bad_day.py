@@ -20,13 +20,12 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from kernel.kafka.publisher import PRODUCER_CONFIG
 from kernel.kafka.readers import read_to_end, watermarks
 from kernel.kafka.topics import create_topics
-from kernel.schema_registry import SchemaRegistry
 from schemas.events import Move, Tick
-from schemas.topics import CATALOGUE, DEAD_LETTERS, MOVES, TICKS
+from schemas.topics import DEAD_LETTERS, MOVES, TICKS
 from tests.processors.isolated import POINTS, topic_of
-from tests.processors.on_kafka import Stack
+from tests.processors.on_kafka import Stack, on_own_kafka
 from tests.processors.ticks import make_tick
-from tests.stack.processes import KafkaProcess, ServiceProcess, kafka_at
+from tests.stack.processes import ServiceProcess, kafka_at
 from tests.stack.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.stack
@@ -37,15 +36,8 @@ PARTITIONS = 2
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, registry: ServiceProcess) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("bad day") / "a folder"
-    node = KafkaProcess(folder / "node")
-    client = SchemaRegistry(registry.url)
-    client.register(CATALOGUE)
-    create_topics(kafka_at(node.bootstrap, partitions=PARTITIONS))
-    made = Stack(node.bootstrap, registry.url, client, folder)
-    yield made
-    made.end()
-    node.stop()
-    client.close()
+    with on_own_kafka(folder, registry, PARTITIONS) as (_, made):
+        yield made
 
 
 class Isolated:
@@ -361,64 +353,49 @@ def test_a_reader_that_stopped_reading_is_replaced_and_told(stack: Stack) -> Non
 def test_between_two_applications_while_kafka_is_away_it_ends_when_it_is_told_to(
     tmp_path: Path, registry: ServiceProcess
 ) -> None:
-    node = KafkaProcess(tmp_path / "node")
-    client = SchemaRegistry(registry.url)
-    client.register(CATALOGUE)
-    create_topics(kafka_at(node.bootstrap, PARTITIONS))
-    app = Isolated(Stack(node.bootstrap, registry.url, client, tmp_path), "between")
-    process = app.start()
-    try:
-        app.publish(first := app.ticks(0, 20))
-        app.wait_for_moves_of(first)
-        process.send_signal(signal.SIGUSR1)
-        wait_until(lambda: bool(app.said("stopped_reading")), "a client that reads nothing")
-        app.publish(app.ticks(3600, 20))
-        wait_until(lambda: bool(app.said("reader_stuck")), "it begins again")
-        node.kill()
+    with on_own_kafka(tmp_path, registry, PARTITIONS) as (node, stack):
+        app = Isolated(stack, "between")
+        process = app.start()
+        try:
+            app.publish(first := app.ticks(0, 20))
+            app.wait_for_moves_of(first)
+            process.send_signal(signal.SIGUSR1)
+            wait_until(lambda: bool(app.said("stopped_reading")), "a client that reads nothing")
+            app.publish(app.ticks(3600, 20))
+            wait_until(lambda: bool(app.said("reader_stuck")), "it begins again")
+            node.kill()
 
-        process.terminate()
+            process.terminate()
 
-        assert process.wait(90) == 0
-    finally:
-        process.kill()
-        node.stop()
-        client.close()
+            assert process.wait(90) == 0
+        finally:
+            process.kill()
 
 
 def test_with_messages_on_their_way_to_a_kafka_that_stands_still_it_ends_when_it_is_told_to(
     tmp_path: Path, registry: ServiceProcess
 ) -> None:
-    node = KafkaProcess(tmp_path / "node")
-    client = SchemaRegistry(registry.url)
-    client.register(CATALOGUE)
-    create_topics(kafka_at(node.bootstrap, PARTITIONS))
-    app = Isolated(Stack(node.bootstrap, registry.url, client, tmp_path), "underway")
-    app.publish(app.ticks(0, 20))
-    kafka = psutil.Process(node.process.pid)
-    process = app.start("before_flush", "1", str(kafka.pid))
-    try:
-        wait_until(lambda: kafka.status() == psutil.STATUS_STOPPED, "Kafka stands still under a checkpoint")
+    with on_own_kafka(tmp_path, registry, PARTITIONS) as (node, stack):
+        app = Isolated(stack, "underway")
+        app.publish(app.ticks(0, 20))
+        kafka = psutil.Process(node.process.pid)
+        process = app.start("before_flush", "1", str(kafka.pid))
+        try:
+            wait_until(lambda: kafka.status() == psutil.STATUS_STOPPED, "Kafka stands still under a checkpoint")
 
-        process.terminate()
+            process.terminate()
 
-        assert process.wait(45) == 0
-    finally:
-        node.resume()
-        process.kill()
-        node.stop()
-        client.close()
+            assert process.wait(45) == 0
+        finally:
+            node.resume()
+            process.kill()
 
 
 def test_kafka_that_lost_its_newest_data_heals_by_itself(tmp_path: Path, registry: ServiceProcess) -> None:
-    node = KafkaProcess(tmp_path / "node")
-    client = SchemaRegistry(registry.url)
-    client.register(CATALOGUE)
-    create_topics(kafka_at(node.bootstrap, PARTITIONS))
-    stack = Stack(node.bootstrap, registry.url, client, tmp_path)
-    app = Isolated(stack, "setback")
-    process = app.start()
     data = tmp_path / "node" / "kafka data"
-    try:
+    with on_own_kafka(tmp_path, registry, PARTITIONS) as (node, stack):
+        app = Isolated(stack, "setback")
+        process = app.start()
         app.publish(first := app.ticks(0, 20))
         app.wait_for_moves_of(first)
         node.process.terminate()
@@ -440,7 +417,3 @@ def test_kafka_that_lost_its_newest_data_heals_by_itself(tmp_path: Path, registr
         assert process.poll() is None, "it took a restart to heal"
         told = app.said("log_was_cut") + app.said("state_ahead_of_changelog") + app.said("position_not_in_log")
         assert told
-    finally:
-        stack.end()
-        node.stop()
-        client.close()
