@@ -34,14 +34,14 @@ def render(context: Context) -> None:
     st.header("Alerts", anchor=False)
     with st.container(horizontal=True, vertical_alignment="center"):
         filters = _filters(context)
-        record = st.container(horizontal=True, vertical_alignment="center")
+        button = st.container(width="content")
+    line = st.container()
     chosen = chosen_alert()
     if chosen is not None:
         _panel(context, filters, chosen)
     _list(context, filters, chosen)
     # Last, since it is counted from all grades there are: with a year of them the store thinks for a second or two.
-    with record:
-        track_record.render(context)
+    track_record.render(context, button, line)
 
 
 def _filters(context: Context) -> AlertFilters:

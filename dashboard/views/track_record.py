@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import data
 from dashboard.context import Context
@@ -14,26 +15,23 @@ from dashboard.store import StoreUnavailableError
 from schemas.grades import ENOUGH_CASES, HORIZONS_S, horizon_label, share_text
 
 
-def render(context: Context) -> None:
-    """The line and the button to the table; nothing before the first grade, nor while the store is away.
+def render(context: Context, button: DeltaGenerator, below: DeltaGenerator) -> None:
+    """The button to the table and the line below; nothing before the first grade, nor while the store is away.
 
-    That it is away, the list below says.
+    That it is away, the list says.
     """
     with suppress(StoreUnavailableError):
         record = data.track_record(context.store)
-        if not record.empty:
-            _record(record)
-
-
-def _record(record: pd.DataFrame) -> None:
-    with st.popover("Track record", icon=":material/fact_check:"):
-        st.markdown(
-            "How often half or more of an alert's move still stood so long after it was told, with the 95 % interval. "
-            f"Under {ENOUGH_CASES} cases none is told. Graded by the store, never by hand: moves only, by the rules as "
-            "they are now."
-        )
-        st.table(table(record), hide_index=True, alt="How often alerts were right")
-    st.caption(line(record))
+        if record.empty:
+            return
+        with button.popover("Track record", icon=":material/fact_check:"):
+            st.markdown(
+                "How often half or more of an alert's move still stood so long after it was told, with the 95 % "
+                f"interval. Under {ENOUGH_CASES} cases none is told. Graded by the store, never by hand: moves only, by"
+                " the rules as they are now."
+            )
+            st.table(table(record), hide_index=True, alt="How often alerts were right")
+        below.caption(line(record))
 
 
 def line(record: pd.DataFrame) -> str:
