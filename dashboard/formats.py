@@ -131,7 +131,7 @@ def escape(text: str) -> str:
 def cell(text: str) -> str:
     """A venue's text made safe for a table, which a reader can save and open in a spreadsheet.
 
-    What would begin a formula there (= + - @, their full-width forms, which some spreadsheets take for the same, a
-    tab or a line end) gets an invisible word joiner before it, so that it is read as text (OWASP, "CSV injection").
+    What would begin a formula there (= + - @, a tab or a line end) gets an invisible word joiner before it, so that it
+    is read as text (OWASP, "CSV injection"); their full-width forms too, in case a spreadsheet takes them for the same.
     """
     return f"{_JOINER}{text}" if text.startswith(tuple(_BEGINS_A_FORMULA)) else text
